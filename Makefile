@@ -1,0 +1,55 @@
+# What people type. Every target fetches what it needs; `make` alone lists them.
+# A CARGO_TARGET_DIR of your own is respected.
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# All targets at once, so that demo and test share one build: a narrower selection would resolve other features.
+BUILD := cargo build --locked --bins --examples
+
+.DEFAULT_GOAL := help
+.PHONY: help tools demo test venv ci fmt clippy doc deny slim examples bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: tools ## build, start an upstream and the proxy, show what it does, serve until Ctrl-C (DEMO_EXIT=1: end)
+	$(BUILD)
+	@$(TARGET)/debug/examples/demo
+
+test: tools venv ## every test, with the real OpenAI SDK among them
+	cargo test --locked
+
+bench: tools ## print the figures: throughput, latency, streams, memory
+	cargo bench --locked --bench proxy
+
+ci: fmt clippy test doc slim examples deny ## all that must be green before a merge
+
+fmt: ## formatting, checked
+	cargo fmt --check || { echo "error: run cargo fmt" >&2; exit 1; }
+
+clippy: tools ## lints; a warning is an error
+	cargo clippy --locked --all-targets -- -D warnings
+
+doc: tools ## documentation; a warning is an error
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+slim: tools ## the build without libtorch, for deployments that use no model of their own
+	cargo clippy --locked --no-default-features --lib --bins -- -D warnings
+
+examples: tools ## every deployment in examples/, checked by the program itself
+	$(BUILD)
+	@set -e; for file in portcullis.toml $(wildcard examples/*.toml); do \
+	    echo "portcullis check --config $$file"; \
+	    $(TARGET)/debug/portcullis check --config $$file > /dev/null; \
+	done
+
+deny: tools ## licences, sources and advisories of the dependencies
+	@scripts/deny.sh
+
+tools: ## fetch libtorch and cmake into .deps, where they are missing
+	@scripts/tools.sh
+
+venv: ## make .venv with the Python packages of tests/sdk
+	@scripts/venv.sh
+
+clean: ## remove what was built; .deps and .venv stay
+	cargo clean

@@ -1,0 +1,330 @@
+//! Guardrails: from their written form to one whose labels, actions and policy are known to fit together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use toml::Spanned;
+
+use crate::config::catalogue::Catalogue;
+use crate::config::load::Reader;
+use crate::config::shape::{GuardrailShape, PatternsShape};
+use crate::config::suggest::{list, meant};
+use crate::config::{Diagnostic, Engine, Origin, builtin};
+use crate::policy::{Action, Effort, Label, Mode, OnError, Policy, Scope, Stage, Timing};
+
+/// A guardrail, checked: every label that its detector can find has an action.
+#[derive(Debug)]
+pub struct Guardrail {
+    pub id: Arc<str>,
+    /// Distinct, at least one.
+    pub stages: Vec<Stage>,
+    pub judge: Judge,
+    pub actions: BTreeMap<Label, Action>,
+    pub masks: BTreeMap<Label, Arc<str>>,
+    pub on_error: OnError,
+    pub deadline: Duration,
+    pub scope: Scope,
+    pub mode: Mode,
+    pub timing: Timing,
+    /// Where its detector is set.
+    pub origin: Origin,
+}
+
+/// What judges.
+#[derive(Debug)]
+pub enum Judge {
+    Patterns(Patterns),
+    Policy { policy: Arc<Policy>, engine: Arc<Engine>, effort: Effort },
+}
+
+/// What the pattern detector looks for. At least one thing.
+#[derive(Debug, Default)]
+pub struct Patterns {
+    /// Of [`builtin::PATTERNS`], each once.
+    pub builtin: Vec<&'static str>,
+    pub regexes: Vec<(Label, String)>,
+    pub words: Vec<(Label, Vec<String>)>,
+}
+
+/// What the builder found out about the judge: itself, what it can find, and where it is set.
+struct Found {
+    judge: Judge,
+    labels: BTreeSet<Label>,
+    /// Labels that stand for nothing found.
+    safe: BTreeSet<Label>,
+    origin: Origin,
+}
+
+/// Checks a guardrail. `at` is where it stands.
+pub fn guardrail(
+    reader: &mut Reader<'_>,
+    catalogue: &mut Catalogue,
+    id: &str,
+    at: &Origin,
+    mut shape: GuardrailShape,
+) -> Option<Arc<Guardrail>> {
+    stages(reader, at, &shape)?;
+    let found = match (shape.patterns.take(), shape.policy.take()) {
+        (Some(written), None) => patterns(reader, at, &shape, written)?,
+        (None, Some(policy)) => by_policy(reader, catalogue, at, &shape, &policy)?,
+        (None, None) => {
+            let problem = Diagnostic::error(at, format!("guardrail `{id}` has nothing to judge by"));
+            reader.problem(problem.label("expected exactly one of `policy = \"NAME\"` and `[patterns]`"));
+            return None;
+        }
+        (Some(_), Some(policy)) => {
+            let problem = Diagnostic::error(&at.with(policy.span()), format!("guardrail `{id}` has two judges"));
+            let problem = problem.label("expected exactly one of `policy` and `[patterns]`");
+            reader.problem(problem.help("make it two guardrails and name both in the route"));
+            return None;
+        }
+    };
+    let actions = actions(reader, at, &shape, &found)?;
+    let masks = masks(reader, at, &shape, &found, &actions)?;
+    Some(Arc::new(Guardrail {
+        id: id.into(),
+        stages: shape.stage.into_inner(),
+        judge: found.judge,
+        actions,
+        masks,
+        on_error: shape.on_error,
+        deadline: shape.deadline,
+        scope: shape.scope.map(Spanned::into_inner).unwrap_or_default(),
+        mode: shape.mode,
+        timing: shape.timing.map(Spanned::into_inner).unwrap_or_default(),
+        origin: found.origin,
+    }))
+}
+
+/// The stages, and the settings that only the input stage has.
+fn stages(reader: &mut Reader<'_>, at: &Origin, shape: &GuardrailShape) -> Option<()> {
+    let stages = shape.stage.get_ref();
+    let at_stage = at.with(shape.stage.span());
+    if stages.is_empty() || stages.iter().collect::<BTreeSet<_>>().len() < stages.len() {
+        let problem = Diagnostic::error(&at_stage, "a guardrail stands at one stage or two, each named once");
+        reader.problem(problem.label("expected [\"input\"], [\"output\"] or [\"input\", \"output\"]"));
+        return None;
+    }
+    if stages.contains(&Stage::Input) {
+        return Some(());
+    }
+    let set =
+        [("scope", shape.scope.as_ref().map(Spanned::span)), ("timing", shape.timing.as_ref().map(Spanned::span))];
+    for (key, span) in set.into_iter().filter_map(|(key, span)| Some((key, span?))) {
+        let problem = Diagnostic::error(&at.with(span), format!("`{key}` has no meaning here"));
+        let problem = problem.label("is about the input stage").other(&at_stage, "does not name it");
+        reader.problem(problem.help(format!("leave `{key}` out, or add \"input\" to the stages")));
+    }
+    Some(())
+}
+
+fn patterns(
+    reader: &mut Reader<'_>,
+    at: &Origin,
+    shape: &GuardrailShape,
+    written: Spanned<PatternsShape>,
+) -> Option<Found> {
+    let origin = at.with(written.span());
+    let set =
+        [("engine", shape.engine.as_ref().map(Spanned::span)), ("effort", shape.effort.as_ref().map(Spanned::span))];
+    for (key, span) in set.into_iter().filter_map(|(key, span)| Some((key, span?))) {
+        let problem = Diagnostic::error(&at.with(span), format!("`{key}` has no meaning here"));
+        reader.problem(problem.label("is about a model").help("patterns are matched without a model: leave it out"));
+    }
+    let written = written.into_inner();
+    let mut sound = true;
+    let mut labels = BTreeSet::new();
+    let mut out = Patterns::default();
+    for name in written.builtin {
+        let patterns = builtin::expand(name.get_ref());
+        if !patterns.is_empty() {
+            labels.extend(patterns.iter().map(|pattern| Label::new(pattern)));
+            out.builtin.extend(patterns);
+            continue;
+        }
+        sound = false;
+        let known = builtin::names();
+        let title = format!("no built-in pattern is named `{}`", name.get_ref().escape_debug());
+        let problem = Diagnostic::error(&at.with(name.span()), title).label(meant(name.get_ref(), known.clone()));
+        reader.problem(problem.help(format!("built-in patterns: {}", list(known))));
+    }
+    out.builtin.sort_unstable();
+    out.builtin.dedup();
+    for (name, regex) in written.regex {
+        let label = label(reader, at, &name);
+        let fault = match regex::Regex::new(regex.get_ref()) {
+            Ok(regex) if regex.is_match("") => Some("matches the empty text, so it would match everywhere".to_owned()),
+            Ok(_) => None,
+            Err(error) => Some(reason(&error)),
+        };
+        if let Some(fault) = fault {
+            let title = format!("the regular expression of `{}` can't be used", name.get_ref().escape_debug());
+            reader.problem(Diagnostic::error(&at.with(regex.span()), title).label(fault));
+            sound = false;
+        } else if let Some(label) = label {
+            labels.insert(label.clone());
+            out.regexes.push((label, regex.into_inner()));
+        } else {
+            sound = false;
+        }
+    }
+    for (name, words) in written.words {
+        let label = label(reader, at, &name);
+        if words.get_ref().is_empty() || words.get_ref().iter().any(|word| word.trim().is_empty()) {
+            let title = format!("the word list of `{}` has nothing to look for", name.get_ref().escape_debug());
+            reader.problem(
+                Diagnostic::error(&at.with(words.span()), title).label("expected words or phrases, none empty"),
+            );
+            sound = false;
+        } else if let Some(label) = label {
+            labels.insert(label.clone());
+            out.words.push((label, words.into_inner()));
+        } else {
+            sound = false;
+        }
+    }
+    if sound && labels.is_empty() {
+        let problem = Diagnostic::error(&origin, "there is no pattern to look for");
+        reader.problem(problem.label("expected `builtin = [..]`, [patterns.regex] or [patterns.words]"));
+        return None;
+    }
+    let judge = Judge::Patterns(out);
+    sound.then_some(Found { judge, labels, safe: BTreeSet::new(), origin })
+}
+
+/// A label as the key of a pattern.
+fn label(reader: &mut Reader<'_>, at: &Origin, name: &Spanned<String>) -> Option<Label> {
+    let label = Label::parse(name.get_ref()).filter(|label| label.as_str() != DEFAULT);
+    if label.is_none() {
+        let title = format!("`{}` can't be a label", name.get_ref().escape_debug());
+        let problem = Diagnostic::error(&at.with(name.span()), title);
+        reader.problem(problem.label(Label::RULE).help("`default` stands for all labels not named under [actions]"));
+    }
+    label
+}
+
+fn by_policy(
+    reader: &mut Reader<'_>,
+    catalogue: &mut Catalogue,
+    at: &Origin,
+    shape: &GuardrailShape,
+    name: &Spanned<String>,
+) -> Option<Found> {
+    let origin = at.with(name.span());
+    let policy = catalogue.policy(reader, name.get_ref(), &origin);
+    let engine = catalogue.engine(reader, at, shape.engine.as_ref(), &origin);
+    let (policy, engine) = (policy?, engine?);
+    let effort = shape.effort.as_ref().map_or(Effort::Low, |effort| *effort.get_ref());
+    let (safe, labels): (Vec<_>, Vec<_>) = policy.labels.iter().partition(|label| label.safe);
+    let names = |labels: Vec<&crate::policy::PolicyLabel>| labels.into_iter().map(|l| l.label.clone()).collect();
+    let judge = Judge::Policy { policy: Arc::clone(&policy), engine, effort };
+    Some(Found { judge, labels: names(labels), safe: names(safe), origin })
+}
+
+/// Stands under `[actions]` for every label that is not named there.
+const DEFAULT: &str = "default";
+
+/// An action for every label.
+fn actions(
+    reader: &mut Reader<'_>,
+    at: &Origin,
+    shape: &GuardrailShape,
+    found: &Found,
+) -> Option<BTreeMap<Label, Action>> {
+    let mut out = BTreeMap::new();
+    let mut default = None;
+    let mut sound = true;
+    let beside = shape.timing.as_ref().filter(|timing| *timing.get_ref() == Timing::Beside);
+    for (name, action) in shape.actions.get_ref() {
+        if let (Action::Redact, Some(timing)) = (action.get_ref(), beside) {
+            let problem = Diagnostic::error(&at.with(action.span()), "a prompt judged `beside` can't be redacted");
+            let problem = problem.label("comes too late").other(&at.with(timing.span()), "it has gone to the upstream");
+            reader.problem(problem.help("use timing = \"before\", or another action than redact"));
+            sound = false;
+        }
+        let label = Label::new(name.get_ref());
+        if name.get_ref() == DEFAULT {
+            default = Some(*action.get_ref());
+        } else if found.labels.contains(&label) {
+            out.insert(label, *action.get_ref());
+        } else {
+            reader.problem(unknown_label(at, name, found));
+            sound = false;
+        }
+    }
+    let open: Vec<&Label> = found.labels.iter().filter(|label| !out.contains_key(label)).collect();
+    match default {
+        Some(action) => {
+            let rest: Vec<Label> = open.into_iter().cloned().collect();
+            out.extend(rest.into_iter().map(|label| (label, action)));
+        }
+        // A name that was mistyped leaves its label open; that is one mistake, not two.
+        None if sound && !open.is_empty() => {
+            let names = list(open.iter().map(|label| label.as_str()));
+            let (noun, verb) = if open.len() == 1 { ("label", "has") } else { ("labels", "have") };
+            let title = format!("the {noun} {} {verb} no action", names.replace(" or ", " and "));
+            let problem =
+                Diagnostic::error(&at.with(shape.actions.span()), title).label("expected an action for every label");
+            reader.problem(problem.other(&found.origin, "can find them").help(format!(
+                "add {} = \"block\" (or allow, annotate, redact); `default = ..` stands for all labels not named",
+                open[0]
+            )));
+            sound = false;
+        }
+        None => {}
+    }
+    sound.then_some(out)
+}
+
+/// Replacement texts, each for a label that is redacted.
+fn masks(
+    reader: &mut Reader<'_>,
+    at: &Origin,
+    shape: &GuardrailShape,
+    found: &Found,
+    actions: &BTreeMap<Label, Action>,
+) -> Option<BTreeMap<Label, Arc<str>>> {
+    let mut out = BTreeMap::new();
+    let mut sound = true;
+    for (name, mask) in &shape.masks {
+        let label = Label::new(name.get_ref());
+        match actions.get(&label) {
+            Some(Action::Redact) => {
+                out.insert(label, mask.as_str().into());
+            }
+            Some(other) => {
+                let title = format!("the mask of `{label}` would never be used");
+                let problem = Diagnostic::error(&at.with(name.span()), title);
+                let label = format!("this label's action is `{}`", other.as_str());
+                reader.problem(problem.label(label).help("only what is redacted has a mask"));
+                sound = false;
+            }
+            None => {
+                reader.problem(unknown_label(at, name, found));
+                sound = false;
+            }
+        }
+    }
+    sound.then_some(out)
+}
+
+fn unknown_label(at: &Origin, name: &Spanned<String>, found: &Found) -> Diagnostic {
+    let at = at.with(name.span());
+    let shown = name.get_ref().escape_debug();
+    if found.safe.contains(&Label::new(name.get_ref())) {
+        let problem = Diagnostic::error(&at, format!("the label `{shown}` is safe, so it has no action"));
+        return problem.label("stands for nothing found").help("leave it out: traffic that is safe goes on");
+    }
+    let known = found.labels.iter().map(Label::as_str);
+    let problem =
+        Diagnostic::error(&at, format!("no label is named `{shown}`")).label(meant(name.get_ref(), known.clone()));
+    problem.other(&found.origin, "sets the labels").help(format!("labels of this guardrail: {}", list(known)))
+}
+
+/// The last line of a regex error says what is wrong; those before draw it.
+fn reason(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default();
+    last.trim().trim_start_matches("error: ").to_owned()
+}

@@ -1,0 +1,59 @@
+//! The configuration: what portcullis.toml and the files it names say, read once and checked whole. Every mistake is shown
+//! with its file, line and column, and with what was expected there.
+
+pub mod builtin;
+mod catalogue;
+mod diagnostic;
+mod guardrail;
+mod load;
+mod resolve;
+mod route;
+mod secret;
+mod settings;
+mod shape;
+mod sources;
+mod suggest;
+mod value;
+
+pub use diagnostic::{ConfigError, Diagnostic, Origin};
+pub use guardrail::{Guardrail, Judge, Patterns};
+pub use load::{load, load_with_env};
+pub use route::{Dialect, Handling, OnBlock, Route};
+pub use secret::Secret;
+pub use settings::{
+    Admin, Audit, Device, Dtype, Engine, HttpVersion, Limits, Server, Stream, Tls, Upstream, WindowSize,
+};
+pub use sources::Sources;
+pub use value::Url;
+
+use std::sync::Arc;
+
+/// A whole configuration: every name in it stands for something, every file it names was read.
+#[derive(Debug)]
+pub struct Config {
+    /// Read at start only, like `admin` and `audit`.
+    pub server: Server,
+    pub admin: Admin,
+    pub audit: Option<Audit>,
+    pub limits: Limits,
+    pub routes: Vec<Route>,
+    /// Every guardrail that was read, whether a route asks it or not.
+    pub guardrails: Vec<Arc<Guardrail>>,
+    pub sources: Sources,
+    /// What is allowed and looks like a mistake.
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Config {
+    /// The sections that differ from those of `started` and take effect only when the process starts anew.
+    pub fn needs_restart(&self, started: &Config) -> Vec<&'static str> {
+        [
+            ("server", self.server != started.server),
+            ("admin", self.admin != started.admin),
+            ("audit", self.audit != started.audit),
+        ]
+        .into_iter()
+        .filter_map(|(section, changed)| changed.then_some(section))
+        .collect()
+    }
+}

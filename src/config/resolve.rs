@@ -1,0 +1,238 @@
+//! Resolving: from the written file to a configuration in which every name stands for something.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use toml::Spanned;
+
+use crate::config::catalogue::Catalogue;
+use crate::config::diagnostic::SourceFile;
+use crate::config::load::Reader;
+use crate::config::route::routes;
+use crate::config::settings::{Admin, Audit, Engine, Server, Stream, Tls, Upstream, WindowSize};
+use crate::config::shape::{
+    AdminShape, CredentialShape, EngineShape, File, SecretShape, ServerShape, StreamShape, UpstreamShape,
+};
+use crate::config::value::{Address, Name};
+use crate::config::{Config, Diagnostic, Origin, Secret};
+
+/// Checks a whole file. `None` only after a problem was noted; a problem can be noted and a configuration returned.
+pub fn config(reader: &mut Reader<'_>, source: &Arc<SourceFile>, file: File) -> Option<Config> {
+    let top = Origin::new(source, 0..0);
+    let mut taken = BTreeMap::new();
+    let admin = admin(reader, &top, file.admin, &mut taken);
+    let server = server(reader, &top, file.server, &mut taken);
+    let at_stream = top.with(file.stream.span());
+    let defaults = stream(reader, &at_stream, file.stream.get_ref(), Stream::default());
+    let engines = file.engine.into_iter().map(|(name, shape)| engine(reader, &top, name, shape)).collect();
+    let upstreams: BTreeMap<Arc<str>, Option<Arc<Upstream>>> = file
+        .upstream
+        .into_iter()
+        .map(|(name, shape)| (name.get_ref().0.clone(), upstream(reader, &top, name, shape)))
+        .collect();
+    let mut catalogue = Catalogue {
+        engines,
+        guardrails_dir: reader.path(&file.guardrails_dir),
+        policies_dir: reader.path(&file.policies_dir),
+        inline: file.guardrail.keys().map(|name| (name.get_ref().0.clone(), top.with(name.span()))).collect(),
+        guardrails: BTreeMap::new(),
+        policies: BTreeMap::new(),
+    };
+    for (name, shape) in file.guardrail {
+        catalogue.inline_guardrail(reader, &top, name, shape);
+    }
+    let no_routes = file.route.is_empty();
+    let routes = routes(reader, &mut catalogue, &upstreams, defaults.unwrap_or_default(), &top, file.route);
+    if no_routes {
+        let problem = Diagnostic::error(&top, "there is no route, so every request would be refused");
+        reader.problem(problem.help("add one: [[route]] with id, path, upstream, dialect and guardrails"));
+    }
+    catalogue.warn_of_unused(reader, &routes);
+    let audit = file.audit.map(|audit| Audit {
+        file: if audit.file.as_os_str() == "-" { audit.file } else { reader.path(&audit.file) },
+        ..audit
+    });
+    let (sources, warnings) = reader.finish();
+    Some(Config {
+        server: server?,
+        admin: admin?,
+        audit,
+        limits: file.limits,
+        routes,
+        guardrails: catalogue.guardrails.into_values().flatten().collect(),
+        sources,
+        warnings,
+    })
+}
+
+/// The effect of a written stream section over the defaults.
+pub fn stream(reader: &mut Reader<'_>, at: &Origin, shape: &StreamShape, defaults: Stream) -> Option<Stream> {
+    let stream = Stream {
+        window: shape.window.unwrap_or(defaults.window),
+        lookahead: shape.lookahead.unwrap_or(defaults.lookahead),
+        max_hold: shape.max_hold.unwrap_or(defaults.max_hold),
+        max_held: shape.max_held.unwrap_or(defaults.max_held),
+        context: shape.context.unwrap_or(defaults.context),
+    };
+    match stream.window {
+        WindowSize::Bytes(window) if window.saturating_add(stream.lookahead) > stream.max_held => {
+            let title = format!("max_held ({} bytes) is less than window and lookahead together", stream.max_held);
+            let problem = Diagnostic::error(at, title).label("no window could ever fill");
+            reader.problem(problem.help("raise max_held, or lower window or lookahead"));
+            None
+        }
+        _ => Some(stream),
+    }
+}
+
+/// Two listeners can't share an address; port 0 is a new one each time.
+fn listen(
+    reader: &mut Reader<'_>,
+    top: &Origin,
+    taken: &mut BTreeMap<SocketAddr, Origin>,
+    address: &Spanned<Address>,
+) -> SocketAddr {
+    let at = top.with(address.span());
+    let address = address.get_ref().0;
+    if address.port() != 0
+        && let Some(first) = taken.insert(address, at.clone())
+    {
+        let problem =
+            Diagnostic::error(&at, format!("two listeners take the address {address}")).label("taken again here");
+        reader.problem(match first.is_unplaced() {
+            true => problem.help("the admin listener takes it by default: set another as [admin] listen"),
+            false => problem.other(&first, "first taken here"),
+        });
+    }
+    address
+}
+
+fn server(
+    reader: &mut Reader<'_>,
+    top: &Origin,
+    shape: Spanned<ServerShape>,
+    taken: &mut BTreeMap<SocketAddr, Origin>,
+) -> Option<Server> {
+    let at = top.with(shape.span());
+    let shape = shape.into_inner();
+    if shape.listen.is_empty() && shape.tls.is_empty() {
+        let problem = Diagnostic::error(&at, "there is no address to listen on");
+        reader.problem(problem.help("add [server] with listen = [\"127.0.0.1:8080\"], or [[server.tls]]"));
+        return None;
+    }
+    let tls = shape.tls.iter().map(|written| {
+        let listen = listen(reader, top, taken, &written.listen);
+        let mut file = |path: &Spanned<PathBuf>, what| {
+            let at = top.with(path.span());
+            let path = reader.path(path.get_ref());
+            if !path.is_file() {
+                let title = format!("there is no {what} file `{}`", path.display());
+                reader.problem(Diagnostic::error(&at, title).label("expected a PEM file"));
+            }
+            path
+        };
+        Tls { listen, cert: file(&written.cert, "certificate"), key: file(&written.key, "key") }
+    });
+    let tls = tls.collect();
+    let listen = shape.listen.iter().map(|address| listen(reader, top, taken, address)).collect();
+    let ServerShape { workers, max_connections, drain, .. } = shape;
+    Some(Server { listen, tls, workers, max_connections, drain })
+}
+
+fn admin(
+    reader: &mut Reader<'_>,
+    top: &Origin,
+    shape: Spanned<AdminShape>,
+    taken: &mut BTreeMap<SocketAddr, Origin>,
+) -> Option<Admin> {
+    let shape = shape.into_inner();
+    let at = top.with(shape.listen.span());
+    let listen = listen(reader, top, taken, &shape.listen);
+    let token = match shape.token {
+        Some(token) => Some(reader.secret(&top.with(token.span()), token.into_inner())?),
+        None => None,
+    };
+    if token.is_none() && !listen.ip().is_loopback() {
+        let problem =
+            Diagnostic::error(&at, format!("the admin listener at {listen} can be reached from other machines"));
+        let problem = problem.label("expected a loopback address, or a token");
+        reader.problem(
+            problem.help("add token = { env = \"PORTCULLIS_ADMIN_TOKEN\" } under [admin], or listen on 127.0.0.1"),
+        );
+        return None;
+    }
+    Some(Admin { listen, token })
+}
+
+fn engine(
+    reader: &Reader<'_>,
+    top: &Origin,
+    name: Spanned<Name>,
+    shape: Spanned<EngineShape>,
+) -> (Arc<str>, Arc<Engine>) {
+    let name = name.into_inner().0;
+    let EngineShape { model, device, threads, queue, dtype } = shape.into_inner();
+    let origin = top.with(model.span());
+    let model = reader.path(model.get_ref());
+    (name.clone(), Arc::new(Engine { name, model, device, threads, queue, dtype, origin }))
+}
+
+fn upstream(
+    reader: &mut Reader<'_>,
+    top: &Origin,
+    name: Spanned<Name>,
+    shape: Spanned<UpstreamShape>,
+) -> Option<Arc<Upstream>> {
+    let shape = shape.into_inner();
+    let at_url = top.with(shape.url.span());
+    let url = shape.url.into_inner();
+    let local = url.host == "localhost" || url.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if shape.credential.is_some() && !url.tls && !local {
+        let warning =
+            Diagnostic::warning(&at_url, format!("the credential of `{}` is sent unencrypted", name.get_ref().0));
+        reader.warning(warning.label("expected https").help("anybody on the way can read it"));
+    }
+    let credential = match shape.credential {
+        Some(written) => {
+            let at = top.with(written.span());
+            let CredentialShape { header, prefix, env, file } = written.into_inner();
+            let prefix = reader.prefix(&at, prefix);
+            let secret = reader.secret(&at, SecretShape { env, file });
+            Some((header, Secret::new(format!("{}{}", prefix?, secret?.expose()))))
+        }
+        None => None,
+    };
+    let ca = match shape.ca {
+        Some(path) => Some(Arc::new(authorities(reader, &top.with(path.span()), path.get_ref())?)),
+        None => None,
+    };
+    Some(Arc::new(Upstream {
+        name: name.into_inner().0,
+        url,
+        http: shape.http,
+        credential,
+        ca,
+        connect_timeout: shape.connect_timeout.unwrap_or(Duration::from_secs(5)),
+        first_byte_timeout: shape.first_byte_timeout.unwrap_or(Duration::from_secs(120)),
+        idle_timeout: shape.idle_timeout.unwrap_or(Duration::from_secs(60)),
+    }))
+}
+
+fn authorities(reader: &mut Reader<'_>, at: &Origin, path: &Path) -> Option<Vec<CertificateDer<'static>>> {
+    let path = reader.path(path);
+    let pem = reader.bytes(&path, at, "certificate file")?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Some(certificates),
+        _ => {
+            let problem = Diagnostic::error(at, format!("`{}` holds no certificates", path.display()));
+            reader.problem(problem.label("expected a PEM file with BEGIN CERTIFICATE blocks"));
+            None
+        }
+    }
+}

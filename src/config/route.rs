@@ -1,0 +1,220 @@
+//! Routes: from their written form to one that is either judged, whole, or declared to pass.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use http::Method;
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::config::catalogue::Catalogue;
+use crate::config::load::Reader;
+use crate::config::resolve::stream;
+use crate::config::shape::RouteShape;
+use crate::config::suggest::{list, meant};
+use crate::config::{Diagnostic, Guardrail, Origin, Stream, Upstream};
+
+/// One path and what happens to it.
+#[derive(Debug)]
+pub struct Route {
+    pub id: Arc<str>,
+    /// Plain and absolute; may end in `/*` where it passes.
+    pub path: Arc<str>,
+    /// At least one.
+    pub methods: Vec<Method>,
+    pub upstream: Arc<Upstream>,
+    pub handling: Handling,
+    pub origin: Origin,
+}
+
+#[derive(Debug)]
+pub enum Handling {
+    Inspect {
+        dialect: Dialect,
+        guardrails: Vec<Arc<Guardrail>>,
+        on_block: OnBlock,
+        stream: Stream,
+    },
+    /// Unjudged.
+    Pass,
+}
+
+/// The wire forms that can be judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dialect {
+    #[serde(rename = "openai_chat")]
+    OpenAiChat,
+}
+
+/// What the client sees of a blocked prompt: `"error"` or `{ message = "..." }`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnBlock {
+    #[default]
+    Error,
+    /// An assistant message with this text.
+    Message(String),
+}
+
+impl Dialect {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Dialect::OpenAiChat => "openai_chat",
+        }
+    }
+}
+
+/// Resolves the routes in their order; a name or a place that is taken twice is a problem.
+pub fn routes(
+    reader: &mut Reader<'_>,
+    catalogue: &mut Catalogue,
+    upstreams: &BTreeMap<Arc<str>, Option<Arc<Upstream>>>,
+    defaults: Stream,
+    file: &Origin,
+    shapes: Vec<Spanned<RouteShape>>,
+) -> Vec<Route> {
+    let mut ids: BTreeMap<Arc<str>, Origin> = BTreeMap::new();
+    let mut places: BTreeMap<(Arc<str>, String), Origin> = BTreeMap::new();
+    let mut out = Vec::new();
+    for shape in shapes {
+        let at = file.with(shape.span());
+        let shape = shape.into_inner();
+        let (at_id, at_path) = (file.with(shape.id.span()), file.with(shape.path.span()));
+        let Some(route) = route(reader, catalogue, upstreams, defaults, at, shape) else { continue };
+        if let Some(first) = ids.insert(route.id.clone(), at_id.clone()) {
+            let problem = Diagnostic::error(&at_id, format!("two routes have the id `{}`", route.id));
+            reader.problem(problem.label("named again here").other(&first, "first named here"));
+        }
+        for method in &route.methods {
+            if let Some(first) = places.insert((route.path.clone(), method.to_string()), at_path.clone()) {
+                let problem = Diagnostic::error(&at_path, format!("two routes take {method} {}", route.path));
+                reader.problem(problem.label("taken again here").other(&first, "first taken here"));
+            }
+        }
+        out.push(route);
+    }
+    out
+}
+
+fn route(
+    reader: &mut Reader<'_>,
+    catalogue: &mut Catalogue,
+    upstreams: &BTreeMap<Arc<str>, Option<Arc<Upstream>>>,
+    defaults: Stream,
+    at: Origin,
+    shape: RouteShape,
+) -> Option<Route> {
+    let upstream = upstream(reader, upstreams, &at, &shape.upstream);
+    let id: Arc<str> = shape.id.get_ref().0.clone();
+    let path: Arc<str> = shape.path.get_ref().0.clone();
+    let at_path = at.with(shape.path.span());
+    let pass = shape.pass;
+    let methods = methods(reader, &at, &shape);
+    let handling =
+        if pass { passing(reader, &at, &shape) } else { inspected(reader, catalogue, defaults, &at, &shape) };
+    if !pass && path.ends_with("/*") {
+        let problem = Diagnostic::error(&at_path, "only a route with `pass = true` can take more than one path");
+        reader.problem(problem.label("expected one path: what is judged has one form"));
+        return None;
+    }
+    Some(Route { id, path, methods: methods?, upstream: upstream?, handling: handling?, origin: at })
+}
+
+fn upstream(
+    reader: &mut Reader<'_>,
+    upstreams: &BTreeMap<Arc<str>, Option<Arc<Upstream>>>,
+    at: &Origin,
+    name: &Spanned<String>,
+) -> Option<Arc<Upstream>> {
+    if let Some(known) = upstreams.get(name.get_ref().as_str()) {
+        return known.clone();
+    }
+    let known = upstreams.keys().map(|name| &**name);
+    let shown = name.get_ref().escape_debug();
+    let problem = Diagnostic::error(&at.with(name.span()), format!("no upstream is named `{shown}`"));
+    let problem = problem.label(meant(name.get_ref(), known.clone()));
+    reader.problem(problem.help(format!("known upstreams: {}; add one as [upstream.NAME] with its url", list(known))));
+    None
+}
+
+fn methods(reader: &mut Reader<'_>, at: &Origin, shape: &RouteShape) -> Option<Vec<Method>> {
+    let Some(written) = &shape.methods else {
+        return Some(vec![if shape.pass { Method::GET } else { Method::POST }]);
+    };
+    let methods: Vec<Method> = written.get_ref().iter().map(|method| method.0.clone()).collect();
+    let distinct: BTreeSet<&str> = methods.iter().map(Method::as_str).collect();
+    if methods.is_empty() || distinct.len() < methods.len() {
+        let problem = Diagnostic::error(&at.with(written.span()), "a route takes one method or more, each named once");
+        reader.problem(problem.label("expected a list such as [\"POST\"]"));
+        return None;
+    }
+    Some(methods)
+}
+
+/// A route that passes is not judged, so it has nothing to judge by.
+fn passing(reader: &mut Reader<'_>, at: &Origin, shape: &RouteShape) -> Option<Handling> {
+    let set = [
+        ("dialect", shape.dialect.as_ref().map(Spanned::span)),
+        ("guardrails", shape.guardrails.as_ref().map(Spanned::span)),
+        ("on_block", shape.on_block.as_ref().map(Spanned::span)),
+        ("stream", shape.stream.as_ref().map(Spanned::span)),
+    ];
+    let mut sound = true;
+    for (key, span) in set.into_iter().filter_map(|(key, span)| Some((key, span?))) {
+        let title = format!("route `{}` passes unjudged and has `{key}`", shape.id.get_ref().0);
+        let problem = Diagnostic::error(&at.with(span), title).label("would have no effect");
+        reader.problem(problem.help(format!("leave out `pass = true` to have it judged, or leave out `{key}`")));
+        sound = false;
+    }
+    sound.then_some(Handling::Pass)
+}
+
+fn inspected(
+    reader: &mut Reader<'_>,
+    catalogue: &mut Catalogue,
+    defaults: Stream,
+    at: &Origin,
+    shape: &RouteShape,
+) -> Option<Handling> {
+    let id = &shape.id.get_ref().0;
+    let (Some(dialect), Some(names)) = (&shape.dialect, &shape.guardrails) else {
+        let missing = if shape.dialect.is_none() { "dialect" } else { "guardrails" };
+        let problem = Diagnostic::error(at, format!("route `{id}` is judged and has no `{missing}`"));
+        let expected = match missing {
+            "dialect" => "expected dialect = \"openai_chat\": the form of its requests and answers",
+            _ => "expected guardrails = [..]: what judges it, by name",
+        };
+        reader.problem(problem.label(expected).help("a route that is to go through unjudged says `pass = true`"));
+        return None;
+    };
+    let mut seen = BTreeSet::new();
+    let mut sound = true;
+    let mut guardrails = Vec::new();
+    for name in names.get_ref() {
+        let at_name = at.with(name.span());
+        if !seen.insert(name.get_ref()) {
+            let title = format!("route `{id}` names the guardrail `{}` twice", name.get_ref().escape_debug());
+            reader.problem(Diagnostic::error(&at_name, title).label("named before"));
+            sound = false;
+            continue;
+        }
+        match catalogue.guardrail(reader, name.get_ref(), &at_name) {
+            Some(guardrail) => guardrails.push(guardrail),
+            None => sound = false,
+        }
+    }
+    let stream = match &shape.stream {
+        Some(written) => stream(reader, &at.with(written.span()), written.get_ref(), defaults)?,
+        None => defaults,
+    };
+    let on_block = shape.on_block.as_ref().map(|style| style.get_ref().clone()).unwrap_or_default();
+    if let (OnBlock::Message(message), Some(written)) = (&on_block, &shape.on_block)
+        && message.trim().is_empty()
+    {
+        let problem = Diagnostic::error(&at.with(written.span()), "a blocked prompt would be answered with nothing");
+        reader.problem(problem.label("expected a message that people can read"));
+        sound = false;
+    }
+    sound.then_some(Handling::Inspect { dialect: *dialect.get_ref(), guardrails, on_block, stream })
+}

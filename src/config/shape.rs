@@ -1,0 +1,238 @@
+//! Shapes: the files as they are written, before their names are resolved. A key that is not named here is an error.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::{HeaderName, Method};
+use serde::Deserialize;
+use serde::de::Deserializer;
+use toml::Spanned;
+
+use crate::config::settings::{Admin, Audit, Device, Dtype, HttpVersion, Limits, WindowSize, cores};
+use crate::config::value::{Address, Count, Header, Name, RoutePath, Size, Time, Url, Verb, via};
+use crate::config::{Dialect, OnBlock};
+use crate::policy::{Action, Effort, Mode, OnError, Scope, Stage, Timing};
+
+/// Things by name, each name and thing with its place.
+pub type Named<T> = BTreeMap<Spanned<Name>, Spanned<T>>;
+
+/// portcullis.toml.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    #[serde(default = "unplaced")]
+    pub server: Spanned<ServerShape>,
+    #[serde(default = "unplaced")]
+    pub admin: Spanned<AdminShape>,
+    #[serde(default)]
+    pub limits: Limits,
+    pub audit: Option<Audit>,
+    #[serde(default = "unplaced")]
+    pub stream: Spanned<StreamShape>,
+    #[serde(default)]
+    pub engine: Named<EngineShape>,
+    #[serde(default)]
+    pub upstream: Named<UpstreamShape>,
+    #[serde(default)]
+    pub route: Vec<Spanned<RouteShape>>,
+    #[serde(default)]
+    pub guardrail: Named<GuardrailShape>,
+    /// Where NAME.toml of a guardrail is looked for.
+    #[serde(default = "guardrails_dir")]
+    pub guardrails_dir: PathBuf,
+    /// Where ID/policy.md of a policy is looked for.
+    #[serde(default = "policies_dir")]
+    pub policies_dir: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerShape {
+    pub listen: Vec<Spanned<Address>>,
+    pub tls: Vec<TlsShape>,
+    #[serde(deserialize_with = "via::<Count<1024>, _, _>")]
+    pub workers: usize,
+    #[serde(deserialize_with = "via::<Count, _, _>")]
+    pub max_connections: usize,
+    #[serde(deserialize_with = "via::<Time, _, _>")]
+    pub drain: Duration,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsShape {
+    pub listen: Spanned<Address>,
+    pub cert: Spanned<PathBuf>,
+    pub key: Spanned<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminShape {
+    pub listen: Spanned<Address>,
+    pub token: Option<Spanned<SecretShape>>,
+}
+
+/// `{ env = "NAME" }` or `{ file = "path" }`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretShape {
+    pub env: Option<Spanned<String>>,
+    pub file: Option<Spanned<PathBuf>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StreamShape {
+    pub window: Option<WindowSize>,
+    #[serde(deserialize_with = "some::<Size<0>, _, _>")]
+    pub lookahead: Option<usize>,
+    #[serde(deserialize_with = "some::<Time, _, _>")]
+    pub max_hold: Option<Duration>,
+    #[serde(deserialize_with = "some::<Size, _, _>")]
+    pub max_held: Option<usize>,
+    #[serde(deserialize_with = "some::<Size<0>, _, _>")]
+    pub context: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EngineShape {
+    pub model: Spanned<PathBuf>,
+    #[serde(default = "cpu")]
+    pub device: Device,
+    #[serde(default = "cores", deserialize_with = "via::<Count<1024>, _, _>")]
+    pub threads: usize,
+    #[serde(default = "queue", deserialize_with = "via::<Count, _, _>")]
+    pub queue: usize,
+    #[serde(default)]
+    pub dtype: Dtype,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamShape {
+    pub url: Spanned<Url>,
+    #[serde(default)]
+    pub http: HttpVersion,
+    pub credential: Option<Spanned<CredentialShape>>,
+    pub ca: Option<Spanned<PathBuf>>,
+    #[serde(default, deserialize_with = "some::<Time, _, _>")]
+    pub connect_timeout: Option<Duration>,
+    #[serde(default, deserialize_with = "some::<Time, _, _>")]
+    pub first_byte_timeout: Option<Duration>,
+    #[serde(default, deserialize_with = "some::<Time, _, _>")]
+    pub idle_timeout: Option<Duration>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CredentialShape {
+    #[serde(deserialize_with = "via::<Header, _, _>")]
+    pub header: HeaderName,
+    /// Stands before the secret in the header.
+    pub prefix: Option<Spanned<String>>,
+    pub env: Option<Spanned<String>>,
+    pub file: Option<Spanned<PathBuf>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteShape {
+    pub id: Spanned<Name>,
+    pub path: Spanned<RoutePath>,
+    #[serde(default)]
+    pub methods: Option<Spanned<Vec<MethodShape>>>,
+    pub upstream: Spanned<String>,
+    #[serde(default)]
+    pub pass: bool,
+    pub dialect: Option<Spanned<Dialect>>,
+    pub guardrails: Option<Spanned<Vec<Spanned<String>>>>,
+    pub on_block: Option<Spanned<OnBlock>>,
+    pub stream: Option<Spanned<StreamShape>>,
+}
+
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub struct MethodShape(#[serde(deserialize_with = "via::<Verb, _, _>")] pub Method);
+
+/// A guardrail, in its own file or as `[guardrail.NAME]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuardrailShape {
+    pub stage: Spanned<Vec<Stage>>,
+    pub policy: Option<Spanned<String>>,
+    pub engine: Option<Spanned<String>>,
+    pub effort: Option<Spanned<Effort>>,
+    pub patterns: Option<Spanned<PatternsShape>>,
+    pub on_error: OnError,
+    #[serde(default = "deadline", deserialize_with = "via::<Time, _, _>")]
+    pub deadline: Duration,
+    pub scope: Option<Spanned<Scope>>,
+    #[serde(default)]
+    pub mode: Mode,
+    pub timing: Option<Spanned<Timing>>,
+    pub actions: Spanned<BTreeMap<Spanned<String>, Spanned<Action>>>,
+    #[serde(default)]
+    pub masks: BTreeMap<Spanned<String>, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PatternsShape {
+    #[serde(default)]
+    pub builtin: Vec<Spanned<String>>,
+    /// Regular expressions, by label.
+    #[serde(default)]
+    pub regex: BTreeMap<Spanned<String>, Spanned<String>>,
+    /// Words and phrases, by label.
+    #[serde(default)]
+    pub words: BTreeMap<Spanned<String>, Spanned<Vec<String>>>,
+}
+
+impl Default for ServerShape {
+    fn default() -> Self {
+        let drain = Duration::from_secs(30);
+        ServerShape { listen: Vec::new(), tls: Vec::new(), workers: cores(), max_connections: 10_000, drain }
+    }
+}
+
+impl Default for AdminShape {
+    fn default() -> Self {
+        AdminShape { listen: Spanned::new(0..0, Address(Admin::DEFAULT_LISTEN)), token: None }
+    }
+}
+
+/// A section that was not written stands at the file's start.
+fn unplaced<T: Default>() -> Spanned<T> {
+    Spanned::new(0..0, T::default())
+}
+
+fn some<'de, T, U, D>(deserializer: D) -> Result<Option<U>, D::Error>
+where
+    T: Deserialize<'de> + Into<U>,
+    D: Deserializer<'de>,
+{
+    via::<T, U, D>(deserializer).map(Some)
+}
+
+fn guardrails_dir() -> PathBuf {
+    "guardrails".into()
+}
+
+fn policies_dir() -> PathBuf {
+    "policies".into()
+}
+
+fn cpu() -> Device {
+    Device::Cpu
+}
+
+fn queue() -> usize {
+    64
+}
+
+fn deadline() -> Duration {
+    Duration::from_secs(10)
+}

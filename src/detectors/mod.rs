@@ -1,0 +1,5 @@
+//! Detectors: what judges a segment.
+
+pub mod pattern;
+#[cfg(feature = "libtorch")]
+pub mod safeguard;

@@ -1,0 +1,84 @@
+//! For this module's tests: a generator that answers by script, and policies and asks to go with it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::detectors::safeguard::Generator;
+use crate::guardrail::{Ask, Priority, Stage};
+use crate::model::{Job, JobError, Outcome, Tokenizer};
+use crate::policy::{Form, Label, Policy, PolicyLabel};
+use crate::text::{Kind, Place, Role, Segment, SegmentId};
+
+type Answer = Result<Vec<Outcome>, JobError>;
+
+/// Gives prepared answers and keeps the jobs.
+pub struct Scripted {
+    tokenizer: Tokenizer,
+    model: Arc<str>,
+    answers: Mutex<VecDeque<Answer>>,
+    jobs: Mutex<Vec<Job>>,
+}
+
+impl Scripted {
+    pub fn new(answers: Vec<Answer>) -> Arc<Self> {
+        Arc::new(Scripted {
+            tokenizer: Tokenizer::o200k(),
+            model: "scripted".into(),
+            answers: Mutex::new(answers.into()),
+            jobs: Mutex::default(),
+        })
+    }
+
+    pub fn jobs(&self) -> Vec<Job> {
+        self.jobs.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Generator for Scripted {
+    async fn generate(&self, job: Job) -> Answer {
+        self.jobs.lock().unwrap().push(job);
+        self.answers.lock().unwrap().pop_front().expect("an answer for every job")
+    }
+
+    fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    fn model(&self) -> &Arc<str> {
+        &self.model
+    }
+
+    fn max_tokens(&self) -> usize {
+        131_072
+    }
+}
+
+/// `labels` are label, reply, and whether it is safe.
+pub fn policy(form: Form, labels: &[(&str, &str, bool)]) -> Policy {
+    let label = |&(label, reply, safe): &(&str, &str, bool)| PolicyLabel {
+        label: Label::new(label),
+        reply: reply.into(),
+        safe,
+    };
+    Policy {
+        id: "test".into(),
+        text: "Answer with one of the labels.".into(),
+        digest: "0".into(),
+        form,
+        labels: labels.iter().map(label).collect(),
+    }
+}
+
+pub fn ask(text: &str) -> Ask {
+    let place = Place { role: Role::User, kind: Kind::Content, turn: Some(0), editable: true };
+    Ask {
+        stage: Stage::Input,
+        segment: Segment { id: SegmentId(0), place, text: text.into(), fresh: 0 },
+        priority: Priority::Blocking,
+        deadline: tokio::time::Instant::now() + Duration::from_secs(60),
+    }
+}

@@ -1,0 +1,46 @@
+//! What the gate tells its driver.
+
+use bytes::Bytes;
+
+use crate::guardrail::Decision;
+use crate::text::Segment;
+use crate::wire::WireError;
+
+/// What the driver is to do next.
+#[derive(Debug)]
+pub enum Step {
+    /// Read from the upstream: `push` or `finish`.
+    Pull,
+    /// Nothing can be done before the pending verdict: `resolve`. Do not read on: the held bytes are at their limit, or
+    /// there is no more to read.
+    Wait,
+    /// Have this judged, then `resolve`. At most one is pending.
+    Ask(Window),
+    /// Send this.
+    Release(Bytes),
+    /// Send this and end: nothing follows.
+    Cut(Bytes, CutCause),
+    /// All is sent.
+    Done,
+}
+
+/// Texts to judge together: every channel that has grown.
+#[derive(Debug)]
+pub struct Window {
+    pub segments: Vec<Segment>,
+    /// No more text follows.
+    pub last: bool,
+}
+
+/// Why the gate has cut.
+#[derive(Debug)]
+pub enum CutCause {
+    Blocked(Box<Decision>),
+    Wire(WireError),
+    /// The answer is larger than may be held, and nothing of it can be released.
+    HeldLimit {
+        limit: usize,
+    },
+    /// The driver said so: [`Gate::fail`].
+    Failed,
+}

@@ -1,0 +1,125 @@
+//! The seam to the detectors: an ask goes in, a verdict or an error comes out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use crate::guardrail::Stage;
+use crate::policy::Label;
+use crate::text::{Segment, Span};
+
+/// Judges one segment. Dropping the future cancels the work behind it.
+#[async_trait]
+pub trait Detector: Send + Sync {
+    async fn detect(&self, ask: &Ask) -> Result<Verdict, DetectError>;
+
+    /// Who judges, under what. Two detectors with equal identities give the same verdict on the same text.
+    fn identity(&self) -> &Identity;
+
+    /// Every label that a verdict of this detector can carry.
+    fn labels(&self) -> &[Label];
+
+    /// Whether a verdict is worth keeping: false where judging costs less than the look-up.
+    fn cacheable(&self) -> bool {
+        true
+    }
+}
+
+/// One question: does this segment fall under a label?
+#[derive(Debug, Clone)]
+pub struct Ask {
+    pub stage: Stage,
+    pub segment: Segment,
+    pub priority: Priority,
+    /// When the answer is no longer of use. The evaluation enforces it; a detector may use it to order its queue.
+    pub deadline: Instant,
+}
+
+/// Asks that hold traffic up go first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    Annotating,
+    Blocking,
+}
+
+/// What a detector found; no finding means that nothing it looks for is there.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Verdict {
+    pub findings: Vec<Finding>,
+}
+
+/// One label, and what is known of why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    pub label: Label,
+    /// Byte ranges in the segment's text; none means the text as a whole.
+    pub spans: Vec<Span>,
+    /// How sure the detector is, 0..=1, where it can tell.
+    pub score: Option<f32>,
+    /// The policy's own code for the rule (`H2.f`).
+    pub category: Option<Arc<str>>,
+    /// Why, in words. For people who own the policy: never shown to clients, audited only by setting.
+    pub rationale: Option<Arc<str>>,
+}
+
+impl Finding {
+    /// A finding with a label and spans alone.
+    pub fn new(label: Label, spans: Vec<Span>) -> Self {
+        Finding { label, spans, score: None, category: None, rationale: None }
+    }
+}
+
+/// Who judges: all that the verdict on a given text depends on. Key of the verdict cache, and named in the audit.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// `pattern`, `libtorch`.
+    pub engine: &'static str,
+    /// Digest of the model's configuration and weights' headers, or of the pattern set.
+    pub model: Arc<str>,
+    pub policy: Option<PolicyRef>,
+    /// The output form that the reply is held to (`binary`, `label`, `json`).
+    pub form: &'static str,
+    /// How long the model may reason (`none`, `low`, `medium`, `high`).
+    pub effort: &'static str,
+}
+
+/// A written policy, by name and by content.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PolicyRef {
+    pub id: Arc<str>,
+    /// Hex SHA-256 of the policy's file.
+    pub digest: Arc<str>,
+}
+
+/// Why there is no verdict. Never read as "nothing found": the guardrail's `on_error` decides.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DetectError {
+    #[error("no verdict within {} ms", .0.as_millis())]
+    Timeout(Duration),
+    #[error("the engine's queue is full ({capacity} asks)")]
+    Overloaded { capacity: usize },
+    #[error("the model's reply is not of the policy's output form: {0}")]
+    Unparseable(&'static str),
+    #[error("the model's reply was cut off after {tokens} tokens")]
+    Truncated { tokens: usize },
+    #[error("the text is too long to judge: {tokens} tokens, at most {limit}")]
+    TooLong { tokens: usize, limit: usize },
+    #[error("the engine failed: {0}")]
+    Engine(Arc<str>),
+}
+
+impl DetectError {
+    /// The word for metrics and the audit.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            DetectError::Timeout(_) => "timeout",
+            DetectError::Overloaded { .. } => "overloaded",
+            DetectError::Unparseable(_) => "unparseable",
+            DetectError::Truncated { .. } => "truncated",
+            DetectError::TooLong { .. } => "too_long",
+            DetectError::Engine(_) => "engine",
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Assembling: from a checked configuration to what serves it. Everything that can fail fails here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::config::{self, Config, ConfigError, Diagnostic, Judge, OnBlock};
+use crate::detectors::pattern::{PatternDetector, PatternSpec};
+use crate::gate::{GateSettings, WindowSize};
+use crate::guardrail::{Detector, Guardrail, Mode, Stage, VerdictCache};
+use crate::live::{BlockStyle, Engines, Handling, Inspect, Limits, Live, Route, Upstream, UpstreamVersion};
+use crate::wire::{Dialect, openai_chat::OpenAiChat};
+
+/// A configuration that is sound in itself and can't be served: the model is missing or broken, say. Shown like any
+/// mistake of the configuration, at the setting that is at fault.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error(transparent)]
+pub struct AssembleError(#[from] pub ConfigError);
+
+/// Builds the snapshot that serves `config`. Starts the engines that it needs and that do not run yet: blocks for as
+/// long as that takes.
+pub fn assemble(
+    config: &Config,
+    generation: u64,
+    engines: &Engines,
+    verdicts: Arc<VerdictCache>,
+) -> Result<Live, AssembleError> {
+    let mut parts = Parts {
+        engines,
+        max_segments: config.limits.max_segments,
+        guardrails: BTreeMap::new(),
+        upstreams: BTreeMap::new(),
+    };
+    let routes: Result<Vec<Route>, Diagnostic> = config.routes.iter().map(|route| parts.route(route)).collect();
+    let mut routes = routes.map_err(|problem| ConfigError::new(problem, &config.sources))?;
+    // An exact path goes before a wildcard, and a longer wildcard before a shorter: else a route that passes could take
+    // what another would have judged.
+    routes.sort_by_key(|route| (route.path.ends_with("/*"), std::cmp::Reverse(route.path.len())));
+    let config::Limits { max_body, max_header, max_headers, header_timeout, body_timeout, max_segments, max_event } =
+        config.limits;
+    let limits = Limits {
+        max_body,
+        max_header,
+        max_headers,
+        header_timeout,
+        body_timeout,
+        max_connections: config.server.max_connections,
+        max_segments,
+        max_event,
+    };
+    Ok(Live { generation, digest: config.sources.digest().into(), routes, limits, verdicts })
+}
+
+/// What routes share: each is built once.
+struct Parts<'c> {
+    engines: &'c Engines,
+    max_segments: usize,
+    guardrails: BTreeMap<Arc<str>, Arc<Guardrail>>,
+    upstreams: BTreeMap<Arc<str>, Arc<Upstream>>,
+}
+
+impl Parts<'_> {
+    fn route(&mut self, route: &config::Route) -> Result<Route, Diagnostic> {
+        let handling = match &route.handling {
+            config::Handling::Pass => Handling::Pass,
+            config::Handling::Inspect { dialect, guardrails, on_block, stream } => {
+                let guardrails: Vec<Arc<Guardrail>> =
+                    guardrails.iter().map(|guardrail| self.guardrail(guardrail)).collect::<Result<_, _>>()?;
+                let at = |stage| guardrails.iter().filter(|g| g.stages.contains(&stage)).cloned().collect::<Vec<_>>();
+                let output = at(Stage::Output);
+                let gate = gate(stream, output.iter().all(|guardrail| guardrail.mode == Mode::Observe));
+                let on_block = match on_block {
+                    OnBlock::Error => BlockStyle::Error,
+                    OnBlock::Message(text) => BlockStyle::Message(text.as_str().into()),
+                };
+                let dialect = self.dialect(*dialect);
+                Handling::Inspect(Box::new(Inspect { dialect, input: at(Stage::Input), output, gate, on_block }))
+            }
+        };
+        let (id, path, methods) = (route.id.clone(), route.path.clone(), route.methods.clone());
+        Ok(Route { id, path, methods, upstream: self.upstream(&route.upstream), handling })
+    }
+
+    fn dialect(&self, dialect: config::Dialect) -> Arc<dyn Dialect> {
+        match dialect {
+            config::Dialect::OpenAiChat => Arc::new(OpenAiChat::new(self.max_segments)),
+        }
+    }
+
+    fn guardrail(&mut self, from: &config::Guardrail) -> Result<Arc<Guardrail>, Diagnostic> {
+        if let Some(known) = self.guardrails.get(&from.id) {
+            return Ok(Arc::clone(known));
+        }
+        let detector: Arc<dyn Detector> = match &from.judge {
+            Judge::Policy { policy, engine, effort } => self.engines.detector(&from.origin, engine, policy, *effort)?,
+            Judge::Patterns(patterns) => Arc::new(pattern_detector(from, patterns)?),
+        };
+        let guardrail = Arc::new(Guardrail {
+            id: from.id.clone(),
+            stages: from.stages.clone(),
+            detector,
+            actions: from.actions.clone(),
+            masks: from.masks.clone(),
+            on_error: from.on_error,
+            deadline: from.deadline,
+            scope: from.scope,
+            mode: from.mode,
+            timing: from.timing,
+        });
+        self.guardrails.insert(from.id.clone(), Arc::clone(&guardrail));
+        Ok(guardrail)
+    }
+
+    fn upstream(&mut self, from: &config::Upstream) -> Arc<Upstream> {
+        let built = self.upstreams.entry(from.name.clone()).or_insert_with(|| {
+            Arc::new(Upstream {
+                id: from.name.clone(),
+                tls: from.url.tls,
+                host: from.url.host.clone(),
+                port: from.url.port,
+                authority: from.url.authority.clone(),
+                base_path: from.url.base_path.clone(),
+                credential: from.credential.clone(),
+                version: match from.http {
+                    config::HttpVersion::Http1 => UpstreamVersion::Http1,
+                    config::HttpVersion::Http2 => UpstreamVersion::Http2,
+                },
+                connect_timeout: from.connect_timeout,
+                first_byte_timeout: from.first_byte_timeout,
+                idle_timeout: from.idle_timeout,
+                ca: from.ca.clone(),
+            })
+        });
+        Arc::clone(built)
+    }
+}
+
+fn pattern_detector(from: &config::Guardrail, patterns: &config::Patterns) -> Result<PatternDetector, Diagnostic> {
+    let problem = |error: &dyn ToString| {
+        Diagnostic::error(&from.origin, format!("the patterns of guardrail `{}` can't be used", from.id))
+            .label(error.to_string())
+    };
+    let builtin: Result<_, _> = patterns.builtin.iter().map(|name| name.parse()).collect();
+    let spec = PatternSpec {
+        builtin: builtin.map_err(|error: crate::detectors::pattern::UnknownBuiltin| problem(&error))?,
+        regexes: patterns.regexes.clone(),
+        words: patterns.words.clone(),
+    };
+    PatternDetector::new(&spec).map_err(|error| problem(&error))
+}
+
+fn gate(stream: &config::Stream, observe: bool) -> GateSettings {
+    let window = match stream.window {
+        config::WindowSize::Bytes(bytes) => WindowSize::Bytes(bytes),
+        config::WindowSize::All => WindowSize::All,
+    };
+    let config::Stream { lookahead, max_hold, max_held, context, .. } = *stream;
+    GateSettings { window, lookahead, max_hold, max_held, context, observe }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detectors::pattern::Builtin;
+    use crate::live::{RouteMatch, canonical_path};
+    use http::Method;
+
+    #[test]
+    fn the_configuration_knows_the_detectors_patterns() {
+        assert!(config::builtin::names().eq(Builtin::names()));
+        for name in Builtin::names() {
+            let detectors: Vec<_> = Builtin::expand(name).unwrap().into_iter().map(Builtin::name).collect();
+            assert_eq!(config::builtin::expand(name), detectors, "{name}");
+        }
+    }
+
+    fn live(routes: &str) -> Live {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("portcullis.toml");
+        let head = "[server]\nlisten = [\"127.0.0.1:0\"]\n[upstream.u]\nurl = \"http://127.0.0.1:9100/base\"\n\
+            [guardrail.words]\nstage = [\"input\", \"output\"]\non_error = \"block\"\nmode = \"observe\"\n\
+            patterns.words.titan = [\"Project Titan\"]\nactions.titan = \"redact\"\nmasks.titan = \"###\"\n";
+        std::fs::write(&path, format!("{head}{routes}")).unwrap();
+        let config = config::load(&path).unwrap();
+        assemble(&config, 7, &Engines::unstarted(), Arc::new(VerdictCache::new(0))).unwrap()
+    }
+
+    #[test]
+    fn a_snapshot_says_what_the_file_says() {
+        let live = live(
+            "[[route]]\nid = \"chat\"\npath = \"/v1/chat/completions\"\ndialect = \"openai_chat\"\nupstream = \"u\"\n\
+             guardrails = [\"words\"]\non_block = { message = \"No.\" }\nstream.window = \"all\"\n",
+        );
+        assert_eq!((live.generation, live.digest.len()), (7, 64));
+        let RouteMatch::Found(route) = live.route(&Method::POST, "/v1/chat/completions") else { panic!("found") };
+        assert_eq!(
+            (&*route.upstream.host, route.upstream.port, &*route.upstream.base_path),
+            ("127.0.0.1", 9100, "/base")
+        );
+        let Handling::Inspect(inspect) = &route.handling else { panic!("inspected") };
+        assert_eq!(inspect.on_block, BlockStyle::Message("No.".into()));
+        assert_eq!((inspect.gate.window, inspect.gate.observe), (WindowSize::All, true));
+        assert!(Arc::ptr_eq(&inspect.input[0], &inspect.output[0]), "one guardrail at both stages");
+        assert_eq!(&*inspect.input[0].mask(&crate::policy::Label::new("titan")), "###");
+        assert_eq!(inspect.dialect.name(), "openai_chat");
+    }
+
+    #[test]
+    fn a_route_that_passes_takes_nothing_from_one_that_is_judged() {
+        let judged = "[[route]]\nid = \"chat\"\npath = \"/v1/chat/completions\"\ndialect = \"openai_chat\"\nupstream = \"u\"\nguardrails = []\n";
+        let pass = |id, path| {
+            format!(
+                "[[route]]\nid = \"{id}\"\npath = \"{path}\"\nupstream = \"u\"\npass = true\nmethods = [\"POST\"]\n"
+            )
+        };
+        let live = live(&format!("{}{}{judged}", pass("all", "/*"), pass("chats", "/v1/chat/*")));
+        for (path, id) in [("/v1/chat/completions", "chat"), ("/v1/chat/other", "chats"), ("/v1/other", "all")] {
+            let RouteMatch::Found(route) = live.route(&Method::POST, &canonical_path(path).unwrap()) else {
+                panic!("{path}")
+            };
+            assert_eq!(&*route.id, id, "{path}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Engines: models that run, kept from one configuration to the next while their settings stay the same.
+
+use std::sync::Arc;
+
+use crate::config::{Config, Diagnostic, Engine, Handling, Judge, Origin};
+use crate::guardrail::Detector;
+use crate::policy::{Effort, Policy};
+
+/// The engines of this process. An engine lives for as long as a detector uses it: with the last exchange of the last
+/// configuration that names it, it is gone.
+#[derive(Default)]
+pub struct Engines {
+    #[cfg_attr(not(feature = "libtorch"), expect(dead_code, reason = "without libtorch there is no engine to start"))]
+    check_only: bool,
+    #[cfg(feature = "libtorch")]
+    running: libtorch::Running,
+}
+
+impl Engines {
+    pub fn new() -> Self {
+        Engines::default()
+    }
+
+    /// Starts none: for looking at a configuration without serving it. The detectors it gives answer with an error.
+    pub fn unstarted() -> Self {
+        Engines {
+            check_only: true,
+            #[cfg(feature = "libtorch")]
+            running: libtorch::Running::default(),
+        }
+    }
+
+    /// A detector that judges by `policy` on `engine`, which is started if it does not run. `at` names the policy.
+    #[cfg(feature = "libtorch")]
+    pub(super) fn detector(
+        &self,
+        at: &Origin,
+        engine: &Engine,
+        policy: &Arc<Policy>,
+        effort: Effort,
+    ) -> Result<Arc<dyn Detector>, Diagnostic> {
+        if self.check_only {
+            return Ok(Arc::new(libtorch::Unstarted::new(policy, effort)));
+        }
+        let engine = self.running.get(engine)?;
+        libtorch::detector(engine, at, policy, effort)
+    }
+
+    #[cfg(not(feature = "libtorch"))]
+    pub(super) fn detector(
+        &self,
+        at: &Origin,
+        _: &Engine,
+        _: &Arc<Policy>,
+        _: Effort,
+    ) -> Result<Arc<dyn Detector>, Diagnostic> {
+        let problem = Diagnostic::error(at, "this program was built without libtorch, so it can't judge by a policy");
+        let problem = problem.label("needs a model");
+        Err(problem.help("build it with the feature `libtorch`, which is on by default, or use [patterns]"))
+    }
+}
+
+/// What is missing of the models that the routes need, each once.
+pub fn missing_models(config: &Config) -> Vec<Diagnostic> {
+    let mut seen = std::collections::BTreeSet::new();
+    let guardrails = config.routes.iter().flat_map(|route| match &route.handling {
+        Handling::Inspect { guardrails, .. } => guardrails.as_slice(),
+        Handling::Pass => &[],
+    });
+    guardrails
+        .filter_map(|guardrail| match &guardrail.judge {
+            Judge::Policy { engine, .. } => Some(engine),
+            Judge::Patterns(_) => None,
+        })
+        .filter(|engine| seen.insert(&engine.name))
+        .filter_map(|engine| missing(engine))
+        .collect()
+}
+
+fn missing(engine: &Engine) -> Option<Diagnostic> {
+    let model = engine.model.display();
+    if engine.model.join("config.json").is_file() {
+        return None;
+    }
+    let problem = Diagnostic::error(&engine.origin, format!("there is no model in `{model}`"));
+    let problem = problem.label("expected the directory of a gpt-oss checkpoint: config.json and *.safetensors");
+    Some(problem.help(format!(
+        "for gpt-oss-safeguard: hf download openai/gpt-oss-safeguard-20b --exclude \"original/*\" --local-dir {model}"
+    )))
+}
+
+#[cfg(feature = "libtorch")]
+mod libtorch {
+    //! What needs the model's code.
+
+    use std::collections::HashMap;
+    use std::path::PathBuf;
+    use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+    use async_trait::async_trait;
+
+    use crate::config::{self, Diagnostic, Origin};
+    use crate::detectors::safeguard::{self, EngineSettings, SafeguardDetector};
+    use crate::guardrail::{Ask, DetectError, Detector, Identity, PolicyRef, Verdict};
+    use crate::policy::{Effort, Label, Policy};
+
+    type Key = (PathBuf, config::Device, usize, usize, config::Dtype);
+
+    #[derive(Default)]
+    pub struct Running(Mutex<HashMap<Key, Weak<safeguard::Engine>>>);
+
+    impl Running {
+        /// The engine with these settings: the one that runs, or a new one.
+        pub fn get(&self, engine: &config::Engine) -> Result<Arc<safeguard::Engine>, Diagnostic> {
+            let key = (engine.model.clone(), engine.device, engine.threads, engine.queue, engine.dtype);
+            // A panic while an engine was starting leaves the map as it was.
+            let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            running.retain(|_, engine| engine.strong_count() > 0);
+            if let Some(engine) = running.get(&key).and_then(Weak::upgrade) {
+                return Ok(engine);
+            }
+            if let Some(problem) = super::missing(engine) {
+                return Err(problem);
+            }
+            let settings = EngineSettings {
+                model_dir: engine.model.clone(),
+                device: engine.device.to_string(),
+                threads: engine.threads,
+                queue: engine.queue,
+                dtype: match engine.dtype {
+                    config::Dtype::Auto => safeguard::Dtype::Auto,
+                    config::Dtype::Float32 => safeguard::Dtype::Float32,
+                    config::Dtype::Bfloat16 => safeguard::Dtype::Bfloat16,
+                },
+            };
+            let started = safeguard::Engine::start(settings).map_err(|error| {
+                Diagnostic::error(&engine.origin, format!("the engine `{}` can't be started", engine.name))
+                    .label(error.to_string())
+            })?;
+            running.insert(key, Arc::downgrade(&started));
+            Ok(started)
+        }
+    }
+
+    pub fn detector(
+        engine: Arc<safeguard::Engine>,
+        at: &Origin,
+        policy: &Arc<Policy>,
+        effort: Effort,
+    ) -> Result<Arc<dyn Detector>, Diagnostic> {
+        let detector = SafeguardDetector::new(engine, Arc::clone(policy), effort).map_err(|error| {
+            Diagnostic::error(at, format!("the policy `{}` can't be judged on this engine", policy.id))
+                .label(error.to_string())
+        })?;
+        Ok(Arc::new(detector))
+    }
+
+    /// Stands in for a detector whose engine was not started. Judges nothing.
+    pub struct Unstarted {
+        identity: Identity,
+        labels: Vec<Label>,
+    }
+
+    impl Unstarted {
+        pub fn new(policy: &Policy, effort: Effort) -> Self {
+            let found = policy.labels.iter().filter(|label| !label.safe);
+            Unstarted {
+                identity: Identity {
+                    engine: "unstarted",
+                    model: "".into(),
+                    policy: Some(PolicyRef { id: policy.id.clone(), digest: policy.digest.clone() }),
+                    form: policy.form.as_str(),
+                    effort: effort.as_str(),
+                },
+                labels: found.map(|label| label.label.clone()).collect(),
+            }
+        }
+    }
+
+    #[async_trait]
+    impl Detector for Unstarted {
+        async fn detect(&self, _: &Ask) -> Result<Verdict, DetectError> {
+            Err(DetectError::Engine("the engine was not started".into()))
+        }
+
+        fn identity(&self) -> &Identity {
+            &self.identity
+        }
+
+        fn labels(&self) -> &[Label] {
+            &self.labels
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Routes: which path is inspected, which passes, where it goes. What no route names is refused.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method};
+
+use crate::config::Secret;
+use crate::gate::GateSettings;
+use crate::guardrail::{Guardrail, Stage, Timing};
+use crate::live::Live;
+use crate::wire::Dialect;
+
+/// One path and what happens to it.
+pub struct Route {
+    /// The name in the configuration, for logs, metrics and the audit.
+    pub id: Arc<str>,
+    /// Canonical path, matched exactly; for a `pass` route it may end in `/*`.
+    pub path: Arc<str>,
+    pub methods: Vec<Method>,
+    pub upstream: Arc<Upstream>,
+    pub handling: Handling,
+}
+
+pub enum Handling {
+    /// Judged; boxed because a `pass` route carries nothing.
+    Inspect(Box<Inspect>),
+    /// Stock proxying, unjudged, by explicit setting.
+    Pass,
+}
+
+/// What an inspected route is judged by.
+pub struct Inspect {
+    pub dialect: Arc<dyn Dialect>,
+    pub input: Vec<Arc<Guardrail>>,
+    pub output: Vec<Arc<Guardrail>>,
+    pub gate: GateSettings,
+    pub on_block: BlockStyle,
+}
+
+/// What the client sees of a blocked prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BlockStyle {
+    /// HTTP 400 in the dialect's error shape.
+    Error,
+    /// An ordinary assistant message with this text, for chatbots that cannot show an error.
+    Message(Arc<str>),
+}
+
+/// An LLM API to forward to.
+pub struct Upstream {
+    pub id: Arc<str>,
+    pub tls: bool,
+    /// Host name or address, without brackets or port. Also the TLS server name.
+    pub host: String,
+    pub port: u16,
+    /// `Host` as sent upstream.
+    pub authority: HeaderValue,
+    /// Put before the client's path; empty or `/prefix` without a trailing slash.
+    pub base_path: String,
+    /// A header that replaces whatever the client sent under that name.
+    pub credential: Option<(HeaderName, Secret)>,
+    pub version: UpstreamVersion,
+    pub connect_timeout: Duration,
+    /// For the answer's header.
+    pub first_byte_timeout: Duration,
+    /// Between two pieces of the answer's body.
+    pub idle_timeout: Duration,
+    /// PEM bundle of certificate authorities to trust instead of the system's.
+    pub ca: Option<Arc<Vec<rustls_pki_types::CertificateDer<'static>>>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamVersion {
+    Http1,
+    /// By ALPN over TLS, by prior knowledge without.
+    Http2,
+}
+
+/// Bounds on what a client may send.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Whole request body, bytes.
+    pub max_body: usize,
+    /// Request line and headers, bytes.
+    pub max_header: usize,
+    pub max_headers: usize,
+    /// From the connection's (or, on a kept one, the request's) first byte to the end of the header.
+    pub header_timeout: Duration,
+    /// From the end of the header to the end of the body.
+    pub body_timeout: Duration,
+    pub max_connections: usize,
+    /// Segments of one request.
+    pub max_segments: usize,
+    /// One event of a stream, or a unary answer, bytes.
+    pub max_event: usize,
+}
+
+/// What became of a path.
+pub enum RouteMatch<'a> {
+    Found(&'a Route),
+    /// A route has this path, with other methods.
+    WrongMethod(&'a Route),
+    None,
+}
+
+/// A path that has more than one reading; refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    #[error("the path holds an encoded slash, backslash, dot or control character")]
+    Ambiguous,
+    #[error("the path holds an empty, `.` or `..` segment")]
+    Relative,
+    #[error("the path holds a broken percent escape or is not UTF-8")]
+    Malformed,
+}
+
+impl Live {
+    /// Finds the route of a canonical path.
+    pub fn route(&self, method: &Method, path: &str) -> RouteMatch<'_> {
+        let mut other = RouteMatch::None;
+        for route in self.routes.iter().filter(|route| route.matches(path)) {
+            if route.methods.contains(method) {
+                return RouteMatch::Found(route);
+            }
+            other = RouteMatch::WrongMethod(route);
+        }
+        other
+    }
+}
+
+impl Route {
+    fn matches(&self, path: &str) -> bool {
+        match self.path.strip_suffix("/*") {
+            Some(prefix) => path.strip_prefix(prefix).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/')),
+            None => *self.path == *path,
+        }
+    }
+}
+
+impl Inspect {
+    pub fn guardrails(&self, stage: Stage) -> &[Arc<Guardrail>] {
+        match stage {
+            Stage::Input => &self.input,
+            Stage::Output => &self.output,
+        }
+    }
+
+    /// The input guardrails with this timing.
+    pub fn input_timed(&self, timing: Timing) -> Vec<Arc<Guardrail>> {
+        self.input.iter().filter(|guardrail| guardrail.timing == timing).cloned().collect()
+    }
+}
+
+/// The one form of a path that is matched and forwarded: percent escapes of unreserved characters are undone, others
+/// kept in upper case; whatever another reader could take for a second path is refused.
+pub fn canonical_path(path: &str) -> Result<String, PathError> {
+    let mut out = String::with_capacity(path.len());
+    let mut bytes = path.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'%' => {
+                let hex = |digit: Option<u8>| digit.and_then(|d| char::from(d).to_digit(16));
+                let (high, low) = hex(bytes.next()).zip(hex(bytes.next())).ok_or(PathError::Malformed)?;
+                let decoded = u8::try_from(high * 16 + low).map_err(|_| PathError::Malformed)?;
+                match decoded {
+                    b'/' | b'\\' | b'.' | b'%' | b';' | 0..=0x20 | 0x7f.. => return Err(PathError::Ambiguous),
+                    b if b.is_ascii_alphanumeric() || b"-_~".contains(&b) => out.push(char::from(b)),
+                    b => out.push_str(&format!("%{b:02X}")),
+                }
+            }
+            b'\\' | b';' | 0..=0x20 | 0x7f.. => return Err(PathError::Ambiguous),
+            b => out.push(char::from(b)),
+        }
+    }
+    let mut segments = out.split('/');
+    // What stands before the first slash is empty in every absolute path.
+    if segments.next() != Some("") || segments.any(|s| matches!(s, "" | "." | "..")) {
+        return Err(PathError::Relative);
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_form_for_every_reading() {
+        for (path, expected) in [
+            ("/v1/chat/completions", Ok("/v1/chat/completions")),
+            ("/%76%31/chat/%63ompletions", Ok("/v1/chat/completions")),
+            ("/v1/models/a:b", Ok("/v1/models/a:b")),
+            ("/v1/a%3ab", Ok("/v1/a%3Ab")),
+            ("/v1%2fchat/completions", Err(PathError::Ambiguous)),
+            ("/v1/%2e%2e/chat", Err(PathError::Ambiguous)),
+            ("/v1/chat%00", Err(PathError::Ambiguous)),
+            ("/v1/chat;a=b", Err(PathError::Ambiguous)),
+            ("/v1\\chat", Err(PathError::Ambiguous)),
+            ("//v1/chat", Err(PathError::Relative)),
+            ("/v1/./chat", Err(PathError::Relative)),
+            ("/v1/chat/", Err(PathError::Relative)),
+            ("v1", Err(PathError::Relative)),
+            ("/v1/%zz", Err(PathError::Malformed)),
+            ("/v1/%4", Err(PathError::Malformed)),
+        ] {
+            assert_eq!(canonical_path(path).as_deref(), expected.as_ref().copied(), "{path}");
+        }
+    }
+}

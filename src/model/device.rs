@@ -1,0 +1,110 @@
+//! Where tensors lie, and in which number format.
+
+#![allow(unsafe_code, reason = "dlopen has no safe form")]
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+
+use serde::Deserialize;
+use tch::{Cuda, Device, Kind};
+
+use crate::model::LoadError;
+
+/// Number format of weights and activations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    /// float32 on a CPU for a model of less than 2 GB in it, else bfloat16.
+    #[default]
+    Auto,
+    Float32,
+    Bfloat16,
+}
+
+/// Where tensors lie and in which format.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    pub(super) device: Device,
+    pub(super) kind: Kind,
+}
+
+impl Place {
+    /// `device` is `cpu`, `cuda` or `cuda:N`; `parameters` is the number of the model's weights, which
+    /// [`Dtype::Auto`] goes by.
+    pub fn new(device: &str, dtype: Dtype, parameters: u64) -> Result<Self, LoadError> {
+        let device = parse(device)?;
+        let small = parameters.saturating_mul(4) < 2_000_000_000;
+        let kind = match dtype {
+            Dtype::Float32 => Kind::Float,
+            Dtype::Auto if device == Device::Cpu && small => Kind::Float,
+            Dtype::Auto | Dtype::Bfloat16 => Kind::BFloat16,
+        };
+        Ok(Place { device, kind })
+    }
+}
+
+/// CPU threads of one operation, for operations of the calling thread.
+pub fn set_threads(count: usize) {
+    tch::set_num_threads(count.try_into().unwrap_or(i32::MAX));
+}
+
+fn parse(name: &str) -> Result<Device, LoadError> {
+    let error = |problem: String| LoadError::Device { device: name.to_owned(), problem };
+    let index = match (name, name.strip_prefix("cuda:")) {
+        ("cpu", _) => return Ok(Device::Cpu),
+        ("cuda", _) => 0,
+        (_, Some(index)) => index.parse().map_err(|_| error("expected a number after `cuda:`".into()))?,
+        _ => return Err(error("expected `cpu`, `cuda` or `cuda:N`".into())),
+    };
+    load_cuda().map_err(|problem| error(format!("no CUDA in this libtorch ({problem})")))?;
+    match Cuda::device_count() {
+        count if i64::try_from(index).is_ok_and(|index: i64| index < count) => Ok(Device::Cuda(index)),
+        count => Err(error(format!("this machine has {count} CUDA devices"))),
+    }
+}
+
+/// libtorch registers its CUDA half when that library is loaded. The program is linked against the CPU half alone, so
+/// that one binary runs on both kinds of machine.
+fn load_cuda() -> Result<(), String> {
+    const NAME: &CStr = c"libtorch_cuda.so";
+    const NOW_AND_GLOBAL: c_int = 0x102;
+    // SAFETY: the signatures are those of POSIX.
+    unsafe extern "C" {
+        fn dlopen(name: *const c_char, flags: c_int) -> *mut c_void;
+        fn dlerror() -> *const c_char;
+    }
+    if Cuda::device_count() > 0 {
+        return Ok(());
+    }
+    // SAFETY: the name is a C string, the flags are those of Linux; the library's initialisers are libtorch's own. The
+    // handle is never closed, so nothing that was registered goes away.
+    if !unsafe { dlopen(NAME.as_ptr(), NOW_AND_GLOBAL) }.is_null() {
+        return Ok(());
+    }
+    // SAFETY: after a failed dlopen on the same thread, dlerror gives null or a C string that is valid until the next
+    // call; it is copied at once.
+    let message = unsafe {
+        let message = dlerror();
+        (!message.is_null()).then(|| CStr::from_ptr(message).to_string_lossy().into_owned())
+    };
+    Err(message.unwrap_or_else(|| "libtorch_cuda.so did not load".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_is_not_there_is_named() {
+        for name in ["gpu", "cuda:x", "cuda:99", ""] {
+            let error = Place::new(name, Dtype::Auto, 0).expect_err(name);
+            assert!(error.to_string().starts_with(&format!("device `{name}`: ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn auto_takes_float32_for_small_models_only() {
+        assert_eq!(Place::new("cpu", Dtype::Auto, 1_000_000).unwrap().kind, Kind::Float);
+        assert_eq!(Place::new("cpu", Dtype::Auto, 20_000_000_000).unwrap().kind, Kind::BFloat16);
+        assert_eq!(Place::new("cpu", Dtype::Float32, 20_000_000_000).unwrap().kind, Kind::Float);
+    }
+}

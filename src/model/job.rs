@@ -1,0 +1,109 @@
+//! A job for the model: a prompt, and the steps that follow it. Token ids only.
+
+use std::sync::Arc;
+
+/// One sequence to be made.
+#[derive(Debug, Clone)]
+pub struct Job {
+    pub prompt: Vec<u32>,
+    /// So many tokens at the beginning come back in other jobs; what was computed of them is kept.
+    pub shared: usize,
+    pub steps: Vec<Step>,
+    /// Goes before those that are not.
+    pub urgent: bool,
+}
+
+/// What follows the prompt, in order.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// Appends these, unasked.
+    Force(Arc<[u32]>),
+    /// Appends the likeliest token again and again, until it is one of `stops` (which is not appended) or there are
+    /// `budget` of them.
+    Decode { stops: Arc<[u32]>, budget: usize },
+    /// Appends the likeliest of these.
+    Choose(Arc<Choices>),
+}
+
+/// What came of a step that had a question in it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// `stop` is what ended it; `None` if the budget did.
+    Decoded { tokens: Vec<u32>, stop: Option<u32> },
+    /// `scores` has one entry for each choice; they add up to 1. `index` is the highest.
+    Chosen { index: usize, scores: Vec<f32> },
+}
+
+/// Continuations to choose from; none is the beginning of another, so that every one can be told from the rest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choices(Vec<Choice>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    pub tokens: Vec<u32>,
+    /// Leaves out the steps that would follow.
+    pub last: bool,
+}
+
+/// Why continuations are not choices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ChoicesError {
+    #[error("there is nothing to choose from")]
+    None,
+    #[error("choice {shorter} is the beginning of choice {longer}")]
+    Prefix { shorter: usize, longer: usize },
+}
+
+impl Choices {
+    pub fn new(choices: Vec<Choice>) -> Result<Self, ChoicesError> {
+        if choices.is_empty() {
+            return Err(ChoicesError::None);
+        }
+        for (shorter, short) in choices.iter().enumerate() {
+            let begins = |(longer, long): (usize, &Choice)| longer != shorter && long.tokens.starts_with(&short.tokens);
+            if let Some(longer) = choices.iter().enumerate().position(begins) {
+                return Err(ChoicesError::Prefix { shorter, longer });
+            }
+        }
+        Ok(Choices(choices))
+    }
+
+    pub fn as_slice(&self) -> &[Choice] {
+        &self.0
+    }
+}
+
+impl Job {
+    /// Tokens that the sequence can come to, at most.
+    pub fn longest(&self) -> usize {
+        self.prompt.len() + self.steps.iter().map(Step::longest).sum::<usize>()
+    }
+}
+
+impl Step {
+    /// Tokens that the step can append, at most.
+    pub fn longest(&self) -> usize {
+        match self {
+            Step::Force(tokens) => tokens.len(),
+            Step::Decode { budget, .. } => *budget,
+            Step::Choose(choices) => choices.0.iter().map(|choice| choice.tokens.len()).max().unwrap_or(0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_choice_begins_another() {
+        let choices = |lists: &[&[u32]]| {
+            Choices::new(lists.iter().map(|tokens| Choice { tokens: tokens.to_vec(), last: false }).collect())
+        };
+        assert!(choices(&[&[1], &[2, 3], &[2, 4]]).is_ok());
+        assert_eq!(choices(&[]), Err(ChoicesError::None));
+        assert_eq!(choices(&[&[1, 2], &[3], &[1]]), Err(ChoicesError::Prefix { shorter: 2, longer: 0 }));
+        assert_eq!(choices(&[&[1], &[1]]), Err(ChoicesError::Prefix { shorter: 0, longer: 1 }));
+        assert_eq!(choices(&[&[], &[1]]), Err(ChoicesError::Prefix { shorter: 0, longer: 1 }));
+    }
+}

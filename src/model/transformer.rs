@@ -1,0 +1,173 @@
+//! The model's forward pass, layer by layer.
+
+use std::path::Path;
+
+use tch::{Kind, Tensor, no_grad_guard};
+
+use crate::model::attention::Attention;
+use crate::model::experts::Experts;
+use crate::model::rope::Rope;
+use crate::model::{Checkpoint, Config, Dtype, KvCache, LoadError, Place};
+
+/// The weights, and how they are used. Nothing in it changes.
+pub struct Transformer {
+    config: Config,
+    place: Place,
+    /// `[vocab, hidden]`.
+    embedding: Tensor,
+    layers: Vec<Layer>,
+    norm: Norm,
+    /// `[vocab, hidden]`.
+    head: Tensor,
+    rope: Rope,
+}
+
+struct Layer {
+    attention_norm: Norm,
+    attention: Attention,
+    experts_norm: Norm,
+    experts: Experts,
+}
+
+/// Root-mean-square norm, its weight in f32.
+struct Norm {
+    weight: Tensor,
+    eps: f64,
+}
+
+impl Transformer {
+    /// Loads a checkpoint directory in the layout of Hugging Face.
+    pub fn open(dir: &Path, device: &str, dtype: Dtype) -> Result<Self, LoadError> {
+        let config = Config::open(dir)?;
+        let place = Place::new(device, dtype, config.parameters())?;
+        Self::load(config, &Checkpoint::open(dir)?, place)
+    }
+
+    pub fn load(config: Config, checkpoint: &Checkpoint, place: Place) -> Result<Self, LoadError> {
+        let _guard = no_grad_guard();
+        let norm = |name: &str| {
+            let place = Place { kind: Kind::Float, ..place };
+            Ok(Norm {
+                weight: checkpoint.dense(&format!("{name}.weight"), &[config.hidden], place)?,
+                eps: config.norm_eps,
+            })
+        };
+        let layer = |(index, kind)| {
+            let name = format!("model.layers.{index}");
+            Ok(Layer {
+                attention_norm: norm(&format!("{name}.input_layernorm"))?,
+                attention: Attention::load(checkpoint, &format!("{name}.self_attn"), &config, kind, place)?,
+                experts_norm: norm(&format!("{name}.post_attention_layernorm"))?,
+                experts: Experts::load(checkpoint, &format!("{name}.mlp"), &config, place)?,
+            })
+        };
+        Ok(Transformer {
+            embedding: checkpoint.dense("model.embed_tokens.weight", &[config.vocab, config.hidden], place)?,
+            head: checkpoint.dense("lm_head.weight", &[config.vocab, config.hidden], place)?,
+            norm: norm("model.norm")?,
+            layers: config.layers.iter().copied().enumerate().map(layer).collect::<Result<_, LoadError>>()?,
+            rope: Rope::new(&config, place),
+            place,
+            config,
+        })
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The cache of a new sequence.
+    pub fn cache(&self) -> KvCache {
+        KvCache::new(&self.config, self.place)
+    }
+
+    /// Appends tokens to the sequence of `cache`. Gives what the head reads, `[tokens, hidden]`. The ids are below the
+    /// size of the vocabulary; there is at least one.
+    pub fn forward(&self, tokens: &[u32], cache: &mut KvCache) -> Tensor {
+        let _guard = no_grad_guard();
+        let past = cache.len();
+        cache.reserve(tokens.len());
+        let angles = self.rope.angles(past, tokens.len());
+        let mut x = self.embedding.index_select(0, &self.ids(tokens));
+        for (index, layer) in self.layers.iter().enumerate() {
+            x += layer.attention.forward(&layer.attention_norm.apply(&x), &angles, past, cache.layer(index));
+            x += layer.experts.forward(&layer.experts_norm.apply(&x));
+        }
+        cache.advance(tokens.len());
+        self.norm.apply(&x)
+    }
+
+    /// The scores of every token to come next, f32 `[rows, vocab]`, from rows of [`Self::forward`].
+    pub fn logits(&self, hidden: &Tensor) -> Tensor {
+        let _guard = no_grad_guard();
+        hidden.linear(&self.head, None::<Tensor>).to_kind(Kind::Float)
+    }
+
+    /// The scores of these tokens alone, from one row of [`Self::forward`].
+    pub fn logits_of(&self, hidden: &Tensor, tokens: &[u32]) -> Vec<f32> {
+        let _guard = no_grad_guard();
+        let rows = self.head.index_select(0, &self.ids(tokens));
+        let scores = hidden.linear(&rows, None::<Tensor>).to_kind(Kind::Float).flatten(0, -1);
+        Vec::try_from(scores.to_device(tch::Device::Cpu)).expect("the scores are float32, and flat")
+    }
+
+    fn ids(&self, tokens: &[u32]) -> Tensor {
+        let ids: Vec<i64> = tokens.iter().map(|&token| token.into()).collect();
+        Tensor::from_slice(&ids).to_device(self.place.device)
+    }
+}
+
+impl Norm {
+    /// In f32, weight included, before rounding to the activations' format.
+    fn apply(&self, x: &Tensor) -> Tensor {
+        let wide = x.to_kind(Kind::Float);
+        let scale = (wide.square().mean_dim(-1, true, Kind::Float) + self.eps).rsqrt();
+        (wide * scale * &self.weight).to_kind(x.kind())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    fn golden(file: &str) -> Value {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(file);
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    }
+
+    /// The same experts as transformers picks, at every layer.
+    #[test]
+    fn the_router_picks_as_the_reference_does() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/random-tiny");
+        let model = Transformer::open(&dir, "cpu", Dtype::Float32).unwrap();
+        let ids: Vec<u32> = serde_json::from_value(golden("random-tiny.json")["input_ids"].clone()).unwrap();
+        let expected = golden("random-tiny-internals.json");
+        let _guard = no_grad_guard();
+        let mut cache = model.cache();
+        cache.reserve(ids.len());
+        let angles = model.rope.angles(0, ids.len());
+        let mut x = model.embedding.index_select(0, &model.ids(&ids));
+        for (index, layer) in model.layers.iter().enumerate() {
+            x += layer.attention.forward(&layer.attention_norm.apply(&x), &angles, 0, cache.layer(index));
+            let (experts, _) = layer.experts.route(&layer.experts_norm.apply(&x)).experts.sort(-1, false);
+            let picked = Vec::<Vec<i64>>::try_from(&experts).unwrap();
+            for (position, layers) in expected["router"].as_object().unwrap() {
+                let expected: Vec<i64> = serde_json::from_value(layers[index].clone()).unwrap();
+                assert_eq!(picked[position.parse::<usize>().unwrap()], expected, "layer {index}, position {position}");
+            }
+            x += layer.experts.forward(&layer.experts_norm.apply(&x));
+        }
+    }
+
+    #[test]
+    fn frequencies_of_the_checkpoint_are_those_of_the_reference() {
+        let config = Config::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/random-tiny")).unwrap();
+        let expected = golden("random-tiny-internals.json");
+        let expected_freq: Vec<f32> = serde_json::from_value(expected["inv_freq"].clone()).unwrap();
+        for (found, expected) in crate::model::inv_freq(&config.rope, config.head_dim).iter().zip(&expected_freq) {
+            assert!((found / expected - 1.0).abs() < 1e-5, "{found} for {expected}");
+        }
+        assert!((config.rope.concentration - expected["attention_scaling"].as_f64().unwrap()).abs() < 1e-9);
+    }
+}

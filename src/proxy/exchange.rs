@@ -1,0 +1,252 @@
+//! One exchange on an inspected route. Reads from top to bottom as the way of the data: body, texts, verdicts, upstream,
+//! gate, client.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, FutureExt};
+use http::StatusCode;
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+
+use crate::guardrail::{Cleared, Decision, Guardrail, Mode, Stage, Timing, evaluate};
+use crate::live::{BlockStyle, Inspect, Live, Route};
+use crate::proxy::refused::Refused;
+use crate::proxy::trail::Trail;
+use crate::proxy::upstream::{Answer, Outgoing, Upstreams};
+use crate::proxy::{body, headers, relay, reply};
+use crate::text::Segment;
+use crate::wire::{Framing, Prompt};
+
+/// What one exchange works with. All of it from one snapshot.
+pub struct Exchange<'a> {
+    pub upstreams: &'a Upstreams,
+    pub live: &'a Arc<Live>,
+    pub route: &'a Route,
+    pub inspect: &'a Inspect,
+    /// The canonical path.
+    pub path: &'a str,
+    pub trail: Trail,
+}
+
+/// The prompt as the input stage leaves it.
+struct Judged {
+    request: Cleared<Outgoing>,
+    /// The verdict of the guardrails that judge while the upstream begins.
+    beside: Option<BoxFuture<'static, Decision>>,
+    segments: Arc<[Segment]>,
+}
+
+impl Exchange<'_> {
+    /// Runs the exchange to its end, whatever that is. Errors only where the client can't be written to.
+    pub async fn run(mut self, session: &mut ServerSession) -> pingora::Result<()> {
+        let outcome = self.drive(session).await;
+        let written = match &outcome {
+            Ok(()) => Ok(()),
+            Err(Refused::ClientGone) => {
+                session.set_keepalive(None);
+                Ok(())
+            }
+            Err(refused) => self.refuse(session, refused).await,
+        };
+        self.trail.finish(outcome.err().as_ref());
+        written
+    }
+
+    /// Errors before anything has been sent to the client; what goes wrong later is told in the stream.
+    async fn drive(&mut self, session: &mut ServerSession) -> Result<(), Refused> {
+        headers::check_body(session.req_header())?;
+        let body = body::read(session, &self.live.limits).await?;
+        let prompt = self.parse(body.clone())?;
+        match self.judge_and_relay(session, prompt.as_deref(), body).await {
+            Err(refused) if self.speaks(&refused) => {
+                self.trail.spoken(&refused);
+                self.say(session, prompt.as_deref()).await
+            }
+            ended => ended,
+        }
+    }
+
+    async fn judge_and_relay(
+        &mut self,
+        session: &mut ServerSession,
+        prompt: Option<&dyn Prompt>,
+        body: Bytes,
+    ) -> Result<(), Refused> {
+        let judged = match prompt {
+            Some(prompt) => self.judge_input(session, prompt, body).await?,
+            None => Judged { request: self.clear(session, &Decision::allow(), body)?, beside: None, segments: Arc::default() },
+        };
+        let mut answer = self.send(session, judged).await?;
+        match relay::relay(self, session, &mut answer).await {
+            Ok(()) => self.upstreams.finish(answer).await,
+            Err(refused) => {
+                answer.cancel().await;
+                return Err(refused);
+            }
+        }
+        Ok(())
+    }
+
+    /// The prompt's texts; nothing where no guardrail would read them and no answer has to be made up.
+    fn parse(&self, body: Bytes) -> Result<Option<Box<dyn Prompt>>, Refused> {
+        if self.inspect.input.is_empty() && self.inspect.on_block == BlockStyle::Error {
+            return Ok(None);
+        }
+        self.inspect.dialect.parse_request(body).map(Some).map_err(Refused::Request)
+    }
+
+    async fn judge_input(
+        &mut self,
+        session: &mut ServerSession,
+        prompt: &dyn Prompt,
+        body: Bytes,
+    ) -> Result<Judged, Refused> {
+        let segments: Arc<[Segment]> = prompt.segments().into();
+        self.observe(Stage::Input, &segments, None);
+        let before = enforcing(&self.inspect.input, Some(Timing::Before));
+        let decision = self.unless_gone(session, ask(self.live.clone(), before, Stage::Input, segments.clone())).await?;
+        self.trail.decided(Stage::Input, None, &decision, &segments);
+        refuse_blocked(Stage::Input, &decision)?;
+        let body = match decision.edits.is_empty() {
+            true => body,
+            false => prompt.edited(&decision.edits).map_err(Refused::Request)?,
+        };
+        let request = self.clear(session, &decision, body)?;
+        let beside = enforcing(&self.inspect.input, Some(Timing::Beside));
+        let beside = (!beside.is_empty()).then(|| ask(self.live.clone(), beside, Stage::Input, segments.clone()));
+        Ok(Judged { request, beside, segments })
+    }
+
+    /// Makes the request that goes out. Only a decision can.
+    fn clear(&self, session: &ServerSession, decision: &Decision, body: Bytes) -> Result<Cleared<Outgoing>, Refused> {
+        let header = headers::outgoing(session.req_header(), &self.route.upstream, self.path, body.len())?;
+        decision.clear(Outgoing { header, body }).ok_or_else(|| blocked(Stage::Input, decision))
+    }
+
+    /// Sends the request and waits for the answer's header, and for the verdict that is made beside it.
+    async fn send(&mut self, session: &mut ServerSession, judged: Judged) -> Result<Answer, Refused> {
+        let Judged { request, beside, segments } = judged;
+        let sending = self.upstreams.send(&self.route.upstream, request);
+        let begun = Instant::now();
+        let Some(mut verdict) = beside else {
+            let answer = self.unless_gone(session, sending).await?;
+            self.trail.waited_for_upstream(begun.elapsed());
+            return answer.map_err(Refused::Upstream);
+        };
+        let both = async {
+            tokio::pin!(sending);
+            let mut answer = None;
+            loop {
+                tokio::select! {
+                    // A block drops `sending`, or the answer: the upstream is cancelled.
+                    decision = &mut verdict => {
+                        let allowed = refuse_blocked(Stage::Input, &decision).and_then(|()| match decision.edits.is_empty() {
+                            true => Ok(()),
+                            // The prompt has gone out as it was.
+                            false => Err(blocked(Stage::Input, &decision)),
+                        });
+                        let answer = match (allowed, answer) {
+                            (Err(refused), _) => Err(refused),
+                            (Ok(()), Some(answer)) => answer,
+                            (Ok(()), None) => sending.await.map_err(Refused::Upstream),
+                        };
+                        return (decision, answer);
+                    }
+                    sent = &mut sending, if answer.is_none() => answer = Some(sent.map_err(Refused::Upstream)),
+                }
+            }
+        };
+        let (decision, answer) = self.unless_gone(session, both).await?;
+        self.trail.decided(Stage::Input, None, &decision, &segments);
+        answer
+    }
+
+    /// Judges without being waited for: bytes and timing stay as they are.
+    pub fn observe(&self, stage: Stage, segments: &Arc<[Segment]>, window: Option<u64>) {
+        let observers: Vec<_> =
+            self.inspect.guardrails(stage).iter().filter(|g| g.mode == Mode::Observe).cloned().collect();
+        if observers.is_empty() {
+            return;
+        }
+        let (trail, segments) = (self.trail.observer(), segments.clone());
+        let asked = ask(self.live.clone(), observers, stage, segments.clone());
+        tokio::spawn(async move { trail.observed(stage, window, &asked.await, &segments) });
+    }
+
+    /// Runs `work` until it ends or the client hangs up, which drops it.
+    pub async fn unless_gone<T>(
+        &self,
+        session: &mut ServerSession,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Refused> {
+        tokio::select! {
+            // Most work is done at once; then the socket need not be asked.
+            biased;
+            done = work => Ok(done),
+            () = body::client_gone(session) => Err(Refused::ClientGone),
+        }
+    }
+
+    async fn refuse(&mut self, session: &mut ServerSession, refused: &Refused) -> pingora::Result<()> {
+        let extra = self.trail.headers();
+        reply::refuse(session, &*self.inspect.dialect, refused, &extra).await
+    }
+
+    /// Whether a block is told as an ordinary message.
+    fn speaks(&self, refused: &Refused) -> bool {
+        matches!(refused, Refused::InputBlocked { .. } | Refused::OutputBlocked { .. })
+            && self.inspect.on_block != BlockStyle::Error
+    }
+
+    async fn say(&mut self, session: &mut ServerSession, prompt: Option<&dyn Prompt>) -> Result<(), Refused> {
+        let (BlockStyle::Message(text), Some(prompt)) = (&self.inspect.on_block, prompt) else { return Ok(()) };
+        let (framing, body) = self.inspect.dialect.answer_with(prompt, text);
+        let media_type = match framing {
+            Framing::Json => "application/json",
+            Framing::Sse => "text/event-stream",
+        };
+        let header = ResponseHeader::build(StatusCode::OK, Some(4)).map_err(|_| Refused::ClientGone)?;
+        reply::whole(session, header, media_type, body, &self.trail.headers()).await.map_err(|_| Refused::ClientGone)
+    }
+}
+
+/// Asks guardrails about segments, as a future of its own.
+pub fn ask(
+    live: Arc<Live>,
+    guardrails: Vec<Arc<Guardrail>>,
+    stage: Stage,
+    segments: Arc<[Segment]>,
+) -> BoxFuture<'static, Decision> {
+    async move {
+        match guardrails.is_empty() {
+            true => Decision::allow(),
+            false => evaluate(&guardrails, stage, &segments, &live.verdicts).await,
+        }
+    }
+    .boxed()
+}
+
+/// The guardrails that are waited for; on input, those of one timing.
+pub fn enforcing(guardrails: &[Arc<Guardrail>], timing: Option<Timing>) -> Vec<Arc<Guardrail>> {
+    let asked = |g: &&Arc<Guardrail>| g.mode == Mode::Enforce && timing.is_none_or(|timing| g.timing == timing);
+    guardrails.iter().filter(asked).cloned().collect()
+}
+
+fn refuse_blocked(stage: Stage, decision: &Decision) -> Result<(), Refused> {
+    match decision.blocking() {
+        None => Ok(()),
+        Some(_) => Err(blocked(stage, decision)),
+    }
+}
+
+/// What a blocking decision tells the client.
+pub fn blocked(stage: Stage, decision: &Decision) -> Refused {
+    let guardrail = decision.blocking().map_or_else(String::new, |applied| applied.guardrail.to_string());
+    match stage {
+        _ if decision.blocked_by_error() => Refused::GuardrailUnavailable { guardrail },
+        Stage::Input => Refused::InputBlocked { guardrail },
+        Stage::Output => Refused::OutputBlocked { guardrail },
+    }
+}

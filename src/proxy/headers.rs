@@ -1,0 +1,206 @@
+//! Headers on their way through: what a client may send, what goes to the upstream, what comes back.
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Uri, Version};
+use pingora::http::{RequestHeader, ResponseHeader};
+
+use crate::live::{Limits, Upstream, UpstreamVersion};
+use crate::proxy::refused::Refused;
+
+/// Headers of ours; whoever else sends one is not believed.
+pub const OURS: &str = "x-portcullis-";
+
+/// Meant for one connection only. RFC 9110, section 7.6.1.
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Not forwarded: framing and host are set anew; validators and ranges would make the answer partial, which can't be
+/// judged; the rest would let a client speak for another or for the proxy.
+const NOT_FORWARDED: [&str; 19] = [
+    "host",
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "expect",
+    "accept-encoding",
+    "range",
+    "if-range",
+    "if-match",
+    "if-none-match",
+    "if-modified-since",
+    "if-unmodified-since",
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+];
+
+/// Comes back from a judged answer besides what is set anew. Anything else could carry text that nobody judged.
+const RELAYED: [&str; 5] = ["date", "retry-after", "x-request-id", "openai-processing-ms", "openai-version"];
+
+/// A relayed header's value is at most so long.
+const RELAYED_MAX: usize = 256;
+
+/// What every request must keep to, whatever its route.
+pub fn check(request: &RequestHeader, limits: &Limits) -> Result<(), Refused> {
+    let fields = request.headers.len();
+    if fields > limits.max_headers {
+        return Err(Refused::HeaderTooLarge { got: fields, limit: limits.max_headers });
+    }
+    // Name, value, `: ` and the line's end.
+    let bytes = request.raw_path().len() + request.headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 4).sum::<usize>();
+    if bytes > limits.max_header {
+        return Err(Refused::HeaderTooLarge { got: bytes, limit: limits.max_header });
+    }
+    // HTTP/1 carries origin-form only; in HTTP/2 Pingora has put scheme and authority into the URI.
+    if request.version != Version::HTTP_2 && !request.raw_path().starts_with(b"/") {
+        return Err(Refused::Header("the request target must begin with a slash"));
+    }
+    if request.version == Version::HTTP_11 && !request.headers.get(header::HOST).is_some_and(is_host) {
+        return Err(Refused::Header("`Host` is missing or malformed"));
+    }
+    for nominated in list(&request.headers, header::CONNECTION) {
+        if !["close", "keep-alive", "te", "upgrade", "http2-settings"].iter().any(|n| nominated.eq_ignore_ascii_case(n)) {
+            return Err(Refused::Header("`Connection` names a header that it may not name"));
+        }
+    }
+    if list(&request.headers, header::TRANSFER_ENCODING).any(|coding| !coding.eq_ignore_ascii_case("chunked")) {
+        return Err(Refused::Header("the only transfer coding taken is `chunked`"));
+    }
+    let lengths = request.headers.get_all(header::CONTENT_LENGTH).iter().count();
+    if lengths > 1 || (lengths == 1 && request.headers.contains_key(header::TRANSFER_ENCODING)) {
+        return Err(Refused::Header("the body's length is given more than once"));
+    }
+    Ok(())
+}
+
+/// What a judged body's header must say: JSON, in UTF-8, not compressed.
+pub fn check_body(request: &RequestHeader) -> Result<(), Refused> {
+    let mut types = request.headers.get_all(header::CONTENT_TYPE).iter();
+    if !types.next().is_some_and(is_json) || types.next().is_some() {
+        return Err(Refused::MediaType);
+    }
+    if list(&request.headers, header::CONTENT_ENCODING).any(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        return Err(Refused::ContentEncoding);
+    }
+    if list(&request.headers, header::EXPECT).any(|expected| !expected.eq_ignore_ascii_case("100-continue")) {
+        return Err(Refused::Expectation);
+    }
+    Ok(())
+}
+
+/// Whether a header that came from outside goes no further.
+pub fn is_stripped(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    // Servers that speak CGI read `_` as `-`, so an underscore could smuggle any of the names below.
+    name.starts_with(OURS) || name.contains('_') || HOP_BY_HOP.contains(&name) || NOT_FORWARDED.contains(&name)
+}
+
+/// The request's header as it goes to the upstream of an inspected route.
+pub fn outgoing(
+    request: &RequestHeader,
+    upstream: &Upstream,
+    path: &str,
+    body_len: usize,
+) -> Result<RequestHeader, Refused> {
+    let malformed = |_| Refused::Header("it can't be forwarded");
+    let target = format!("{}{path}", upstream.base_path);
+    let mut out = RequestHeader::build(Method::POST, target.as_bytes(), Some(request.headers.len() + 4)).map_err(malformed)?;
+    for (name, value) in request.headers.iter().filter(|(name, _)| !is_stripped(name)) {
+        out.append_header(name.clone(), value.clone()).map_err(malformed)?;
+    }
+    out.insert_header(header::CONTENT_TYPE, "application/json").map_err(malformed)?;
+    out.insert_header(header::CONTENT_LENGTH, body_len).map_err(malformed)?;
+    // A compressed answer could not be judged as it comes.
+    out.insert_header(header::ACCEPT_ENCODING, "identity").map_err(malformed)?;
+    address(&mut out, upstream, &target).map_err(malformed)?;
+    Ok(out)
+}
+
+/// Sets host (or, for HTTP/2, the URI's authority) and credential to the upstream's.
+pub fn address(out: &mut RequestHeader, upstream: &Upstream, target: &str) -> pingora::Result<()> {
+    match upstream.version {
+        UpstreamVersion::Http1 => out.insert_header(header::HOST, upstream.authority.clone())?,
+        UpstreamVersion::Http2 => {
+            out.remove_header(&header::HOST);
+            out.set_version(Version::HTTP_2);
+            let uri = Uri::builder()
+                .scheme(if upstream.tls { "https" } else { "http" })
+                .authority(upstream.authority.as_bytes())
+                .path_and_query(target)
+                .build();
+            out.set_uri(uri.map_err(|error| {
+                pingora::Error::because(pingora::ErrorType::InvalidHTTPHeader, "the upstream's URI", error)
+            })?);
+        }
+    }
+    if let Some((name, secret)) = &upstream.credential {
+        let mut value = HeaderValue::from_str(secret.expose())
+            .map_err(|_| pingora::Error::explain(pingora::ErrorType::InvalidHTTPHeader, "the credential's value"))?;
+        value.set_sensitive(true);
+        out.insert_header(name.clone(), value)?;
+    }
+    Ok(())
+}
+
+/// What of an upstream's answer header comes back with a judged body.
+pub fn relay_judged(from: &ResponseHeader, to: &mut ResponseHeader) -> pingora::Result<()> {
+    for (name, value) in &from.headers {
+        let named = RELAYED.contains(&name.as_str()) || name.as_str().starts_with("x-ratelimit-");
+        if named && value.len() <= RELAYED_MAX && value.to_str().is_ok() {
+            to.append_header(name.clone(), value.clone())?;
+        }
+    }
+    Ok(())
+}
+
+/// What of it comes back with a body that no guardrail stands before.
+pub fn relay_unjudged(from: &ResponseHeader, to: &mut ResponseHeader) -> pingora::Result<()> {
+    for (name, value) in &from.headers {
+        let name_str = name.as_str();
+        if !name_str.starts_with(OURS) && !HOP_BY_HOP.contains(&name_str) {
+            to.append_header(name.clone(), value.clone())?;
+        }
+    }
+    Ok(())
+}
+
+/// The media type of a `Content-Type`, lower case, without parameters.
+pub fn media_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+/// The comma-separated members of a header, over all its lines.
+pub fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    // A value that is not text is one member that equals nothing.
+    headers.get_all(name).iter().flat_map(|value| value.to_str().unwrap_or("\u{fffd}").split(',')).map(str::trim).filter(|m| !m.is_empty())
+}
+
+fn is_json(value: &HeaderValue) -> bool {
+    let Ok(value) = value.to_str() else { return false };
+    let mut parts = value.split(';').map(str::trim);
+    parts.next().is_some_and(|media| media.eq_ignore_ascii_case("application/json"))
+        && parts.filter(|parameter| !parameter.is_empty()).all(|parameter| {
+            let charset = parameter.to_ascii_lowercase();
+            charset == "charset=utf-8" || charset == "charset=\"utf-8\""
+        })
+}
+
+/// Host and port, and nothing that some reader could take for a path or a user. RFC 9110, section 7.2.
+fn is_host(value: &HeaderValue) -> bool {
+    let bytes = value.as_bytes();
+    !bytes.is_empty() && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(b))
+}

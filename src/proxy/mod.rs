@@ -1,0 +1,18 @@
+//! The proxy: Pingora's sockets on both sides, and one exchange of ours between them for every inspected request. The only
+//! module that knows Pingora.
+
+mod body;
+mod connection;
+mod exchange;
+mod headers;
+mod refused;
+mod relay;
+mod reply;
+mod server;
+mod service;
+mod trail;
+mod upstream;
+
+pub use server::{Listener, Server};
+pub use service::Service;
+pub use upstream::Upstreams;

@@ -1,0 +1,118 @@
+//! Every way in which an exchange ends without its answer, whose fault it is, and what the client is told. Messages say
+//! what, where and why; never the content.
+
+use http::StatusCode;
+
+use crate::live::PathError;
+use crate::proxy::upstream::UpstreamError;
+use crate::wire::{Refusal, WireError};
+
+/// Why the client gets a refusal. The variants stand in the order in which an exchange can meet them.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    #[error("the request header has {got} bytes or fields more than the limit of {limit}")]
+    HeaderTooLarge { got: usize, limit: usize },
+    #[error("the request header is not acceptable: {0}")]
+    Header(&'static str),
+    #[error(transparent)]
+    Path(#[from] PathError),
+    #[error("no route serves this path; what is not configured is refused")]
+    NoRoute,
+    #[error("this path takes {allow}")]
+    Method { allow: String },
+    #[error("this route takes no query parameters")]
+    Query,
+    #[error("this route takes `Content-Type: application/json` in UTF-8")]
+    MediaType,
+    #[error("this route takes bodies without `Content-Encoding`")]
+    ContentEncoding,
+    #[error("the only expectation that can be met is `100-continue`")]
+    Expectation,
+    #[error("the request body is larger than {limit} bytes")]
+    BodyTooLarge { limit: usize },
+    #[error("the request body did not arrive within {} s", .after.as_secs_f32())]
+    BodyTimeout { after: std::time::Duration },
+    #[error("the request body can't be judged: {0}")]
+    Request(#[source] WireError),
+    #[error("the request was blocked by guardrail `{guardrail}`")]
+    InputBlocked { guardrail: String },
+    #[error("the answer was blocked by guardrail `{guardrail}`")]
+    OutputBlocked { guardrail: String },
+    #[error("guardrail `{guardrail}` can't judge at the moment")]
+    GuardrailUnavailable { guardrail: String },
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    #[error("the upstream's answer is not acceptable: {0}")]
+    Answer(&'static str),
+    #[error("the upstream's answer can't be judged: {0}")]
+    AnswerUnreadable(#[source] WireError),
+    #[error("the upstream's answer is larger than the {limit} bytes that may be held")]
+    AnswerTooLarge { limit: usize },
+    /// An error answer of the upstream that is not in the dialect's shape: its words stay here.
+    #[error("the upstream answered with status {}", .0.as_u16())]
+    UpstreamStatus(StatusCode),
+    /// Nobody is there to be told.
+    #[error("the client has gone")]
+    ClientGone,
+}
+
+impl Refused {
+    /// Machine-readable: clients branch on it, the audit and the metrics count by it.
+    pub fn code(&self) -> &'static str {
+        use Refused::*;
+        match self {
+            HeaderTooLarge { .. } => "header_too_large",
+            Header(_) => "invalid_header",
+            Path(_) => "invalid_path",
+            NoRoute => "route_not_found",
+            Method { .. } => "method_not_allowed",
+            Query => "query_not_allowed",
+            MediaType => "unsupported_media_type",
+            ContentEncoding => "unsupported_content_encoding",
+            Expectation => "expectation_failed",
+            BodyTooLarge { .. } => "request_too_large",
+            BodyTimeout { .. } => "request_timeout",
+            Request(WireError::Unsupported { .. }) => "unsupported_content",
+            Request(WireError::NotEditable { .. }) | InputBlocked { .. } | OutputBlocked { .. } => {
+                "content_policy_violation"
+            }
+            Request(_) => "invalid_request_body",
+            GuardrailUnavailable { .. } => "guardrail_unavailable",
+            Upstream(error) if error.is_timeout() => "upstream_timeout",
+            Upstream(_) => "upstream_unavailable",
+            Answer(_) | AnswerUnreadable(_) | AnswerTooLarge { .. } => "upstream_answer_refused",
+            UpstreamStatus(_) => "upstream_error",
+            ClientGone => "client_gone",
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        use Refused::*;
+        match self {
+            HeaderTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            NoRoute => StatusCode::NOT_FOUND,
+            Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            MediaType | ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Expectation => StatusCode::EXPECTATION_FAILED,
+            BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
+            Header(_) | Path(_) | Query | Request(_) | InputBlocked { .. } | OutputBlocked { .. } | ClientGone => {
+                StatusCode::BAD_REQUEST
+            }
+            GuardrailUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Upstream(error) if error.is_timeout() => StatusCode::GATEWAY_TIMEOUT,
+            Upstream(_) | Answer(_) | AnswerUnreadable(_) | AnswerTooLarge { .. } => StatusCode::BAD_GATEWAY,
+            UpstreamStatus(status) => *status,
+        }
+    }
+
+    /// What a dialect turns into its error shape.
+    pub fn refusal(&self) -> Refusal {
+        let param = match self {
+            Refused::Request(WireError::Shape { at, .. } | WireError::Unsupported { at, .. }) => Some(at.clone()),
+            _ => None,
+        };
+        // The source says where and what; the outer sentence alone would leave the client guessing.
+        Refusal { status: self.status(), code: self.code(), message: self.to_string(), param }
+    }
+}

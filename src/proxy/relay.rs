@@ -1,0 +1,327 @@
+//! The answer's way back: upstream, gate, client. Whole bodies and streams alike go through the gate; a body that no
+//! guardrail stands before is passed on as it comes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use http::{StatusCode, Version, header};
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+
+use crate::gate::{CutCause, Gate, GateSettings, Step, Window};
+use crate::guardrail::{Decision, Stage};
+use crate::proxy::exchange::{Exchange, ask, blocked, enforcing};
+use crate::proxy::refused::Refused;
+use crate::proxy::upstream::{Answer, UpstreamError};
+use crate::proxy::{body, headers, reply};
+use crate::text::Segment;
+use crate::wire::Framing;
+
+/// A client that has waited so long for the next verdict gets a comment, so that nothing in between gives up.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// Brings the answer to the client. Errors while nothing has been sent; later failures are told in the stream.
+pub async fn relay(
+    exchange: &mut Exchange<'_>,
+    session: &mut ServerSession,
+    answer: &mut Answer,
+) -> Result<(), Refused> {
+    if exchange.inspect.output.is_empty() {
+        return pass_on(exchange, session, answer).await;
+    }
+    let (status, framing) = accept(answer.header())?;
+    let mut out = ResponseHeader::build(status, Some(12)).map_err(|_| Refused::Answer("its status"))?;
+    if let Some(header) = answer.header() {
+        headers::relay_judged(header, &mut out).map_err(|_| Refused::Answer("its header"))?;
+    }
+    let settings = GateSettings { observe: enforcing(&exchange.inspect.output, None).is_empty(), ..exchange.inspect.gate.clone() };
+    let max_event = match framing {
+        Framing::Json => settings.max_held,
+        Framing::Sse => exchange.live.limits.max_event,
+    };
+    let gate = Gate::new(exchange.inspect.dialect.answer(framing, max_event), settings);
+    let mut relay = Relay {
+        exchange,
+        client: Client { session, status, framing, header: Some(out), whole: BytesMut::new(), heard: Instant::now() },
+        gate,
+        pending: None,
+        windows: 0,
+        failure: None,
+    };
+    let ended = relay.run(answer).await;
+    match ended {
+        // An error answer that is not in the dialect's shape: the client gets one that is, with its status.
+        Err(Refused::AnswerUnreadable(_)) if !status.is_success() => Err(Refused::UpstreamStatus(status)),
+        ended => ended,
+    }
+}
+
+/// One answer on its way.
+struct Relay<'r, 'a> {
+    exchange: &'r mut Exchange<'a>,
+    client: Client<'r>,
+    gate: Gate,
+    /// The verdict that is being made, and on what.
+    pending: Option<(BoxFuture<'static, Decision>, Arc<[Segment]>)>,
+    windows: u64,
+    /// What the gate was told of when the upstream failed.
+    failure: Option<Refused>,
+}
+
+/// The client's side: the header goes out with the first released byte.
+struct Client<'r> {
+    session: &'r mut ServerSession,
+    status: StatusCode,
+    framing: Framing,
+    /// Until it is sent.
+    header: Option<ResponseHeader>,
+    /// A JSON body, until its length is known.
+    whole: BytesMut,
+    /// When the client last got something.
+    heard: Instant,
+}
+
+/// What can happen while nothing can be sent.
+enum Happened {
+    Verdict(Decision),
+    Piece(Result<Option<Bytes>, UpstreamError>),
+    ClientGone,
+    /// A moment that the gate or the client waits for.
+    Time,
+}
+
+impl Relay<'_, '_> {
+    async fn run(&mut self, answer: &mut Answer) -> Result<(), Refused> {
+        loop {
+            match self.gate.step(Instant::now()) {
+                Step::Release(bytes) => self.client.send(bytes, &self.exchange.trail.headers()).await?,
+                Step::Ask(window) => self.ask(window),
+                Step::Pull => self.wait(Some(answer)).await?,
+                Step::Wait => self.wait(None).await?,
+                Step::Cut(bytes, cause) => return self.cut(bytes, cause, answer).await,
+                Step::Done => return self.client.end(&self.exchange.trail.headers()).await,
+            }
+            self.exchange.trail.held(self.gate.held());
+        }
+    }
+
+    /// Has a window judged; where nobody is waited for, at once.
+    fn ask(&mut self, window: Window) {
+        let segments: Arc<[Segment]> = window.segments.into();
+        self.exchange.observe(Stage::Output, &segments, Some(self.windows));
+        let guardrails = enforcing(&self.exchange.inspect.output, None);
+        if guardrails.is_empty() {
+            self.windows += 1;
+            self.gate.resolve(Decision::allow());
+        } else {
+            let live = self.exchange.live.clone();
+            self.pending = Some((ask(live, guardrails, Stage::Output, segments.clone()), segments));
+        }
+    }
+
+    /// Waits for the next thing to happen. `answer` is read on only where the gate has room.
+    async fn wait(&mut self, answer: Option<&mut Answer>) -> Result<(), Refused> {
+        let now = Instant::now();
+        let beat = self.client.next_beat();
+        let wake = [self.gate.wake_at(), beat].into_iter().flatten().min();
+        let judging = self.pending.as_mut().map(|(verdict, _)| verdict);
+        let unjudged = judging.is_none();
+        let happened = happened(self.client.session, answer, judging, wake).await;
+        if unjudged {
+            self.exchange.trail.waited_for_upstream(now.elapsed());
+        }
+        match happened {
+            Happened::Verdict(decision) => {
+                if let Some((_, segments)) = self.pending.take() {
+                    self.exchange.trail.decided(Stage::Output, Some(self.windows), &decision, &segments);
+                    self.windows += 1;
+                }
+                self.gate.resolve(decision);
+            }
+            Happened::Piece(Ok(Some(piece))) => self.gate.push(&piece, Instant::now()),
+            Happened::Piece(Ok(None)) => self.gate.finish(Instant::now()),
+            Happened::Piece(Err(error)) => {
+                let refused = Refused::Upstream(error);
+                if !self.client.began() {
+                    return Err(refused);
+                }
+                self.gate.fail(&refused.refusal());
+                self.failure = Some(refused);
+            }
+            Happened::ClientGone => return Err(Refused::ClientGone),
+            Happened::Time => {
+                if beat.is_some_and(|at| at <= Instant::now()) {
+                    let comment = self.gate.heartbeat();
+                    self.client.write(comment).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the stream in the dialect's way, or with a refusal where nothing has been sent.
+    async fn cut(&mut self, bytes: Bytes, cause: CutCause, answer: &mut Answer) -> Result<(), Refused> {
+        let refused = match cause {
+            CutCause::Blocked(decision) => blocked(Stage::Output, &decision),
+            CutCause::Wire(error) => Refused::AnswerUnreadable(error),
+            CutCause::HeldLimit { limit } => Refused::AnswerTooLarge { limit },
+            CutCause::Failed => self.failure.take().unwrap_or(Refused::Answer("it broke off")),
+        };
+        answer.cancel().await;
+        if !self.client.began() {
+            return Err(refused);
+        }
+        self.exchange.trail.cut(&refused);
+        self.client.write(bytes).await?;
+        self.client.end(&[]).await
+    }
+}
+
+impl Client<'_> {
+    fn began(&self) -> bool {
+        self.header.is_none()
+    }
+
+    /// When the next comment is due. A JSON body has no comments, and nothing goes before the header.
+    fn next_beat(&self) -> Option<Instant> {
+        (self.framing == Framing::Sse && self.began()).then(|| self.heard + HEARTBEAT)
+    }
+
+    async fn send(&mut self, bytes: Bytes, extra: &[(&'static str, String)]) -> Result<(), Refused> {
+        match self.framing {
+            Framing::Json => {
+                self.whole.extend_from_slice(&bytes);
+                Ok(())
+            }
+            Framing::Sse => {
+                self.begin_stream(extra).await?;
+                self.write(bytes).await
+            }
+        }
+    }
+
+    async fn begin_stream(&mut self, extra: &[(&'static str, String)]) -> Result<(), Refused> {
+        let Some(mut header) = self.header.take() else { return Ok(()) };
+        let built = header
+            .insert_header(header::CONTENT_TYPE, "text/event-stream")
+            .and_then(|()| header.insert_header(header::CACHE_CONTROL, "no-cache"));
+        match built {
+            Ok(()) => reply::begin_stream(self.session, header, extra).await.map_err(|_| Refused::ClientGone),
+            Err(_) => Err(Refused::ClientGone),
+        }
+    }
+
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Refused> {
+        self.heard = Instant::now();
+        self.session.write_response_body(bytes, false).await.map_err(|_| Refused::ClientGone)
+    }
+
+    /// All is released.
+    async fn end(&mut self, extra: &[(&'static str, String)]) -> Result<(), Refused> {
+        let ended = match (self.framing, self.header.take()) {
+            (Framing::Json, Some(header)) => {
+                let body = std::mem::take(&mut self.whole).freeze();
+                reply::whole(self.session, header, "application/json", body, extra).await
+            }
+            (Framing::Sse, Some(header)) => {
+                // A stream without a single event.
+                self.header = Some(header);
+                self.begin_stream(extra).await?;
+                self.session.write_response_body(Bytes::new(), true).await
+            }
+            (_, None) => self.session.write_response_body(Bytes::new(), true).await,
+        };
+        tracing::trace!(status = %self.status, "answer sent");
+        ended.map_err(|_| Refused::ClientGone)
+    }
+}
+
+async fn happened(
+    session: &mut ServerSession,
+    answer: Option<&mut Answer>,
+    pending: Option<&mut BoxFuture<'static, Decision>>,
+    wake: Option<Instant>,
+) -> Happened {
+    let verdict = async {
+        match pending {
+            Some(verdict) => verdict.await,
+            None => std::future::pending().await,
+        }
+    };
+    let piece = async {
+        match answer {
+            Some(answer) => answer.read().await,
+            None => std::future::pending().await,
+        }
+    };
+    let time = async {
+        match wake {
+            Some(at) => tokio::time::sleep_until(at.into()).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        decision = verdict => Happened::Verdict(decision),
+        piece = piece => Happened::Piece(piece),
+        () = body::client_gone(session) => Happened::ClientGone,
+        () = time => Happened::Time,
+    }
+}
+
+/// What kind of answer it is, by its header alone. Whatever can't be judged is refused.
+fn accept(header: Option<&ResponseHeader>) -> Result<(StatusCode, Framing), Refused> {
+    let header = header.ok_or(Refused::Answer("it has no header"))?;
+    let status = header.status;
+    if header.version == Version::HTTP_10 && header.headers.contains_key(header::TRANSFER_ENCODING) {
+        return Err(Refused::Answer("HTTP/1.0 has no transfer codings"));
+    }
+    if status.is_redirection() || status == StatusCode::PARTIAL_CONTENT || status == StatusCode::NO_CONTENT {
+        return Err(Refused::Answer("it is a redirect, partial or empty"));
+    }
+    if headers::list(&header.headers, header::CONTENT_ENCODING).any(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        return Err(Refused::Answer("it is compressed, although that was declined"));
+    }
+    match headers::media_type(&header.headers).as_deref() {
+        Some("application/json") => Ok((status, Framing::Json)),
+        Some("text/event-stream") if status.is_success() => Ok((status, Framing::Sse)),
+        _ if !status.is_success() => Err(Refused::UpstreamStatus(status)),
+        _ => Err(Refused::Answer("it is neither JSON nor an event stream")),
+    }
+}
+
+/// Passes on an answer that no guardrail stands before.
+async fn pass_on(exchange: &mut Exchange<'_>, session: &mut ServerSession, answer: &mut Answer) -> Result<(), Refused> {
+    let from = answer.header().ok_or(Refused::Answer("it has no header"))?;
+    let mut out = ResponseHeader::build(from.status, Some(from.headers.len() + 4)).map_err(|_| Refused::Answer("its status"))?;
+    headers::relay_unjudged(from, &mut out).map_err(|_| Refused::Answer("its header"))?;
+    let extra = exchange.trail.headers();
+    let begun = match from.headers.contains_key(header::CONTENT_LENGTH) {
+        true => {
+            for (name, value) in &extra {
+                out.insert_header(*name, value).map_err(|_| Refused::Answer("its header"))?;
+            }
+            session.write_response_header(Box::new(out)).await
+        }
+        false => reply::begin_stream(session, out, &extra).await,
+    };
+    begun.map_err(|_| Refused::ClientGone)?;
+    loop {
+        match happened(session, Some(answer), None, None).await {
+            Happened::Piece(Ok(Some(piece))) => {
+                session.write_response_body(piece, false).await.map_err(|_| Refused::ClientGone)?;
+            }
+            Happened::Piece(Ok(None)) => {
+                return session.write_response_body(Bytes::new(), true).await.map_err(|_| Refused::ClientGone);
+            }
+            // The header is out: closing the connection is the only way left to say that the body is not whole.
+            Happened::Piece(Err(error)) => {
+                exchange.trail.cut(&Refused::Upstream(error));
+                session.shutdown().await;
+                return Err(Refused::ClientGone);
+            }
+            _ => return Err(Refused::ClientGone),
+        }
+    }
+}

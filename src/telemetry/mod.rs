@@ -1,0 +1,92 @@
+//! Telemetry: the audit and the metrics, and the admin server that shows them. Tells nothing of the content unless a
+//! setting says so.
+
+mod admin;
+mod audit;
+mod metrics;
+mod record;
+
+pub use admin::{AdminState, Status, serve};
+pub use audit::{Audit, Target};
+pub use metrics::{Ending, Metrics, Open};
+pub use record::{ExchangeInfo, Judged, RequestId};
+
+use std::sync::Arc;
+
+use crate::guardrail::VerdictCache;
+
+/// Where the proxy tells what it does. One for the process; outlives reloads.
+pub struct Telemetry {
+    pub audit: Arc<Audit>,
+    pub metrics: Metrics,
+}
+
+impl Telemetry {
+    pub fn new(audit: Audit, verdicts: Arc<VerdictCache>) -> Self {
+        let audit = Arc::new(audit);
+        let metrics = Metrics::new(verdicts, audit.clone());
+        Telemetry { audit, metrics }
+    }
+
+    /// A stage has decided: one audit line, and its counts.
+    pub fn decided(&self, exchange: &ExchangeInfo, judged: &Judged<'_>) {
+        self.metrics.decided(exchange, judged);
+        self.audit.tell(|content| record::decision(exchange, judged, content));
+    }
+
+    /// A request was refused before any guardrail saw it. `status` and `code` are those of the reply.
+    pub fn refused(&self, exchange: &ExchangeInfo, status: u16, code: &'static str) {
+        self.metrics.refused(exchange, code);
+        self.audit.tell(|_| record::refusal(exchange, status, code));
+    }
+
+    /// An answer was cut after its header had left. `code` says why: that of the refusal, or `content_policy_violation`.
+    pub fn cut(&self, exchange: &ExchangeInfo, code: &'static str) {
+        self.metrics.cut(exchange, code);
+        self.audit.tell(|_| record::cut(exchange, code));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::record::tests::{applied, decided, exchange, labelled, segment};
+    use super::*;
+    use crate::guardrail::{Action, Stage};
+
+    /// What an exchange leaves in the audit file.
+    fn audited(content: bool) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let audit = Audit::open(Target::File(path.clone()), content).unwrap();
+        let telemetry = Telemetry::new(audit, Arc::new(VerdictCache::new(1)));
+        let (decision, segments) = (decided(vec![applied(labelled("H1"), Action::Block)], Action::Block), [segment()]);
+        let judged = Judged {
+            stage: Stage::Input,
+            window: None,
+            segments: &segments,
+            decision: &decision,
+            took: Duration::ZERO,
+        };
+        telemetry.decided(&exchange(), &judged);
+        telemetry.refused(&exchange(), 413, "body_too_large");
+        telemetry.cut(&exchange(), "upstream_error");
+        assert!(telemetry.audit.flush(Duration::from_secs(20)));
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn each_event_is_a_line_and_content_goes_by_setting() {
+        for content in [false, true] {
+            let lines = audited(content);
+            let outcomes: Vec<String> = lines
+                .lines()
+                .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["outcome"].to_string())
+                .collect();
+            assert_eq!(outcomes, [r#""blocked""#, r#""refused""#, r#""cut""#]);
+            assert_eq!(lines.contains("the judged text"), content);
+            assert_eq!(lines.contains("it says why"), content);
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Views: what a text reads as once its disguises are taken off, with the way back to the raw bytes.
+
+mod escape;
+mod fold;
+mod map;
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use crate::text::Span;
+use map::Map;
+
+/// Backslash escapes are undone this deep: JSON in a string of JSON.
+const ESCAPE_DEPTH: usize = 2;
+
+/// One way to read a text.
+#[derive(Debug, Clone)]
+pub struct View<'a> {
+    pub text: Cow<'a, str>,
+    /// What this view was made from; the raw text from nothing.
+    source: Option<(Rc<Map>, Rc<View<'a>>)>,
+    /// Where escapes stand in `text`, if it has any: a span must not cut one in two.
+    escapes: Option<Rc<Map>>,
+}
+
+/// Every way to read a text: as it is; with JSON's escapes undone; each of these folded (look-alikes, compatibility
+/// forms and invisible characters taken away); and what is written in invisible characters alone. A view that would
+/// equal another is left out, so printable ASCII without a backslash has the raw view alone, at no cost.
+#[derive(Debug)]
+pub struct Views<'a> {
+    raw: View<'a>,
+    derived: Vec<Rc<View<'a>>>,
+}
+
+impl<'a> Views<'a> {
+    /// Takes time and memory linear in the text.
+    pub fn of(text: &'a str) -> Self {
+        if text.bytes().all(|b| fold::is_plain(char::from(b)) && b != b'\\') {
+            let raw = View { text: Cow::Borrowed(text), source: None, escapes: None };
+            return Views { raw, derived: Vec::new() };
+        }
+        let escapes = escape::unescaped(text).map(|(text, map)| (text, Rc::new(map)));
+        let raw = View { text: text.into(), source: None, escapes: escapes.as_ref().map(|(_, map)| map.clone()) };
+        let mut derived = Vec::new();
+        let (mut base, mut deeper) = (Rc::new(raw.clone()), escapes);
+        for depth in 1..=ESCAPE_DEPTH + 1 {
+            derived.extend(base.derive(fold::folded));
+            derived.extend(base.derive(hidden));
+            let Some((text, map)) = deeper.take() else { break };
+            deeper = (depth < ESCAPE_DEPTH)
+                .then(|| escape::unescaped(&text).map(|(text, map)| (text, Rc::new(map))))
+                .flatten();
+            let escapes = deeper.as_ref().map(|(_, map)| map.clone());
+            base = Rc::new(View { text: text.into(), source: Some((map, base)), escapes });
+            derived.push(base.clone());
+        }
+        Views { raw, derived }
+    }
+
+    /// The raw view first.
+    pub fn iter(&self) -> impl Iterator<Item = &View<'a>> {
+        std::iter::once(&self.raw).chain(self.derived.iter().map(Rc::as_ref))
+    }
+}
+
+impl<'a> View<'a> {
+    /// The raw bytes that `span` of this view came from: on character boundaries, whole escapes, and with the invisible
+    /// characters inside and right after it. `span` lies on character boundaries of the view.
+    pub fn raw_span(&self, span: Span) -> Span {
+        let span = match &self.escapes {
+            Some(escapes) => escapes.widen(span),
+            None => span,
+        };
+        match &self.source {
+            Some((map, source)) => source.raw_span(map.source_span(span)),
+            None => span,
+        }
+    }
+
+    fn derive(self: &Rc<Self>, how: impl Fn(&str) -> Option<(String, Map)>) -> Option<Rc<View<'a>>> {
+        let (text, map) = how(&self.text)?;
+        Some(Rc::new(View { text: text.into(), source: Some((Rc::new(map), self.clone())), escapes: None }))
+    }
+}
+
+/// `text` as word lists are compared with: folded, as in the folded view.
+pub fn folded(text: &str) -> String {
+    fold::folded(text).map_or_else(|| text.to_owned(), |(folded, _)| folded)
+}
+
+/// What is written in invisible characters: tags (U+E0020..=U+E007E) spell ASCII, and variation selectors can carry
+/// bytes. A model reads them; a person sees nothing.
+fn hidden(text: &str) -> Option<(String, Map)> {
+    let letter = |ch: char| {
+        let byte = match ch as u32 {
+            code @ 0xe0020..=0xe007e => code - 0xe0000,
+            code @ 0xe0100..=0xe01ef => code - 0xe0100 + 16,
+            _ => return None,
+        };
+        char::from_u32(byte).filter(|&ch| fold::is_plain(ch))
+    };
+    let mut to = map::Builder::default();
+    let (mut any, mut in_letters) = (false, false);
+    for (at, ch) in text.char_indices() {
+        match letter(ch) {
+            Some(letter) => to.replace(letter.encode_utf8(&mut [0; 4]), at),
+            None if in_letters => to.replace("", at),
+            None => {}
+        }
+        in_letters = letter(ch).is_some();
+        any |= in_letters;
+    }
+    any.then(|| to.finish(text.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The raw text under the first occurrence of `needle` in any view.
+    fn find<'t>(text: &'t str, needle: &str) -> Option<&'t str> {
+        let views = Views::of(text);
+        let span = views.iter().find_map(|view| {
+            let at = view.text.find(needle)?;
+            Some(view.raw_span(at..at + needle.len()))
+        })?;
+        Some(&text[span])
+    }
+
+    #[test]
+    fn sees_through_disguises() {
+        for (text, reads_as, covers) in [
+            ("a b\u{200b}lu\u{ad}e c", "blue", "b\u{200b}lu\u{ad}e"),
+            ("ｂｌｕｅ", "blue", "ｂｌｕｅ"),
+            ("\u{1d41b}\u{1d425}\u{1d42e}\u{1d41e}!", "blue", "\u{1d41b}\u{1d425}\u{1d42e}\u{1d41e}"),
+            ("ⓑⓛⓤⓔ", "blue", "ⓑⓛⓤⓔ"),
+            ("blu\u{435}", "blue", "blu\u{435}"),
+            ("\u{412}LUE", "BLUE", "\u{412}LUE"),
+            ("ʙʟᴜᴇ", "BLUE", "ʙʟᴜᴇ"),
+            ("b\u{336}l\u{336}u\u{336}e\u{336}.", "blue", "b\u{336}l\u{336}u\u{336}e\u{336}"),
+            ("blüé", "blue", "blüé"),
+            ("🅱🅻🆄🅴", "BLUE", "🅱🅻🆄🅴"),
+            ("🇧🇱🇺🇪", "BLUE", "🇧🇱🇺🇪"),
+            ("oﬃce", "office", "oﬃce"),
+            ("\u{661}\u{662}\u{663}", "123", "\u{661}\u{662}\u{663}"),
+            ("४२", "42", "४२"),
+            ("a\u{2800}b\u{3000}c", "a b c", "a\u{2800}b\u{3000}c"),
+            ("1\u{2013}2\u{2212}3", "1-2-3", "1\u{2013}2\u{2212}3"),
+            ("\u{406}BAN", "IBAN", "\u{406}BAN"),
+            ("x\u{0}y\u{202e}z", "xyz", "x\u{0}y\u{202e}z"),
+            (r"bl\u0075e", "blue", r"bl\u0075e"),
+            (r"bl\\u0075e", "blue", r"bl\\u0075e"),
+            (r"bl\u0443\u200be", "blye", r"bl\u0443\u200be"),
+            (r"\nblue\n", "\nblue", r"\nblue"),
+            ("か\u{3099}く", "がく", "か\u{3099}く"),
+            ("\u{1112}\u{1161}\u{11ab}", "한", "\u{1112}\u{1161}\u{11ab}"),
+        ] {
+            assert_eq!(find(text, reads_as), Some(covers), "{text:?} {:?}", Views::of(text));
+        }
+    }
+
+    #[test]
+    fn reads_what_is_written_in_invisible_characters() {
+        let tags: String = "blue".chars().map(|ch| char::from_u32(0xe0000 + ch as u32).unwrap()).collect();
+        let selectors: String = "bird".chars().map(|ch| char::from_u32(0xe0100 - 16 + ch as u32).unwrap()).collect();
+        let text = format!("see {tags} and {selectors} here");
+        assert_eq!(find(&text, "blue"), Some(tags.as_str()));
+        assert_eq!(find(&text, "bird"), Some(selectors.as_str()));
+        let inside = format!("a{}b{}c", &tags[..8], &tags[8..]);
+        assert_eq!(find(&inside, "blue"), Some(&inside[1..inside.len() - 1]));
+    }
+
+    #[test]
+    fn a_raw_span_cuts_no_escape_in_two() {
+        let text = r"a\nbob";
+        let views = Views::of(text);
+        let raw = views.iter().next().unwrap();
+        assert_eq!(&raw.text[2..6], "nbob");
+        assert_eq!(raw.raw_span(2..6), 1..6);
+        assert_eq!(raw.raw_span(3..6), 3..6);
+    }
+
+    #[test]
+    fn plain_text_has_the_raw_view_alone() {
+        for text in ["", "Hello, world!\r\n\t{\"a\": [1, 2]}", "中文没有变化"] {
+            assert_eq!(Views::of(text).iter().count(), 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_decimal_digit_folds_to_ascii() {
+        let digits = regex::Regex::new(r"^\d$").unwrap();
+        for ch in ('\0'..='\u{1ffff}').filter(|ch| digits.is_match(ch.encode_utf8(&mut [0; 4]))) {
+            assert!(folded(&ch.to_string()).bytes().all(|b| b.is_ascii_digit()), "U+{:04X}", ch as u32);
+        }
+    }
+
+    #[test]
+    fn no_character_folds_to_more_than_four_times_its_size() {
+        for ch in ('\0'..='\u{2ffff}').chain('\u{e0000}'..='\u{e0fff}') {
+            let to = folded(&ch.to_string());
+            assert!(to.len() <= 4 * ch.len_utf8(), "U+{:04X} -> {to}", ch as u32);
+        }
+    }
+
+    #[test]
+    fn both_cases_of_a_look_alike_fold_to_one_letter() {
+        for ch in "авекмнорстухіјѕ".chars() {
+            let upper = folded(&ch.to_uppercase().to_string());
+            assert_eq!(folded(&ch.to_string()).to_lowercase(), upper.to_lowercase(), "{ch}");
+        }
+    }
+
+    /// Text with something of everything that views look at.
+    fn text() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            "[a-z ]{1,4}",
+            any::<char>().prop_map(String::from),
+            prop::sample::select(vec![
+                "\u{200b}",
+                "\u{336}",
+                "\\n",
+                "\\u0040",
+                "\\\\u0040",
+                "\\ud83d\\ude00",
+                "\\",
+                "ﬃ",
+                "ｆ",
+                "\u{435}",
+                "é",
+                "e\u{301}",
+                "\u{e0041}",
+                "\u{e0142}",
+                "か\u{3099}",
+                "\u{1112}\u{1161}",
+                "\u{fdfa}",
+                "\u{0}",
+            ])
+            .prop_map(String::from),
+        ];
+        prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn spans_are_inside_the_text_on_boundaries_and_grow_together(text in text()) {
+            let views = Views::of(&text);
+            for view in views.iter() {
+                let mut before = 0..0;
+                for (at, ch) in view.text.char_indices() {
+                    let span = view.raw_span(at..at + ch.len_utf8());
+                    prop_assert!(span.start < span.end && span.end <= text.len(), "{:?}", span);
+                    prop_assert!(text.is_char_boundary(span.start) && text.is_char_boundary(span.end));
+                    prop_assert!(before.start <= span.start && before.end <= span.end);
+                    let both = view.raw_span(0..at + ch.len_utf8());
+                    prop_assert_eq!(both.end, span.end);
+                    before = span;
+                }
+                prop_assert!(view.text.len() <= 4 * text.len());
+            }
+        }
+
+        #[test]
+        fn printable_ascii_maps_to_itself(text in "[ -\\[\\]-~]{0,80}", start in 0usize..80, len in 0usize..20) {
+            let views = Views::of(&text);
+            prop_assert_eq!(views.iter().count(), 1);
+            let start = start.min(text.len());
+            let span = start..(start + len).min(text.len());
+            prop_assert_eq!(views.iter().next().unwrap().raw_span(span.clone()), span);
+        }
+
+        #[test]
+        fn invisible_characters_in_a_word_do_not_hide_it(
+            before in "[a-z ]{0,8}",
+            after in "[a-z ]{0,8}",
+            hidden in prop::collection::vec((0usize..8, prop::sample::select(vec![
+                '\u{200b}', '\u{200d}', '\u{ad}', '\u{2060}', '\u{feff}', '\u{fe0f}', '\u{202e}', '\u{e0041}', '\u{336}',
+            ])), 1..12),
+        ) {
+            let mut word: Vec<char> = "BLUEBIRD".chars().collect();
+            for &(at, ch) in &hidden {
+                // Inside: what stands before or after the word need not belong to it.
+                word.insert(1 + at % (word.len() - 1), ch);
+            }
+            let word: String = word.into_iter().collect();
+            let text = format!("{before}{word}{after}");
+            let found = find(&text, "BLUEBIRD");
+            prop_assert_eq!(found, Some(word.as_str()));
+        }
+
+        #[test]
+        fn folding_again_changes_nothing_more(text in text()) {
+            // What is left of an escape may be plain text, so only the fold is idempotent.
+            let once = folded(&text);
+            prop_assert_eq!(folded(&once), once);
+        }
+    }
+}

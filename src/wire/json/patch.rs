@@ -1,0 +1,142 @@
+//! Changes to a document, and writing it with them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use crate::wire::json::{Document, NodeId, Value, json_text};
+
+/// Changes to one document: strings replaced, object members removed.
+#[derive(Debug, Clone, Default)]
+pub struct Patch {
+    texts: BTreeMap<NodeId, String>,
+    /// Keys of removed members, by object.
+    removed: BTreeMap<NodeId, BTreeSet<NodeId>>,
+}
+
+impl Patch {
+    /// Gives a string (or key) a new text.
+    pub fn set_text(&mut self, string: NodeId, text: &str) {
+        self.texts.insert(string, json_text(text));
+    }
+
+    /// Takes the member that has this key out of the object, if there is one.
+    pub fn remove(&mut self, object: Value<'_>, key: &str) {
+        if let Some((name, _)) = object.members().find(|(name, _)| name.is(key)) {
+            self.removed.entry(object.id()).or_default().insert(name.id());
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.texts.is_empty() && self.removed.is_empty()
+    }
+}
+
+impl Document {
+    /// The document with the changes made; every other byte as it came.
+    pub fn render(&self, patch: &Patch) -> Vec<u8> {
+        let mut splices: Vec<(Range<usize>, &str)> = self.cuts(patch).into_iter().map(|cut| (cut, "")).collect();
+        let kept = splices.len();
+        for (&id, json) in &patch.texts {
+            let span = self.span(id);
+            let inside = splices[..kept].partition_point(|(cut, _)| cut.start <= span.start);
+            if inside == 0 || splices[inside - 1].0.end <= span.start {
+                splices.push((span, json));
+            }
+        }
+        splices.sort_unstable_by_key(|(span, _)| span.start);
+        let mut out = Vec::with_capacity(self.source.len());
+        let mut copied = 0;
+        for (span, json) in splices {
+            out.extend_from_slice(&self.source[copied..span.start]);
+            out.extend_from_slice(json.as_bytes());
+            copied = span.end;
+        }
+        out.extend_from_slice(&self.source[copied..]);
+        out
+    }
+
+    /// The same on one line: white space between tokens dropped, line separators in strings escaped.
+    pub fn render_line(&self, patch: &Patch) -> Vec<u8> {
+        if patch.is_empty() { one_line(&self.source) } else { one_line(&self.render(patch)) }
+    }
+
+    /// The spans that removed members leave out, sorted and disjoint.
+    fn cuts(&self, patch: &Patch) -> Vec<Range<usize>> {
+        let mut cuts = Vec::new();
+        for (&object, keys) in &patch.removed {
+            // Where the last member that stays ends; a removed one at the object's end takes the comma before it along.
+            let mut kept_end = self.span(object).start + 1;
+            let mut members = self.value(object).members().peekable();
+            while let Some((key, value)) = members.next() {
+                if !keys.contains(&key.id()) {
+                    kept_end = self.span(value.id()).end;
+                    continue;
+                }
+                cuts.push(match members.peek() {
+                    Some((next, _)) => self.span(key.id()).start..self.span(next.id()).start,
+                    None => kept_end..self.span(value.id()).end,
+                });
+            }
+        }
+        cuts.sort_unstable_by_key(|cut| (cut.start, cut.end));
+        let mut merged: Vec<Range<usize>> = Vec::with_capacity(cuts.len());
+        for cut in cuts {
+            match merged.last_mut() {
+                Some(last) if cut.start <= last.end => last.end = last.end.max(cut.end),
+                _ => merged.push(cut),
+            }
+        }
+        merged
+    }
+
+    fn span(&self, id: NodeId) -> Range<usize> {
+        self.value(id).span()
+    }
+}
+
+/// Sound JSON on one line, for readers that split at any of Unicode's line separators: white space between tokens is dropped;
+/// U+0085, U+2028 and U+2029 are escaped (the others cannot stand unescaped in a JSON string). Numbers stay as they came.
+pub fn one_line(json: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(json.len());
+    let mut rest = json;
+    while let Some((token, after)) = rest.split_at_checked(rest.iter().position(|&b| b == b'"').unwrap_or(rest.len())) {
+        out.extend(token.iter().filter(|b| !matches!(b, b' ' | b'\t' | b'\n' | b'\r')));
+        if after.is_empty() {
+            break;
+        }
+        let (string, after) = after.split_at(string_end(after));
+        escape_separators(string, &mut out);
+        rest = after;
+    }
+    out
+}
+
+/// Where the string at the start of `json` ends.
+fn string_end(json: &[u8]) -> usize {
+    let mut at = 1;
+    while let Some(found) = json.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += found;
+        if json[at] == b'"' {
+            return at + 1;
+        }
+        at += 2;
+    }
+    json.len()
+}
+
+fn escape_separators(string: &[u8], out: &mut Vec<u8>) {
+    let mut copied = 0;
+    // Lead bytes of U+0085 and of U+2028/2029; in UTF-8 they are never part of another character.
+    for at in memchr::memchr2_iter(0xc2, 0xe2, string) {
+        let (escape, length): (&[u8], usize) = match &string[at..] {
+            [0xc2, 0x85, ..] => (b"\\u0085", 2),
+            [0xe2, 0x80, 0xa8, ..] => (b"\\u2028", 3),
+            [0xe2, 0x80, 0xa9, ..] => (b"\\u2029", 3),
+            _ => continue,
+        };
+        out.extend_from_slice(&string[copied..at]);
+        out.extend_from_slice(escape);
+        copied = at + length;
+    }
+    out.extend_from_slice(&string[copied..]);
+}

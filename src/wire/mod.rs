@@ -1,0 +1,167 @@
+//! Wire forms: finding every text of a request or an answer, and writing changed texts back in place. The only module
+//! that reads the JSON of the traffic.
+
+pub mod json;
+pub mod openai_chat;
+pub mod shape;
+pub mod sse;
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use crate::text::{Edits, Kind, Role, Segment, SegmentId};
+
+/// An API's wire form. Knows bodies, not sockets.
+pub trait Dialect: Send + Sync {
+    /// The name in the configuration (`openai_chat`).
+    fn name(&self) -> &'static str;
+
+    /// Reads a request body strictly and finds its texts.
+    fn parse_request(&self, body: Bytes) -> Result<Box<dyn Prompt>, WireError>;
+
+    /// A codec for one answer. `max_event` bounds one event, in bytes; for [`Framing::Json`] the whole body.
+    fn answer(&self, framing: Framing, max_event: usize) -> Box<dyn AnswerCodec>;
+
+    /// The body of an error answer. `application/json`.
+    fn refuse(&self, refusal: &Refusal) -> Bytes;
+
+    /// An ordinary answer with `text` as the assistant's words, for chatbots that cannot show an error. Body and
+    /// framing as the request asked for; `model` is echoed.
+    fn answer_with(&self, prompt: &dyn Prompt, text: &str) -> (Framing, Bytes);
+}
+
+/// A request, parsed.
+pub trait Prompt: Send + Sync {
+    /// Every text in it, in document order; ids count from 0.
+    fn segments(&self) -> &[Segment];
+
+    /// Whether the client asked for a stream.
+    fn streams(&self) -> bool;
+
+    /// The model it names; untrusted.
+    fn model(&self) -> &str;
+
+    /// The body with the edits made in place; every other byte as it came. Errors with [`WireError::NotEditable`] where a
+    /// changed text can't be written back so that it means what was judged.
+    fn edited(&self, edits: &std::collections::BTreeMap<SegmentId, Edits>) -> Result<Bytes, WireError>;
+}
+
+/// How an answer's body is framed, by its `Content-Type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// `application/json`: one event, the whole body.
+    Json,
+    /// `text/event-stream`.
+    Sse,
+}
+
+/// One stream of text in an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Channel {
+    /// Index of the choice.
+    pub choice: u32,
+    pub kind: Kind,
+    /// Tells channels of one kind and choice apart: the index of the tool call, or a number that the dialect gives to
+    /// each other position.
+    pub part: u32,
+}
+
+impl Channel {
+    /// The role of everything in an answer.
+    pub const ROLE: Role = Role::Assistant;
+}
+
+/// Decodes and re-encodes one answer. Sans I/O: bytes in, events out, whatever the chunks.
+pub trait AnswerCodec: Send {
+    /// Takes bytes from the upstream.
+    fn push(&mut self, bytes: &[u8]) -> Result<(), WireError>;
+
+    /// The upstream has ended. What is left over becomes an event or an error; afterwards `next` gives the rest.
+    fn finish(&mut self) -> Result<(), WireError>;
+
+    /// The next decoded event, in order.
+    fn next(&mut self) -> Option<Event>;
+
+    /// Bytes taken and not yet given out as events.
+    fn buffered(&self) -> usize;
+
+    /// An event in canonical form (for SSE: one `data:` line, LF). `texts[i]` replaces the text of `event.texts[i]`;
+    /// `None` leaves it. Where any text changed, what would repeat it (log-probabilities) is dropped.
+    fn encode(&self, event: &Event, texts: &[Option<String>]) -> Result<Bytes, WireError>;
+
+    /// Ends a stream of which something has left, in the dialect's own way. For [`Framing::Json`] empty: nothing has left.
+    fn cut(&self, cut: Cut<'_>) -> Bytes;
+
+    /// A comment that keeps the client's connection alive and means nothing; empty where the framing has none.
+    fn heartbeat(&self) -> Bytes;
+}
+
+/// One unit of an answer: an SSE event, or a whole JSON body.
+pub struct Event {
+    /// Its texts, in document order.
+    pub texts: Vec<EventText>,
+    /// Leaves only with the final verdict: `finish_reason`, usage, tool calls, `[DONE]`.
+    pub last: bool,
+    /// Bytes that holding it costs.
+    pub size: usize,
+    /// The codec's own form of it.
+    pub body: Body,
+}
+
+/// A text in an event: a piece of a channel.
+#[derive(Debug, Clone)]
+pub struct EventText {
+    pub channel: Channel,
+    pub text: String,
+    /// See [`crate::text::Place::editable`].
+    pub editable: bool,
+}
+
+/// What an event is made of.
+pub enum Body {
+    Json(json::Document),
+    /// The dialect's end-of-stream mark (`[DONE]`).
+    End,
+}
+
+/// Why a stream is cut.
+#[derive(Debug, Clone, Copy)]
+pub enum Cut<'a> {
+    /// A verdict: the dialect's content filter ending.
+    Blocked,
+    /// Something failed on the way: the dialect's in-band error.
+    Failed(&'a Refusal),
+}
+
+/// A refusal, before a dialect gives it its shape.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    pub status: StatusCode,
+    /// Machine-readable (`content_policy_violation`).
+    pub code: &'static str,
+    /// What, where, why; never the content.
+    pub message: String,
+    /// The field at fault, where one is (`messages[2].content`).
+    pub param: Option<String>,
+}
+
+/// Why bytes could not be read as the dialect, or written back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    #[error(transparent)]
+    Json(#[from] json::JsonError),
+    /// The JSON is sound and the shape is not.
+    #[error("{at}: {expected}")]
+    Shape { at: String, expected: String },
+    /// A type of part, tool or event that the dialect can't judge.
+    #[error("{at}: unsupported type; {supported}")]
+    Unsupported { at: String, supported: &'static str },
+    #[error("an event is larger than {limit} bytes")]
+    TooLarge { limit: usize },
+    #[error("the stream ended before the answer did")]
+    Truncated,
+    #[error("a text at {at} can't be redacted in place")]
+    NotEditable { at: String },
+    #[error("the upstream's stream reports an error")]
+    UpstreamError,
+}

@@ -1,0 +1,60 @@
+//! OpenAI's chat completions: `POST /v1/chat/completions`, unary and streamed.
+
+mod answer;
+mod fields;
+mod logprobs;
+mod reply;
+mod request;
+mod unescape;
+
+use bytes::Bytes;
+
+use crate::wire::{AnswerCodec, Dialect, Framing, Prompt, Refusal, WireError};
+
+/// The dialect.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenAiChat {
+    /// Texts of one request, and channels of one answer, at most.
+    max_segments: usize,
+}
+
+impl OpenAiChat {
+    pub fn new(max_segments: usize) -> Self {
+        OpenAiChat { max_segments }
+    }
+}
+
+impl Default for OpenAiChat {
+    fn default() -> Self {
+        OpenAiChat::new(4096)
+    }
+}
+
+impl Dialect for OpenAiChat {
+    fn name(&self) -> &'static str {
+        "openai_chat"
+    }
+
+    fn parse_request(&self, body: Bytes) -> Result<Box<dyn Prompt>, WireError> {
+        Ok(Box::new(request::ChatPrompt::parse(body, self.max_segments)?))
+    }
+
+    fn answer(&self, framing: Framing, max_event: usize) -> Box<dyn AnswerCodec> {
+        Box::new(answer::ChatCodec::new(framing, max_event, self.max_segments))
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> Bytes {
+        reply::error(refusal).into()
+    }
+
+    fn answer_with(&self, prompt: &dyn Prompt, text: &str) -> (Framing, Bytes) {
+        if prompt.streams() {
+            (Framing::Sse, reply::stream(prompt.model(), text))
+        } else {
+            (Framing::Json, reply::completion(prompt.model(), text).into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

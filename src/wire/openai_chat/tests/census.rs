@@ -1,0 +1,224 @@
+//! Every string of a rich request and a rich answer says something of its own, and all of it is seen.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+
+use super::{edits, parse, run};
+use crate::wire::openai_chat::OpenAiChat;
+use crate::wire::{Dialect, Framing};
+
+/// Every string and key below, as serde reads it.
+fn strings(json: &Json, out: &mut BTreeSet<String>) {
+    match json {
+        Json::String(text) => drop(out.insert(text.clone())),
+        Json::Array(items) => items.iter().for_each(|item| strings(item, out)),
+        Json::Object(members) => members.iter().for_each(|(key, value)| {
+            out.insert(key.clone());
+            strings(value, out);
+        }),
+        _ => {}
+    }
+}
+
+/// `json` with `~` in each string and key replaced by a number of its own, so that no two are equal.
+fn with_canaries(json: &str) -> String {
+    let mut pieces = json.split('~');
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.zip(100..).fold(first, |out, (piece, number)| format!("{out} canary {number}{piece}"))
+}
+
+/// The canaries in some strings.
+fn canaries<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for text in texts {
+        found.extend(text.match_indices(" canary ").map(|(at, mark)| text[at + mark.len()..][..3].to_owned()));
+    }
+    found
+}
+
+/// A request in which every string that may carry a text does.
+const REQUEST: &str = r#"{
+  "model": "gpt-x", "stream": true, "reasoning_effort": "low", "service_tier": "auto",
+  "messages": [
+    {"role": "system", "content": "a~", "name": "b~"},
+    {"role": "developer", "content": [{"type": "text", "text": "c~"}, {"type": "text", "text": "d~", "e~": {"f~": ["g~", 1, null]}}]},
+    {"role": "user", "content": "h~", "content_blocks": [{"text": "i~"}], "j~": "k~"},
+    {"role": "assistant", "content": [{"type": "refusal", "refusal": "l~"}], "refusal": "m~", "reasoning": "n~",
+     "reasoning_content": "o~", "reasoning_details": [{"type": "p~", "text": "q~"}], "annotations": [{"url": "r~"}],
+     "tool_calls": [
+       {"id": "s~", "type": "function", "t~": "u~", "function": {"name": "v~", "arguments": "{\"w~\":[\"x~\"]}", "y~": "z~"}},
+       {"id": "a~", "type": "custom", "custom": {"name": "b~", "input": "c~"}}],
+     "function_call": {"name": "d~", "arguments": "e~"}},
+    {"role": "tool", "tool_call_id": "f~", "content": "g~"},
+    {"role": "function", "name": "h~", "content": "i~"}
+  ],
+  "tools": [
+    {"type": "function", "j~": "k~", "function": {"name": "l~", "description": "m~", "n~": "o~", "parameters": {
+      "type": "object", "title": "p~", "$defs": {"q~": {"type": "r~"}},
+      "properties": {"s~": {"type": ["string", "t~"], "description": "u~", "enum": ["v~"], "examples": ["w~"], "default": "x~", "pattern": "y~"},
+                     "type": {"const": "z~"}, "description": {"a~": {"b~": "c~"}}}, "required": ["d~"]}}},
+    {"type": "custom", "custom": {"name": "e~", "description": "f~", "format": {"type": "grammar", "grammar": {"definition": "g~"}}}}],
+  "functions": [{"name": "h~", "description": "i~", "parameters": {"j~": "k~"}}],
+  "tool_choice": {"type": "allowed_tools", "allowed_tools": {"tools": [{"name": "l~"}]}},
+  "function_call": {"name": "m~"},
+  "response_format": {"type": "json_schema", "json_schema": {"name": "n~", "description": "o~", "schema": {"enum": ["p~"], "q~": "r~"}}},
+  "stop": ["s~", "t~"], "user": "u~", "metadata": {"v~": "w~"}, "prediction": {"type": "content", "content": "x~", "y~": "z~"},
+  "safety_identifier": "a~", "prompt_cache_key": "b~", "web_search_options": {"user_location": {"approximate": {"city": "c~"}}},
+  "chat_template": "d~", "documents": [{"title": "e~", "text": "f~"}], "guided_regex": "g~", "h~": [[{"i~": "j~"}]]
+}"#;
+
+#[test]
+fn every_string_of_a_request_is_seen() {
+    let body = with_canaries(REQUEST);
+    let prompt = parse(&*body).unwrap();
+    let mut all = BTreeSet::new();
+    strings(&serde_json::from_str(&body).unwrap(), &mut all);
+    let hidden = canaries(all.iter().map(String::as_str));
+    assert!(hidden.len() > 75, "{}", hidden.len());
+    assert_eq!(canaries(prompt.segments().iter().map(|segment| &*segment.text)), hidden);
+}
+
+#[test]
+fn a_text_in_any_string_is_seen_or_refused() {
+    // Each string of the rich request in turn, ids and enumerations too, says something that no plain word can say.
+    let body: Json = serde_json::from_str(&with_canaries(REQUEST)).unwrap();
+    let pointers = pointers(&body);
+    assert!(pointers.len() > 90);
+    let mut refused = 0;
+    for pointer in pointers {
+        let mut body = body.clone();
+        *body.pointer_mut(&pointer).unwrap() = Json::String("an odd \u{1}text".into());
+        match parse(body.to_string()) {
+            Ok(prompt) => {
+                let judged = prompt.segments().iter().any(|segment| segment.text.contains("an odd \u{1}text"));
+                assert!(judged, "{pointer} is not judged");
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    // The enumerations: they are plain words or nothing.
+    assert!((15..30).contains(&refused), "{refused}");
+}
+
+fn pointers(json: &Json) -> Vec<String> {
+    let escape = |key: &str| key.replace('~', "~0").replace('/', "~1");
+    let under = |step: String, value: &Json| {
+        pointers(value).into_iter().map(move |rest| format!("/{step}{rest}")).collect::<Vec<_>>()
+    };
+    match json {
+        Json::String(_) => vec![String::new()],
+        Json::Array(items) => {
+            items.iter().enumerate().flat_map(|(index, item)| under(index.to_string(), item)).collect()
+        }
+        Json::Object(members) => members.iter().flat_map(|(key, value)| under(escape(key), value)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// An answer in which every string that may carry a text does.
+const ANSWER: &str = r#"{
+  "id": "a~", "object": "b~", "created": 1, "model": "c~", "system_fingerprint": "d~", "service_tier": "e~", "provider": "f~", "obfuscation": "g~",
+  "usage": {"total_tokens": 1, "h~": "i~"}, "prompt_filter_results": [{"content_filter_results": {"hate": {"severity": "j~"}}}],
+  "error": {"message": "k~", "type": "l~", "code": "m~", "param": "n~", "o~": "p~"},
+  "choices": [{"index": 0, "finish_reason": "q~", "native_finish_reason": "r~", "stop_reason": "s~", "text": "t~",
+    "content_filter_results": {"u~": {"severity": "v~"}}, "w~": ["x~"],
+    "SAID": {"role": "y~", "content": "z~", "refusal": "a~", "reasoning": "b~", "reasoning_content": {"c~": "d~"},
+      "reasoning_details": [{"type": "e~", "text": "f~"}], "annotations": [{"type": "g~", "url": "h~"}], "i~": "j~",
+      "audio": {"id": "k~", "transcript": "l~", "expires_at": "m~"},
+      "function_call": {"name": "n~", "arguments": "o~"},
+      "tool_calls": [{"index": 0, "id": "p~", "type": "q~", "function": {"name": "r~", "arguments": "s~", "t~": "u~"}, "custom": {"name": "v~", "input": "w~"}, "x~": "y~"}]}},
+   {"index": 1, "SAID": {"content": [{"type": "z~", "text": "a~", "b~": "c~"}, "d~"], "tool_calls": "e~"}, "delta2": "f~"}],
+  "detail": {"g~": [["h~"]]}
+}"#;
+
+#[test]
+fn every_string_of_an_answer_is_seen() {
+    for (framing, said) in [(Framing::Json, "message"), (Framing::Sse, "delta")] {
+        let body = with_canaries(&ANSWER.replace("SAID", said).replace('\n', ""));
+        let mut all = BTreeSet::new();
+        strings(&serde_json::from_str(&body).unwrap(), &mut all);
+        let hidden = canaries(all.iter().map(String::as_str));
+        assert!(hidden.len() > 55, "{}", hidden.len());
+        let body = if framing == Framing::Sse { format!("data: {body}\n\n") } else { body };
+        let (_, events, error) = run(framing, &[body.as_bytes()]);
+        assert_eq!(error, None);
+        assert_eq!(canaries(events[0].texts.iter().map(|text| text.text.as_str())), hidden, "{framing:?}");
+    }
+}
+
+fn any_json() -> impl Strategy<Value = Json> {
+    let leaf = prop_oneof![
+        Just(Json::Null),
+        any::<bool>().prop_map(Json::Bool),
+        any::<u32>().prop_map(|n| json!(n)),
+        "[a-z é\"\\\\]{0,8}".prop_map(Json::String)
+    ];
+    let key = prop_oneof![
+        "[a-z ]{1,6}",
+        prop::sample::select(vec![
+            "messages",
+            "role",
+            "content",
+            "type",
+            "text",
+            "tools",
+            "function",
+            "arguments",
+            "name",
+            "tool_calls",
+            "metadata"
+        ])
+        .prop_map(str::to_owned),
+    ];
+    leaf.prop_recursive(5, 40, 6, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Json::Array),
+            proptest::collection::btree_map(key.clone(), inner, 0..5)
+                .prop_map(|members| Json::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    /// Whatever stands in a request: it is refused, or every string and unknown key of it is in a segment.
+    #[test]
+    fn seen_or_refused(extra in any_json(), message in any_json(), tool in any_json()) {
+        let mut user = json!({"role": "user", "content": "c"});
+        if let (Json::Object(user), Json::Object(more)) = (&mut user, message) {
+            user.extend(more.into_iter().filter(|(key, _)| key != "role"));
+        }
+        let body = json!({"messages": [user], "zz": extra, "tools": [{"type": "function", "function": {"name": "f", "parameters": tool}}]});
+        let Ok(prompt) = parse(body.to_string()) else { return Ok(()) };
+        let mut all = BTreeSet::new();
+        strings(&body, &mut all);
+        for text in all.iter().filter(|text| text.contains(' ')) {
+            let inner = crate::wire::json::unescape(text);
+            let seen = prompt.segments().iter().any(|segment| segment.text.contains(text.as_str()) || segment.text.contains(&inner));
+            prop_assert!(seen, "{text:?} in {body}");
+        }
+    }
+
+    /// An edit of any text of a request either can't be made or is what the next reader finds.
+    #[test]
+    fn an_edit_is_what_is_forwarded(segment in any::<prop::sample::Index>(), from in any::<prop::sample::Index>(), to in any::<prop::sample::Index>()) {
+        let body = with_canaries(REQUEST);
+        let prompt = parse(&*body).unwrap();
+        let segment = &prompt.segments()[segment.index(prompt.segments().len())];
+        let (a, b) = (from.index(segment.text.len() + 1), to.index(segment.text.len() + 1));
+        let span = a.min(b)..a.max(b);
+        prop_assume!(!span.is_empty());
+        let one = edits(&[(segment.id.0, span.clone(), "#MASK")]);
+        match prompt.edited(&one) {
+            Err(error) => prop_assert!(error.to_string().ends_with("can't be redacted in place")),
+            Ok(bytes) => {
+                let again = OpenAiChat::new(1000).parse_request(bytes).unwrap();
+                let new: Vec<_> = again.segments().iter().map(|segment| segment.text.replace('\n', "")).collect();
+                let only_separator = segment.text[span.clone()] == *"\n";
+                let expected = one[&segment.id].apply(&segment.text).replace('\n', "");
+                prop_assert!(only_separator || new.contains(&expected), "{expected:?} not in {new:?}");
+            }
+        }
+    }
+}

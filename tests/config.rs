@@ -1,0 +1,359 @@
+//! Configurations: every mistake is shown where it is, with what was expected; the shipped ones load.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use portcullis::config::{self, Config, ConfigError, Handling, Judge, OnBlock, WindowSize};
+use portcullis::policy::{Action, Label, Mode, Scope, Stage, Timing};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+/// A sound deployment; each mistake replaces a piece of it.
+const MAIN: &str = r#"[server]
+listen = ["127.0.0.1:8080"]
+
+[upstream.openai]
+url = "https://api.openai.com"
+credential = { header = "authorization", prefix = "Bearer ", env = "OPENAI_API_KEY" }
+
+[engine.default]
+model = "models/tiny"
+
+[guardrail.pii]
+stage = ["input", "output"]
+on_error = "block"
+deadline = "250ms"
+patterns.builtin = ["email", "phone"]
+patterns.regex.employee-id = 'EMP-\d{6}'
+actions = { email = "redact", default = "block" }
+masks = { email = "<email>" }
+
+[[route]]
+id = "chat"
+path = "/v1/chat/completions"
+dialect = "openai_chat"
+upstream = "openai"
+guardrails = ["pii", "prompt-injection"]
+
+[[route]]
+id = "models"
+path = "/v1/models"
+upstream = "openai"
+pass = true
+"#;
+
+const GUARDRAIL: &str = r#"stage = ["input"]
+policy = "prompt-injection"
+effort = "none"
+on_error = "block"
+scope = "last_user"
+[actions]
+INJECTION = "annotate"
+"#;
+
+const POLICY: &str = r#"+++
+form = "binary"
+[[labels]]
+label = "INJECTION"
+reply = "1"
+[[labels]]
+label = "SAFE"
+reply = "0"
+safe = true
++++
+# Prompt injection
+Answer 0 or 1.
+"#;
+
+struct Deployment {
+    dir: TempDir,
+}
+
+impl Deployment {
+    fn new(main: &str, guardrail: &str, policy: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |path: &str| dir.path().join(path);
+        fs::create_dir_all(at("policies/prompt-injection")).unwrap();
+        fs::create_dir_all(at("guardrails")).unwrap();
+        fs::write(at("portcullis.toml"), main).unwrap();
+        fs::write(at("guardrails/prompt-injection.toml"), guardrail).unwrap();
+        fs::write(at("policies/prompt-injection/policy.md"), policy).unwrap();
+        Deployment { dir }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("portcullis.toml")
+    }
+
+    fn load(&self) -> Result<Config, ConfigError> {
+        config::load_with_env(&self.path(), &env)
+    }
+
+    /// What is wrong with it, with the temporary directory's name taken out.
+    fn complaint(&self, name: &str) -> String {
+        let Err(error) = self.load() else { panic!("{name}: was accepted") };
+        error.to_string().replace(&format!("{}/", self.dir.path().display()), "")
+    }
+}
+
+fn env(name: &str) -> Option<String> {
+    match name {
+        "OPENAI_API_KEY" => Some("sk-from-the-environment".into()),
+        "EMPTY" => Some(String::new()),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_sound_deployment_loads_whole() {
+    let config = Deployment::new(MAIN, GUARDRAIL, POLICY).load().unwrap();
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    assert_eq!(config.admin.listen.to_string(), "127.0.0.1:9090");
+    assert_eq!(config.limits.max_body, 4 << 20);
+    assert_eq!(config.sources.files().count(), 3);
+    let [chat, models] = &config.routes[..] else { panic!("two routes") };
+    assert!(matches!(models.handling, Handling::Pass));
+    assert_eq!(models.methods, [http::Method::GET]);
+    assert_eq!(chat.methods, [http::Method::POST]);
+    let (_, secret) = chat.upstream.credential.as_ref().unwrap();
+    assert_eq!(secret.expose(), "Bearer sk-from-the-environment");
+    assert!(!format!("{config:?}").contains("sk-from"), "secrets are never printed");
+    let Handling::Inspect { guardrails, on_block, stream, .. } = &chat.handling else { panic!("inspected") };
+    assert_eq!((on_block, stream.window), (&OnBlock::Error, WindowSize::Bytes(200)));
+    let [pii, injection] = &guardrails[..] else { panic!("two guardrails") };
+    assert_eq!(pii.stages, [Stage::Input, Stage::Output]);
+    let actions: Vec<_> = pii.actions.iter().map(|(label, action)| (label.as_str(), *action)).collect();
+    assert_eq!(actions, [("email", Action::Redact), ("employee-id", Action::Block), ("phone", Action::Block)]);
+    assert_eq!(&*pii.masks[&Label::new("email")], "<email>");
+    assert_eq!((pii.scope, pii.mode, pii.timing), (Scope::Conversation, Mode::Enforce, Timing::Before));
+    assert_eq!(injection.scope, Scope::LastUser);
+    let Judge::Policy { policy, .. } = &injection.judge else { panic!("a policy") };
+    assert_eq!(&*policy.text, "# Prompt injection\nAnswer 0 or 1.");
+}
+
+/// One mistake: its name, the file it is in, what is replaced by what.
+struct Mistake(&'static str, In, &'static str, &'static str);
+
+enum In {
+    Main,
+    Guardrail,
+    Policy,
+}
+
+const MISTAKES: &[Mistake] = &[
+    Mistake("syntax", In::Main, "stage = [\"input\", \"output\"]", "stage = [\"input\", \"output\""),
+    Mistake("unquoted", In::Main, "on_error = \"block\"", "on_error = block"),
+    Mistake("duplicate_key", In::Main, "deadline = \"250ms\"", "deadline = \"250ms\"\ndeadline = \"1s\""),
+    Mistake("unknown_section", In::Main, "[server]", "[serve]"),
+    Mistake("unknown_key", In::Main, "dialect =", "dialects ="),
+    Mistake("unknown_guardrail_key", In::Guardrail, "on_error =", "on-error ="),
+    Mistake("missing_on_error", In::Guardrail, "on_error = \"block\"\n", ""),
+    Mistake("missing_on_error_inline", In::Main, "on_error = \"block\"\n", ""),
+    Mistake("missing_url", In::Main, "url = \"https://api.openai.com\"\n", ""),
+    Mistake("unknown_guardrail", In::Main, "\"pii\", \"prompt-injection\"]", "\"pii\", \"promt-injection\"]"),
+    Mistake("guardrail_twice", In::Main, "\"pii\", \"prompt-injection\"]", "\"pii\", \"pii\"]"),
+    Mistake("guardrail_path", In::Main, "\"pii\", \"prompt-injection\"]", "\"../../etc/passwd\"]"),
+    Mistake("unknown_policy", In::Guardrail, "policy = \"prompt-injection\"", "policy = \"injection\""),
+    Mistake("unknown_builtin", In::Main, "[\"email\", \"phone\"]", "[\"e-mail\", \"fone\"]"),
+    Mistake("unknown_label", In::Guardrail, "INJECTION = \"annotate\"", "INJECTOIN = \"annotate\""),
+    Mistake("safe_label", In::Guardrail, "INJECTION = \"annotate\"", "INJECTION = \"block\"\nSAFE = \"allow\""),
+    Mistake("uncovered_label", In::Main, "email = \"redact\", default = \"block\"", "email = \"redact\""),
+    Mistake("unknown_action", In::Guardrail, "\"annotate\"", "\"anotate\""),
+    Mistake("unknown_mask", In::Main, "masks = { email =", "masks = { fax ="),
+    Mistake("unused_mask", In::Main, "masks = { email =", "masks = { phone ="),
+    Mistake("unknown_engine", In::Guardrail, "effort =", "engine = \"big\"\neffort ="),
+    Mistake("no_default_engine", In::Main, "[engine.default]", "[engine.main]"),
+    Mistake("unknown_effort", In::Guardrail, "effort = \"none\"", "effort = \"lots\""),
+    Mistake("effort_on_patterns", In::Main, "deadline = \"250ms\"", "effort = \"low\""),
+    Mistake("unknown_device", In::Main, "model = \"models/tiny\"", "model = \"models/tiny\"\ndevice = \"gpu\""),
+    Mistake("unknown_upstream", In::Main, "upstream = \"openai\"\npass", "upstream = \"open-ai\"\npass"),
+    Mistake("unknown_dialect", In::Main, "\"openai_chat\"", "\"openai-chat\""),
+    Mistake("missing_dialect", In::Main, "dialect = \"openai_chat\"\n", ""),
+    Mistake("missing_guardrails", In::Main, "guardrails = [\"pii\", \"prompt-injection\"]\n", ""),
+    Mistake("pass_with_guardrails", In::Main, "pass = true", "pass = true\nguardrails = [\"pii\"]"),
+    Mistake("wildcard_on_judged", In::Main, "/v1/chat/completions", "/v1/*"),
+    Mistake("bad_path", In::Main, "/v1/chat/completions", "v1/../chat"),
+    Mistake("bad_method", In::Main, "pass = true", "pass = true\nmethods = [\"get\"]"),
+    Mistake(
+        "duplicate_route",
+        In::Main,
+        "path = \"/v1/models\"",
+        "path = \"/v1/chat/completions\"\nmethods = [\"GET\", \"POST\"]",
+    ),
+    Mistake("duplicate_id", In::Main, "id = \"models\"", "id = \"chat\""),
+    Mistake("bad_url", In::Main, "https://api.openai.com", "api.openai.com"),
+    Mistake("url_with_password", In::Main, "https://api.openai.com", "https://me:hunter2@api.openai.com"),
+    Mistake("bad_duration", In::Main, "\"250ms\"", "\"250 millies\""),
+    Mistake("duration_without_unit", In::Main, "\"250ms\"", "250"),
+    Mistake("zero_duration", In::Main, "\"250ms\"", "\"0s\""),
+    Mistake("bad_size", In::Main, "[engine.default]", "[limits]\nmax_body = \"4 megs\"\n[engine.default]"),
+    Mistake("bad_window", In::Main, "[engine.default]", "[stream]\nwindow = \"everything\"\n[engine.default]"),
+    Mistake("window_over_max_held", In::Main, "[engine.default]", "[stream]\nmax_held = 100\n[engine.default]"),
+    Mistake("too_many_workers", In::Main, "[server]", "[server]\nworkers = 100000"),
+    Mistake("bad_listen", In::Main, "\"127.0.0.1:8080\"", "\"localhost:8080\""),
+    Mistake("no_listen", In::Main, "listen = [\"127.0.0.1:8080\"]", "listen = []"),
+    Mistake("listen_twice", In::Main, "\"127.0.0.1:8080\"", "\"127.0.0.1:9090\""),
+    Mistake(
+        "missing_certificate",
+        In::Main,
+        "[upstream.openai]",
+        "[[server.tls]]\nlisten = \"0.0.0.0:8443\"\ncert = \"cert.pem\"\nkey = \"portcullis.toml\"\n[upstream.openai]",
+    ),
+    Mistake("missing_authority", In::Main, "credential =", "ca = \"ca.pem\"\ncredential ="),
+    Mistake("open_admin", In::Main, "[engine.default]", "[admin]\nlisten = \"0.0.0.0:9090\"\n[engine.default]"),
+    Mistake("literal_token", In::Main, "[engine.default]", "[admin]\ntoken = \"hunter2\"\n[engine.default]"),
+    Mistake(
+        "literal_credential",
+        In::Main,
+        "{ header = \"authorization\", prefix = \"Bearer \", env = \"OPENAI_API_KEY\" }",
+        "\"sk-hunter2\"",
+    ),
+    Mistake("literal_in_credential", In::Main, "env = \"OPENAI_API_KEY\"", "value = \"sk-hunter2\""),
+    Mistake("literal_as_variable", In::Main, "env = \"OPENAI_API_KEY\"", "env = \"sk-hunter2\""),
+    Mistake("literal_in_broken_file", In::Main, "env = \"OPENAI_API_KEY\" }", "value = \"sk-hunter2 }"),
+    Mistake("unset_variable", In::Main, "OPENAI_API_KEY", "OPENAI_KEY"),
+    Mistake("empty_variable", In::Main, "OPENAI_API_KEY", "EMPTY"),
+    Mistake("missing_secret_file", In::Main, "env = \"OPENAI_API_KEY\"", "file = \"key.txt\""),
+    Mistake("two_sources", In::Main, "env = \"OPENAI_API_KEY\"", "env = \"OPENAI_API_KEY\", file = \"key.txt\""),
+    Mistake("bad_regex", In::Main, "EMP-\\d{6}", "EMP-(\\d{6}"),
+    Mistake("empty_regex", In::Main, "EMP-\\d{6}", "\\d*"),
+    Mistake("bad_label", In::Main, "patterns.regex.employee-id", "patterns.regex.\"employee id\""),
+    Mistake(
+        "no_patterns",
+        In::Main,
+        "patterns.builtin = [\"email\", \"phone\"]\npatterns.regex.employee-id = 'EMP-\\d{6}'",
+        "patterns = {}",
+    ),
+    Mistake("no_judge", In::Guardrail, "policy = \"prompt-injection\"\n", ""),
+    Mistake("two_judges", In::Guardrail, "[actions]", "patterns.builtin = [\"email\"]\n[actions]"),
+    Mistake("no_stage", In::Guardrail, "[\"input\"]", "[]"),
+    Mistake("scope_without_input", In::Guardrail, "[\"input\"]", "[\"output\"]"),
+    Mistake("redact_beside", In::Main, "deadline = \"250ms\"", "timing = \"beside\""),
+    Mistake("empty_message", In::Main, "dialect =", "on_block = { message = \" \" }\ndialect ="),
+    Mistake("unknown_block_style", In::Main, "dialect =", "on_block = \"err\"\ndialect ="),
+    Mistake("policy_without_fence", In::Policy, "+++\nform", "form"),
+    Mistake("policy_form", In::Policy, "\"binary\"", "\"binray\""),
+    Mistake("policy_replies", In::Policy, "reply = \"1\"", "reply = \"yes\""),
+    Mistake("policy_all_safe", In::Policy, "reply = \"1\"", "reply = \"1\"\nsafe = true"),
+    Mistake("policy_empty", In::Policy, "# Prompt injection\nAnswer 0 or 1.\n", "\n"),
+];
+
+#[test]
+fn every_mistake_is_shown_where_it_is() {
+    let mut shown = String::new();
+    for Mistake(name, file, from, to) in MISTAKES {
+        let (mut main, mut guardrail, mut policy) = (MAIN.to_owned(), GUARDRAIL.to_owned(), POLICY.to_owned());
+        let text = match file {
+            In::Main => &mut main,
+            In::Guardrail => &mut guardrail,
+            In::Policy => &mut policy,
+        };
+        assert!(text.contains(from), "{name}: the piece to replace is there");
+        *text = text.replacen(from, to, 1);
+        let complaint = Deployment::new(&main, &guardrail, &policy).complaint(name);
+        assert!(!complaint.contains("hunter2"), "{name} shows a secret:\n{complaint}");
+        shown.push_str(&format!("=== {name}\n{complaint}\n\n"));
+    }
+    insta::assert_snapshot!("mistakes", shown);
+}
+
+#[test]
+fn mistakes_in_several_places_are_told_together() {
+    let main = MAIN.replace("upstream = \"openai\"", "upstream = \"azure\"").replace("\"phone\"", "\"fax\"");
+    let error = Deployment::new(&main, &GUARDRAIL.replace("INJECTION", "X"), POLICY).load().unwrap_err();
+    assert_eq!(error.problems().len(), 4, "{error}");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = config::load(Path::new("no/such/portcullis.toml")).unwrap_err();
+    insta::assert_snapshot!("missing_file", error.to_string());
+}
+
+#[test]
+fn a_secret_file_is_read_and_kept_out_of_the_digest() {
+    let main = MAIN.replace("env = \"OPENAI_API_KEY\"", "file = \"key.txt\"");
+    let deployment = Deployment::new(&main, GUARDRAIL, POLICY);
+    fs::write(deployment.dir.path().join("key.txt"), "sk-one\n").unwrap();
+    let one = deployment.load().unwrap();
+    assert_eq!(one.routes[0].upstream.credential.as_ref().unwrap().1.expose(), "Bearer sk-one");
+    assert!(!one.sources.changed());
+    fs::write(deployment.dir.path().join("key.txt"), "sk-two\n").unwrap();
+    assert!(one.sources.changed(), "a new secret is a change");
+    assert_eq!(one.sources.digest(), deployment.load().unwrap().sources.digest());
+}
+
+#[test]
+fn a_change_of_any_file_is_seen_and_changes_the_digest() {
+    let deployment = Deployment::new(MAIN, GUARDRAIL, POLICY);
+    let before = deployment.load().unwrap();
+    for file in ["portcullis.toml", "guardrails/prompt-injection.toml", "policies/prompt-injection/policy.md"] {
+        let path = deployment.dir.path().join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{text}\n")).unwrap();
+        assert!(before.sources.changed(), "{file}");
+        assert_ne!(before.sources.digest(), deployment.load().unwrap().sources.digest(), "{file}");
+        fs::write(&path, text).unwrap();
+        assert!(!before.sources.changed(), "{file}");
+    }
+}
+
+#[test]
+fn what_is_looked_for_in_vain_is_watched_too() {
+    let main = MAIN.replace("\"pii\", \"prompt-injection\"", "\"later\"");
+    let deployment = Deployment::new(&main, GUARDRAIL, POLICY);
+    let error = deployment.load().unwrap_err();
+    assert!(!error.sources().changed());
+    fs::write(deployment.dir.path().join("guardrails/later.toml"), GUARDRAIL).unwrap();
+    assert!(error.sources().changed());
+    assert!(deployment.load().is_ok());
+}
+
+#[test]
+fn allowed_and_odd_is_a_warning() {
+    let main = MAIN.replace("\"pii\", ", "").replace("https://api", "http://api");
+    let config = Deployment::new(&main, GUARDRAIL, POLICY).load().unwrap();
+    let warnings: Vec<String> = config.warnings.iter().map(|warning| warning.render(false)).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].contains("sent unencrypted") && warnings[1].contains("no route asks the guardrail `pii`"));
+}
+
+#[test]
+fn a_route_overrides_the_stream_settings() {
+    let main =
+        MAIN.replace("[[route]]\nid = \"models\"", "[route.stream]\nwindow = \"all\"\n\n[[route]]\nid = \"models\"");
+    let main = format!("{main}\n[stream]\nlookahead = 16\nmax_hold = \"1s\"\n");
+    let config = Deployment::new(&main, GUARDRAIL, POLICY).load().unwrap();
+    let Handling::Inspect { stream, .. } = config.routes[0].handling else { panic!("inspected") };
+    assert_eq!((stream.window, stream.lookahead, stream.max_hold.as_millis()), (WindowSize::All, 16, 1000));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn arbitrary_text_never_panics(main in "\\PC{0,200}", guardrail in any::<String>(), policy in any::<String>()) {
+        let _ = Deployment::new(&main, &guardrail, &policy).load().map_err(|error| error.render(true));
+        let _ = Deployment::new(MAIN, &guardrail, &policy).load().map_err(|error| error.render(true));
+        let _ = Deployment::new(MAIN, GUARDRAIL, &policy).load().map_err(|error| error.render(true));
+    }
+
+    #[test]
+    fn a_damaged_file_never_panics(
+        which in 0..3usize,
+        at in any::<prop::sample::Index>(),
+        length in 0..12usize,
+        with in "[\\[\\]{}\"'=.\\\\é\u{0}\n#a-z0-9]{0,8}",
+    ) {
+        let mut files = [MAIN.to_owned(), GUARDRAIL.to_owned(), POLICY.to_owned()];
+        let text = &mut files[which];
+        let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+        let start = at.index(starts.len());
+        let end = starts.get(start + length).copied().unwrap_or(text.len());
+        text.replace_range(starts[start]..end, &with);
+        let deployment = Deployment::new(&files[0], &files[1], &files[2]);
+        if let Err(error) = deployment.load() {
+            prop_assert!(!error.to_string().is_empty());
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The deployments that come with the program: each loads, assembles, and comes to what its comments say.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use portcullis::cli::check;
+use portcullis::config::{self, Config, Handling, Judge};
+use portcullis::policy::{Action, Form, Mode, Stage};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn load(path: &Path) -> Config {
+    let env = |name: &str| (name == "OPENAI_API_KEY").then(|| "sk-test".to_owned());
+    config::load_with_env(path, &env).unwrap_or_else(|error| panic!("{}:\n{error}", path.display()))
+}
+
+fn shipped() -> Vec<PathBuf> {
+    let examples = fs::read_dir(root().join("examples")).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<PathBuf> = examples.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
+    paths.sort();
+    paths.push(root().join("portcullis.toml"));
+    paths
+}
+
+#[test]
+fn every_shipped_deployment_checks() {
+    let shipped = shipped();
+    assert!(shipped.len() >= 4);
+    for path in shipped {
+        let config = load(&path);
+        let by_model = config.guardrails.iter().any(|guardrail| matches!(guardrail.judge, Judge::Policy { .. }));
+        match check::warnings(&config) {
+            // Models are not shipped with the examples.
+            Ok(warnings) => {
+                assert!(warnings.iter().all(|w| w.render(false).contains("there is no model")), "{warnings:?}")
+            }
+            Err(error) => {
+                assert!(by_model && !cfg!(feature = "libtorch"), "{error}");
+                assert!(error.to_string().contains("was built without libtorch"), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_default_deployment_is_what_the_demo_needs() {
+    let config = load(&root().join("portcullis.toml"));
+    assert!(config.server.listen.iter().all(|address| address.ip().is_loopback()));
+    let [chat, models] = &config.routes[..] else { panic!("two routes") };
+    assert!(matches!(models.handling, Handling::Pass));
+    let Handling::Inspect { guardrails, .. } = &chat.handling else { panic!("judged") };
+    let ids: Vec<&str> = guardrails.iter().map(|guardrail| &*guardrail.id).collect();
+    assert_eq!(ids, ["blocklist", "pii", "secrets", "prompt-injection-trial"]);
+    for guardrail in guardrails {
+        // The random checkpoint decides nothing.
+        let by_model = matches!(guardrail.judge, Judge::Policy { .. });
+        assert_eq!(by_model, guardrail.mode == Mode::Observe, "{}", guardrail.id);
+    }
+}
+
+#[test]
+fn the_example_chatbot_is_plain_to_read() {
+    let config = load(&root().join("examples/chatbot.toml"));
+    let Handling::Inspect { guardrails, .. } = &config.routes[0].handling else { panic!("judged") };
+    assert_eq!(guardrails[0].stages, [Stage::Input, Stage::Output]);
+    assert!(guardrails[0].actions.values().all(|action| *action == Action::Redact));
+}
+
+#[test]
+fn every_shipped_policy_is_of_the_guides_form() {
+    for entry in fs::read_dir(root().join("policies")).unwrap() {
+        let dir = entry.unwrap().path();
+        let id = dir.file_name().unwrap().to_str().unwrap().to_owned();
+        let file = fs::read_to_string(dir.join("policy.md")).unwrap();
+        let policy = portcullis::policy::Policy::parse(&id, &file).unwrap();
+        if policy.form == Form::Binary {
+            for section in ["## INSTRUCTIONS", "## DEFINITIONS", "## VIOLATES (1)", "## SAFE (0)", "## EXAMPLES"] {
+                assert!(policy.text.contains(section), "{id} has {section}");
+            }
+            let form = policy.text.to_lowercase().matches("answer with exactly one character").count();
+            assert_eq!(form, 2, "{id} says the output form at its start and again before the examples");
+        }
+    }
+}
+
+#[test]
+fn the_plan_reads_as_a_table() {
+    let config = load(&root().join("tests/deployments/portcullis.toml"));
+    insta::assert_snapshot!("plan", check::plan(&config));
+}
