@@ -49,8 +49,8 @@ impl Lanes {
         self.lanes.len()
     }
 
-    /// A segment of every lane that has unjudged text. Its context is `lookahead` long at least: a channel that was taken for
-    /// over and goes on must not complete a phrase unseen.
+    /// A segment of every lane that has unjudged text. Its context is `lookahead` long at least: a channel that was taken
+    /// for over and goes on must not complete a phrase unseen.
     pub fn ask(&mut self, whole: bool, context: usize, lookahead: usize) -> Vec<Segment> {
         let share = context.saturating_mul(FULL_CONTEXTS) / self.lanes.len().max(FULL_CONTEXTS);
         let context = share.max(lookahead);
@@ -102,8 +102,8 @@ impl Lanes {
     }
 }
 
-/// Whether a model writes such text in the course of its answer: then what it wrote before is over. Other strings may stand in every
-/// event, and say nothing of the kind.
+/// Whether a model writes such text in the course of its answer, so that what it wrote before is over. Other strings may
+/// stand in every event, and say nothing of the kind.
 fn is_written(kind: Kind) -> bool {
     matches!(kind, Kind::Content | Kind::Reasoning | Kind::Refusal | Kind::ToolArguments)
 }

@@ -9,15 +9,15 @@
 //! is pending is absorbed as it comes and judged in one go: being slow costs one verdict, not one a window.
 //!
 //! **Releasing.** Events leave in order, re-encoded, once every text of theirs ends `lookahead` before the end of what was
-//! judged, or at it where the channel is over: within a choice a model writes one channel after the other, so when others
-//! have grown by `lookahead` since, nothing will complete its last words. Should it go on all the same, what a verdict then
-//! finds to reach back blocks. Events marked `last` leave with the final verdict, which covers all
-//! of an answer that has ended. Before the first verdict nothing leaves, not even an event without text; an answer that
-//! has no text at all needs none. Nothing leaves while a verdict is pending: what was asked about stays as it was.
+//! judged, or at it where the channel is over: within a choice a model writes one channel after the other, so when
+//! others have grown by `lookahead` since, nothing will complete its last words. Should it go on all the same, what a
+//! verdict then finds to reach back blocks. Events marked `last` leave with the final verdict, which covers all of an
+//! answer that has ended. Before the first verdict nothing leaves, not even an event without text; an answer that has
+//! no text at all needs none. Nothing leaves while a verdict is pending: what was asked about stays as it was.
 //!
-//! **Redacting.** A verdict's edits stand in for those of earlier verdicts on text that is still held, since it saw that text
-//! again. One of which a part has left is kept whole. One that would have to reach back into text that left as it was
-//! blocks, as does a text that the codec can't rewrite.
+//! **Redacting.** A verdict's edits stand in for those of earlier verdicts on text that is still held, since it saw that
+//! text again. One of which a part has left is kept whole. One that would have to reach back into text that left as it
+//! was blocks, as does a text that the codec can't rewrite.
 //!
 //! **Cutting.** After a cut, nothing. A break of the upstream's stream cuts when what came before it has been looked at.
 //!

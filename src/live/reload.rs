@@ -162,14 +162,15 @@ impl Reloader {
                 if !needs_restart.is_empty() {
                     tracing::warn!(sections = ?needs_restart, "these changes take effect when the process is restarted");
                 }
-                tracing::info!(generation, digest = %live.digest, "configuration reloaded");
+                *tried = config.sources;
+                let digest = live.digest.clone();
+                // Before it is told: who hears of a generation must meet it.
+                self.current.swap(live);
+                tracing::info!(generation, %digest, "configuration reloaded");
                 self.status.send_modify(|status| {
-                    let failures = status.failures;
-                    let (digest, loaded_at) = (live.digest.clone(), SystemTime::now());
+                    let (failures, loaded_at) = (status.failures, SystemTime::now());
                     *status = ReloadStatus { generation, digest, loaded_at, last_error: None, failures, needs_restart };
                 });
-                *tried = config.sources;
-                self.current.swap(live);
                 Ok(generation)
             }
             Err(error) => {
