@@ -14,6 +14,8 @@ pub struct Verdict {
     pub took_ms: f64,
     /// Guardrails that found nothing.
     pub clean: Vec<String>,
+    /// Guardrails that were not heard to the end: another had blocked.
+    pub unheard: Vec<String>,
     pub found: Vec<Finding>,
 }
 
@@ -33,19 +35,20 @@ pub struct Finding {
 pub struct Tail {
     path: PathBuf,
     from: u64,
+    /// Guardrails that judge beside the traffic: their lines come late.
+    observers: Vec<String>,
 }
 
-/// The audit is written beside the traffic, and observers judge beside it: so long without a new line means that all is
-/// there.
-const QUIET: Duration = Duration::from_millis(300);
+/// The audit is written beside the traffic: so long without a new line means that all is there.
+const QUIET: Duration = Duration::from_millis(200);
 const STEP: Duration = Duration::from_millis(20);
-/// Never waits longer than this.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Never waits longer than this. A guardrail's deadline in the deployment is shorter.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 impl Tail {
-    pub fn at_the_end(path: &Path) -> Self {
+    pub fn at_the_end(path: &Path, observers: &[String]) -> Self {
         let from = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-        Tail { path: path.to_owned(), from }
+        Tail { path: path.to_owned(), from, observers: observers.to_vec() }
     }
 
     /// The verdicts of the exchange with this id.
@@ -56,7 +59,8 @@ impl Tail {
             tokio::time::sleep(STEP).await;
             waited += STEP;
             let now = self.read();
-            quiet = if now.len() == text.len() && !now.is_empty() { quiet + STEP } else { Duration::ZERO };
+            let heard = self.observers.iter().all(|name| now.contains(&format!("\"{name}\"")));
+            quiet = if now.len() == text.len() && !now.is_empty() && heard { quiet + STEP } else { Duration::ZERO };
             text = now;
         }
         self.from += text.len() as u64;
@@ -92,12 +96,16 @@ impl Verdict {
                 took_ms: applied["took_ms"].as_f64().unwrap_or_default(),
             })
             .collect();
-        let asked = list(&line["asked"]).map(|asked| word(&asked["guardrail"]));
+        let silent = |asked: &&Value| !found.iter().any(|finding| asked["guardrail"] == finding.guardrail.as_str());
+        let asked = list(&line["asked"]).filter(silent);
+        let (clean, unheard): (Vec<_>, Vec<_>) = asked.partition(|asked| asked["answered"] == asked["segments"]);
+        let names = |asked: Vec<&Value>| asked.into_iter().map(|asked| word(&asked["guardrail"])).collect();
         Some(Verdict {
             stage: line["stage"].as_str()?.to_owned(),
             action: word(&line["action"]),
             took_ms: line["took_ms"].as_f64().unwrap_or_default(),
-            clean: asked.filter(|name| !found.iter().any(|finding| finding.guardrail == *name)).collect(),
+            clean: names(clean),
+            unheard: names(unheard),
             found,
         })
     }

@@ -41,7 +41,7 @@ impl Transcript {
             (None, None) => seen.status.to_string(),
         };
         self.row("out", &status);
-        self.row("", &seen.text);
+        self.row("", seen.text.trim_end());
         let ours = |name: &str| match seen.header(name) {
             "" => None,
             value => Some(format!("{name}: {value}")),
@@ -128,29 +128,33 @@ impl Transcript {
 /// One line for each finding, and one for what found nothing; windows of an answer in which nothing was found are
 /// counted together.
 fn verdict_lines(verdicts: &[Verdict]) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    let mut clean: Vec<(String, usize, f64)> = Vec::new();
-    for verdict in verdicts {
-        if !verdict.clean.is_empty() {
-            let who = format!("{:<6}  {}", verdict.stage, verdict.clean.join(", "));
-            match clean.iter_mut().find(|(seen, ..)| *seen == who) {
+    let mut lines = Vec::new();
+    for stage in ["input", "output"] {
+        let of_stage = || verdicts.iter().filter(|verdict| verdict.stage == stage);
+        let mut clean: Vec<(&[String], usize, f64)> = Vec::new();
+        for verdict in of_stage().filter(|verdict| !verdict.clean.is_empty()) {
+            match clean.iter_mut().find(|(who, ..)| *who == verdict.clean) {
                 Some((_, times, took)) => (*times, *took) = (*times + 1, took.max(verdict.took_ms)),
-                None => clean.push((who, 1, verdict.took_ms)),
+                None => clean.push((&verdict.clean, 1, verdict.took_ms)),
             }
         }
-        for found in &verdict.found {
-            let observed = if found.observed { " (observed only)" } else { "" };
-            lines.push(format!(
-                "{:<6}  {}: {} -> {}{observed}, {:.2} ms by {}",
-                verdict.stage, found.guardrail, found.label, found.action, found.took_ms, found.engine
-            ));
+        lines.extend(clean.into_iter().map(|(who, times, took)| match times {
+            1 => format!("{stage:<6}  {}: nothing found, {took:.2} ms", who.join(", ")),
+            _ => format!("{stage:<6}  {}: nothing found in {times} windows, {took:.2} ms at most", who.join(", ")),
+        }));
+        for verdict in of_stage() {
+            lines.extend(verdict.found.iter().map(|found| {
+                let observed = if found.observed { ", observed only" } else { "" };
+                format!(
+                    "{stage:<6}  {}: {} -> {}, {:.2} ms by {}{observed}",
+                    found.guardrail, found.label, found.action, found.took_ms, found.engine
+                )
+            }));
+            if !verdict.unheard.is_empty() {
+                lines.push(format!("{stage:<6}  {}: not needed any more", verdict.unheard.join(", ")));
+            }
         }
     }
-    let quiet = clean.into_iter().map(|(who, times, took)| match times {
-        1 => format!("{who}: nothing found, {took:.2} ms"),
-        _ => format!("{who}: nothing found in {times} windows, {took:.2} ms at most"),
-    });
-    lines.extend(quiet);
     lines.dedup();
     lines
 }

@@ -82,7 +82,7 @@ fn headline(route: &Route) -> String {
 /// One line for each stage and guardrail, in columns.
 fn table(guardrails: &[Arc<Guardrail>]) -> String {
     const HEAD: [&str; 9] =
-        ["stage", "guardrail", "detector", "actions", "on error", "deadline", "mode", "timing", "scope"];
+        ["stage", "guardrail", "detector", "mode", "timing", "scope", "on error", "deadline", "actions"];
     let mut rows = vec![HEAD.map(str::to_owned)];
     for stage in [Stage::Input, Stage::Output] {
         let here: Vec<_> = guardrails.iter().filter(|guardrail| guardrail.stages.contains(&stage)).collect();
@@ -122,12 +122,12 @@ fn row(stage: Stage, guardrail: &Guardrail) -> [String; 9] {
         stage.as_str().to_owned(),
         guardrail.id.to_string(),
         detector,
-        actions(guardrail),
-        guardrail.on_error.as_str().to_owned(),
-        format!("{:?}", guardrail.deadline),
         guardrail.mode.as_str().to_owned(),
         timing.to_owned(),
         scope.to_owned(),
+        guardrail.on_error.as_str().to_owned(),
+        format!("{:?}", guardrail.deadline),
+        actions(guardrail),
     ]
 }
 

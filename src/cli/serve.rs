@@ -100,11 +100,8 @@ async fn run_until_told(plan: Plan, reloader: Arc<Reloader>, telemetry: Arc<Tele
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 
-    let service = Service {
-        current: reloader.current().clone(),
-        upstreams: Upstreams::new(),
-        telemetry: telemetry.clone(),
-    };
+    let service =
+        Service { current: reloader.current().clone(), upstreams: Upstreams::new(), telemetry: telemetry.clone() };
     let server = Arc::new(Server::new(service, plan.server.max_connections, plan.server.workers));
     let mut addresses = Vec::new();
     for address in &plan.server.listen {
@@ -114,7 +111,8 @@ async fn run_until_told(plan: Plan, reloader: Arc<Reloader>, telemetry: Arc<Tele
         let config = tls_config(tls)?;
         addresses.push(format!("listening on https://{}", open(&server, tls.listen, Some(config)).await?));
     }
-    let admin = Arc::new(Admin { reloader: reloader.clone(), telemetry: telemetry.clone(), ready: AtomicBool::new(true) });
+    let admin =
+        Arc::new(Admin { reloader: reloader.clone(), telemetry: telemetry.clone(), ready: AtomicBool::new(true) });
     let socket = bind(plan.admin.listen).await?;
     addresses.push(format!("admin on http://{}", socket.local_addr()?));
     let stop_admin = Arc::new(Notify::new());

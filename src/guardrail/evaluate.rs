@@ -75,7 +75,11 @@ async fn judge_again(
     let edited: BTreeMap<SegmentId, Segment> = segments
         .iter()
         .filter_map(|segment| Some((segment, edits.get(&segment.id)?)))
-        .map(|(segment, edits)| (segment.id, Segment { text: edits.apply(&segment.text).into(), ..segment.clone() }))
+        .map(|(segment, edits)| {
+            // A replacement that begins before the fresh text moves all that follows it.
+            let fresh = edits.iter().next().map_or(segment.fresh, |first| segment.fresh.min(first.span.start));
+            (segment.id, Segment { text: edits.apply(&segment.text).into(), fresh, ..segment.clone() })
+        })
         .collect();
     let asks = standing
         .iter()
@@ -490,8 +494,8 @@ mod tests {
         texts[0].fresh = 10;
         assert_eq!(
             edited(&judge(&redact, &texts).await, &texts),
-            ["bad then b[REDACTED:bad]"],
-            "only what is left of it"
+            ["bad then [REDACTED:bad]"],
+            "whole, although its beginning has left: the gate must see that, and cut"
         );
         texts[0].fresh = 12;
         assert_eq!(judge(&one(word("bad", "bad"), Action::Block), &texts).await.action, Action::Block);

@@ -187,23 +187,20 @@ fn label(applied: &Applied) -> Option<&str> {
     }
 }
 
-/// What of a finding can still be changed: its spans, or where it has none the whole text, less what has left. Spans
-/// that no text of this length can have count as none.
+/// What of a finding is still to be dealt with: its spans that reach into the fresh text, whole, so that the gate sees
+/// where one began that has left in part; where it has none, all of the fresh text. Spans that no text of this length
+/// can have count as none.
 fn changeable(finding: &Finding, segment: &Segment) -> Vec<Span> {
     let (text, fresh) = (&*segment.text, segment.fresh.min(segment.text.len()));
     let sound = |span: &Span| span.start < span.end && span.end <= text.len();
-    let all = 0..text.len();
+    let rest = fresh..text.len();
     let spans = if finding.spans.is_empty() || !finding.spans.iter().all(sound) {
-        std::slice::from_ref(&all)
+        std::slice::from_ref(&rest)
     } else {
         &finding.spans
     };
-    spans
-        .iter()
-        .map(|span| span.start.max(fresh)..span.end)
-        .filter(|span| span.start < span.end)
-        .map(|span| to_characters(text, span))
-        .collect()
+    let open = |span: &&Span| span.start < span.end && span.end > fresh;
+    spans.iter().filter(open).map(|span| to_characters(text, span.clone())).collect()
 }
 
 /// Widened to whole characters.

@@ -6,13 +6,13 @@ mod decision;
 mod detector;
 mod evaluate;
 mod fold;
-mod rule;
+mod plan;
 
 pub use cache::VerdictCache;
 pub use decision::{Applied, Asked, Cleared, Decision, Outcome};
 pub use detector::{Ask, DetectError, Detector, Finding, Identity, PolicyRef, Priority, Verdict};
 pub use evaluate::evaluate;
-pub use rule::Guardrail;
+pub use plan::Guardrail;
 
 /// The terms that the configuration reads, under the name of the layer that acts on them.
 pub use crate::policy::{Action, Mode, OnError, Scope, Stage, Timing};

@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use crate::guardrail::{Action, Detector, Stage};
-use crate::policy::Label;
+use crate::guardrail::Detector;
+use crate::policy::{Action, Label, Mode, OnError, Scope, Stage, Timing};
 use crate::text::{Kind, Place, Role, Segment};
 
 /// One guardrail, ready to be asked.
@@ -26,47 +24,6 @@ pub struct Guardrail {
     pub timing: Timing,
 }
 
-/// What a failed detector leads to. Has no default: somebody has to choose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnError {
-    Block,
-    /// Goes on without a verdict; logged, counted and marked on the answer.
-    Allow,
-}
-
-/// Which segments of a request are judged. An answer is always judged whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Scope {
-    /// The last message of the user. For policies on what is asked now; it does not see the rest.
-    LastUser,
-    /// Every text of the request.
-    #[default]
-    Conversation,
-}
-
-/// Whether the actions are carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    #[default]
-    Enforce,
-    /// Judges and reports; bytes and timing stay as they are.
-    Observe,
-}
-
-/// When the input stage is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Timing {
-    /// Nothing unjudged goes to the upstream.
-    #[default]
-    Before,
-    /// The upstream starts while the prompt is judged; nothing comes back before the verdict.
-    Beside,
-}
-
 impl Guardrail {
     /// The action for a label. A label that no entry names cannot come from the guardrail's own detector; were one to,
     /// it blocks.
@@ -82,7 +39,9 @@ impl Guardrail {
     /// The segments of `segments` that this guardrail judges.
     pub fn selects<'a>(&self, stage: Stage, segments: &'a [Segment]) -> impl Iterator<Item = &'a Segment> {
         let last_user = match (stage, self.scope) {
-            (Stage::Input, Scope::LastUser) => Some(segments.iter().filter(|s| is_user_content(&s.place)).filter_map(|s| s.place.turn).max()),
+            (Stage::Input, Scope::LastUser) => {
+                Some(segments.iter().filter(|s| is_user_content(&s.place)).filter_map(|s| s.place.turn).max())
+            }
             _ => None,
         };
         segments.iter().filter(move |segment| match last_user {

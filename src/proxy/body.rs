@@ -13,7 +13,8 @@ use crate::proxy::refused::Refused;
 pub async fn read(session: &mut ServerSession, limits: &Limits) -> Result<Bytes, Refused> {
     let limit = limits.max_body;
     let header = session.req_header();
-    let declared = header.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let declared =
+        header.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > limit as u64) {
         return Err(Refused::BodyTooLarge { limit });
     }

@@ -100,7 +100,11 @@ impl Connection {
     /// peer. Errors when no byte comes within `header_timeout`, or the client leaves.
     pub async fn accept(stream: Stream, socket: Arc<SocketDigest>, header_timeout: Duration) -> io::Result<Self> {
         let mut connection = Connection {
-            protocol: if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) { Protocol::Http2 } else { Protocol::Http1 },
+            protocol: if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
+                Protocol::Http2
+            } else {
+                Protocol::Http1
+            },
             io: BufWriter::with_capacity(4096, stream),
             sniffed: BytesMut::new(),
             clock: Arc::default(),

@@ -76,7 +76,11 @@ impl Exchange<'_> {
     ) -> Result<(), Refused> {
         let judged = match prompt {
             Some(prompt) => self.judge_input(session, prompt, body).await?,
-            None => Judged { request: self.clear(session, &Decision::allow(), body)?, beside: None, segments: Arc::default() },
+            None => Judged {
+                request: self.clear(session, &Decision::allow(), body)?,
+                beside: None,
+                segments: Arc::default(),
+            },
         };
         let mut answer = self.send(session, judged).await?;
         match relay::relay(self, session, &mut answer).await {
@@ -106,7 +110,8 @@ impl Exchange<'_> {
         let segments: Arc<[Segment]> = prompt.segments().into();
         self.observe(Stage::Input, &segments, None);
         let before = enforcing(&self.inspect.input, Some(Timing::Before));
-        let decision = self.unless_gone(session, ask(self.live.clone(), before, Stage::Input, segments.clone())).await?;
+        let decision =
+            self.unless_gone(session, ask(self.live.clone(), before, Stage::Input, segments.clone())).await?;
         self.trail.decided(Stage::Input, None, &decision, &segments);
         refuse_blocked(Stage::Input, &decision)?;
         let body = match decision.edits.is_empty() {

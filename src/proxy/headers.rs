@@ -60,7 +60,8 @@ pub fn check(request: &RequestHeader, limits: &Limits) -> Result<(), Refused> {
         return Err(Refused::HeaderTooLarge { got: fields, limit: limits.max_headers });
     }
     // Name, value, `: ` and the line's end.
-    let bytes = request.raw_path().len() + request.headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 4).sum::<usize>();
+    let bytes =
+        request.raw_path().len() + request.headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 4).sum::<usize>();
     if bytes > limits.max_header {
         return Err(Refused::HeaderTooLarge { got: bytes, limit: limits.max_header });
     }
@@ -72,7 +73,8 @@ pub fn check(request: &RequestHeader, limits: &Limits) -> Result<(), Refused> {
         return Err(Refused::Header("`Host` is missing or malformed"));
     }
     for nominated in list(&request.headers, header::CONNECTION) {
-        if !["close", "keep-alive", "te", "upgrade", "http2-settings"].iter().any(|n| nominated.eq_ignore_ascii_case(n)) {
+        if !["close", "keep-alive", "te", "upgrade", "http2-settings"].iter().any(|n| nominated.eq_ignore_ascii_case(n))
+        {
             return Err(Refused::Header("`Connection` names a header that it may not name"));
         }
     }
@@ -117,7 +119,8 @@ pub fn outgoing(
 ) -> Result<RequestHeader, Refused> {
     let malformed = |_| Refused::Header("it can't be forwarded");
     let target = format!("{}{path}", upstream.base_path);
-    let mut out = RequestHeader::build(Method::POST, target.as_bytes(), Some(request.headers.len() + 4)).map_err(malformed)?;
+    let mut out =
+        RequestHeader::build(Method::POST, target.as_bytes(), Some(request.headers.len() + 4)).map_err(malformed)?;
     for (name, value) in request.headers.iter().filter(|(name, _)| !is_stripped(name)) {
         out.append_header(name.clone(), value.clone()).map_err(malformed)?;
     }
@@ -186,7 +189,12 @@ pub fn media_type(headers: &HeaderMap) -> Option<String> {
 /// The comma-separated members of a header, over all its lines.
 pub fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     // A value that is not text is one member that equals nothing.
-    headers.get_all(name).iter().flat_map(|value| value.to_str().unwrap_or("\u{fffd}").split(',')).map(str::trim).filter(|m| !m.is_empty())
+    headers
+        .get_all(name)
+        .iter()
+        .flat_map(|value| value.to_str().unwrap_or("\u{fffd}").split(','))
+        .map(str::trim)
+        .filter(|m| !m.is_empty())
 }
 
 fn is_json(value: &HeaderValue) -> bool {

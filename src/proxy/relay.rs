@@ -36,7 +36,8 @@ pub async fn relay(
     if let Some(header) = answer.header() {
         headers::relay_judged(header, &mut out).map_err(|_| Refused::Answer("its header"))?;
     }
-    let settings = GateSettings { observe: enforcing(&exchange.inspect.output, None).is_empty(), ..exchange.inspect.gate.clone() };
+    let settings =
+        GateSettings { observe: enforcing(&exchange.inspect.output, None).is_empty(), ..exchange.inspect.gate.clone() };
     let max_event = match framing {
         Framing::Json => settings.max_held,
         Framing::Sse => exchange.live.limits.max_event,
@@ -294,7 +295,8 @@ fn accept(header: Option<&ResponseHeader>) -> Result<(StatusCode, Framing), Refu
 /// Passes on an answer that no guardrail stands before.
 async fn pass_on(exchange: &mut Exchange<'_>, session: &mut ServerSession, answer: &mut Answer) -> Result<(), Refused> {
     let from = answer.header().ok_or(Refused::Answer("it has no header"))?;
-    let mut out = ResponseHeader::build(from.status, Some(from.headers.len() + 4)).map_err(|_| Refused::Answer("its status"))?;
+    let mut out =
+        ResponseHeader::build(from.status, Some(from.headers.len() + 4)).map_err(|_| Refused::Answer("its status"))?;
     headers::relay_unjudged(from, &mut out).map_err(|_| Refused::Answer("its header"))?;
     let extra = exchange.trail.headers();
     let begun = match from.headers.contains_key(header::CONTENT_LENGTH) {

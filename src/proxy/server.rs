@@ -116,7 +116,9 @@ impl Server {
         let io = TcpIo::from(socket);
         let stream: Stream = match tls {
             None => Box::new(io),
-            Some(acceptor) => Box::new(timeout(HANDSHAKE, acceptor.tls_handshake(io)).await?.map_err(io::Error::other)?),
+            Some(acceptor) => {
+                Box::new(timeout(HANDSHAKE, acceptor.tls_handshake(io)).await?.map_err(io::Error::other)?)
+            }
         };
         Connection::accept(stream, Arc::new(digest), self.header_timeout).await
     }

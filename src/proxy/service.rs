@@ -61,7 +61,8 @@ impl ProxyHttp for Service {
             Ok(found) => found,
             Err(refused) => {
                 let trail = Trail::new(self.telemetry.clone(), &live, None, session);
-                let written = reply::refuse(session, &openai_chat::OpenAiChat::default(), &refused, &trail.headers()).await;
+                let written =
+                    reply::refuse(session, &openai_chat::OpenAiChat::default(), &refused, &trail.headers()).await;
                 trail.finish(Some(&refused));
                 return written.map(|()| true);
             }

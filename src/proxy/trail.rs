@@ -97,8 +97,7 @@ impl Trail {
         if self.unjudged {
             decision.push_str("; unjudged");
         }
-        let mut headers =
-            vec![("x-portcullis-id", self.info.id.to_string()), ("x-portcullis-decision", decision)];
+        let mut headers = vec![("x-portcullis-id", self.info.id.to_string()), ("x-portcullis-decision", decision)];
         if !self.named.is_empty() {
             headers.push(("x-portcullis-guardrails", self.named.join(", ")));
         }

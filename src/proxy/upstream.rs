@@ -86,11 +86,10 @@ impl Upstreams {
         let peer = self.peer(upstream).await?;
         let deadline = Instant::now() + upstream.first_byte_timeout;
         loop {
-            let (session, reused) =
-                self.connector.get_http_session(&*peer).await.map_err(|error| {
-                    tracing::warn!(upstream = %upstream.id, %error, "can't connect");
-                    UpstreamError::Connect { upstream: upstream.id.clone() }
-                })?;
+            let (session, reused) = self.connector.get_http_session(&*peer).await.map_err(|error| {
+                tracing::warn!(upstream = %upstream.id, %error, "can't connect");
+                UpstreamError::Connect { upstream: upstream.id.clone() }
+            })?;
             match timeout_at(deadline, exchange_headers(session, &request)).await {
                 Err(_) => {
                     return Err(UpstreamError::FirstByteTimeout {
