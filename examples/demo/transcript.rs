@@ -8,7 +8,7 @@ use crate::client::{self, Seen};
 use crate::deployment::Deployment;
 use crate::scenes::{self, Scene};
 
-const WIDTH: usize = 100;
+const WIDTH: usize = 112;
 const INDENT: &str = "            ";
 
 pub struct Transcript {
@@ -144,7 +144,7 @@ fn verdict_lines(verdicts: &[Verdict]) -> Vec<String> {
         }));
         for verdict in of_stage() {
             lines.extend(verdict.found.iter().map(|found| {
-                let observed = if found.observed { ", observed only" } else { "" };
+                let observed = if found.observed { " (observed)" } else { "" };
                 format!(
                     "{stage:<6}  {}: {} -> {}, {:.2} ms by {}{observed}",
                     found.guardrail, found.label, found.action, found.took_ms, found.engine
