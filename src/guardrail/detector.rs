@@ -104,8 +104,9 @@ pub enum DetectError {
     Unparseable(&'static str),
     #[error("the model's reply was cut off after {tokens} tokens")]
     Truncated { tokens: usize },
-    #[error("the text is too long to judge: {tokens} tokens, at most {limit}")]
-    TooLong { tokens: usize, limit: usize },
+    /// Leads to a block, whatever `on_error` says.
+    #[error("the text is too long to judge: {length} {unit}, at most {limit}")]
+    TooLong { length: usize, limit: usize, unit: &'static str },
     #[error("the engine failed: {0}")]
     Engine(Arc<str>),
 }

@@ -438,12 +438,19 @@ mod tests {
         let detector = Arc::new(word("bad", "bad"));
         let mut guardrail = guard("g", &detector, Action::Block);
         guardrail.scope = Scope::LastUser;
-        assert_eq!(judge(&[Arc::new(guardrail)], &segments(["bad", "fine"])).await.action, Action::Allow);
+        let mut turns = segments(["bad", "answered", "fine"]);
+        turns[1].place.role = Role::Assistant;
+        assert_eq!(judge(&[Arc::new(guardrail)], &turns).await.action, Action::Allow);
         assert_eq!(detector.asked.load(Ordering::SeqCst), 1);
-        assert_eq!(
-            judge(&[Arc::new(guard("g", &detector, Action::Block))], &segments(["bad", "fine"])).await.action,
-            Action::Block
-        );
+        assert_eq!(judge(&[Arc::new(guard("g", &detector, Action::Block))], &turns).await.action, Action::Block);
+    }
+
+    #[tokio::test]
+    async fn a_text_too_long_to_judge_blocks_whatever_on_error_says() {
+        let error = DetectError::TooLong { length: 9, limit: 8, unit: "tokens" };
+        let guardrails = with(answers(Err(error)), Action::Block, |g| g.on_error = OnError::Allow);
+        let decision = judge(&guardrails, &segments(["a"])).await;
+        assert_eq!((decision.action, decision.unjudged), (Action::Block, false));
     }
 
     #[tokio::test]

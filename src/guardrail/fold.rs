@@ -118,9 +118,10 @@ impl Fold {
     }
 
     fn fail(&mut self, answer: &Answer, error: &DetectError) {
-        let action = match answer.guardrail.on_error {
-            OnError::Block => Action::Block,
-            OnError::Allow => Action::Allow,
+        let action = match (error, answer.guardrail.on_error) {
+            // Its length is the sender's choice: it must not switch the guardrail off.
+            (DetectError::TooLong { .. }, _) | (_, OnError::Block) => Action::Block,
+            (_, OnError::Allow) => Action::Allow,
         };
         self.unjudged |= action == Action::Allow && answer.guardrail.mode == Mode::Enforce;
         self.apply(answer, Outcome::Error(error.clone()), action);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::guardrail::Detector;
 use crate::policy::{Action, Label, Mode, OnError, Scope, Stage, Timing};
-use crate::text::{Kind, Place, Role, Segment};
+use crate::text::{Place, Role, Segment};
 
 /// One guardrail, ready to be asked.
 pub struct Guardrail {
@@ -38,19 +38,56 @@ impl Guardrail {
 
     /// The segments of `segments` that this guardrail judges.
     pub fn selects<'a>(&self, stage: Stage, segments: &'a [Segment]) -> impl Iterator<Item = &'a Segment> {
-        let last_user = match (stage, self.scope) {
-            (Stage::Input, Scope::LastUser) => {
-                Some(segments.iter().filter(|s| is_user_content(&s.place)).filter_map(|s| s.place.turn).max())
-            }
+        let asked_now = match (stage, self.scope) {
+            (Stage::Input, Scope::LastUser) => Some(AskedNow::in_turns_of(segments)),
             _ => None,
         };
-        segments.iter().filter(move |segment| match last_user {
-            None => true,
-            Some(turn) => is_user_content(&segment.place) && segment.place.turn == turn,
-        })
+        // A request in which the user says nothing must not slip through a scope that would select nothing.
+        let asked_now = asked_now.filter(|asked| segments.iter().any(|segment| asked.holds(&segment.place)));
+        segments.iter().filter(move |segment| asked_now.as_ref().is_none_or(|asked| asked.holds(&segment.place)))
     }
 }
 
-fn is_user_content(place: &Place) -> bool {
-    place.role == Role::User && place.kind == Kind::Content
+/// What the user has said since the assistant last spoke: one message or several, whatever parts they have.
+struct AskedNow {
+    /// Turns up to this one are past.
+    answered: Option<u32>,
+}
+
+impl AskedNow {
+    fn in_turns_of(segments: &[Segment]) -> Self {
+        let assistant = segments.iter().filter(|segment| segment.place.role == Role::Assistant);
+        AskedNow { answered: assistant.filter_map(|segment| segment.place.turn).max() }
+    }
+
+    fn holds(&self, place: &Place) -> bool {
+        place.role == Role::User && place.turn > self.answered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::{Kind, SegmentId};
+
+    #[test]
+    fn what_is_asked_now_is_all_that_follows_the_assistant() {
+        let segment = |turn: u32, role: Role, kind: Kind| Segment {
+            id: SegmentId(turn),
+            place: Place { role, kind, turn: Some(turn), editable: true },
+            text: "x".into(),
+            fresh: 0,
+        };
+        let turns = [
+            segment(0, Role::User, Kind::Content),
+            segment(1, Role::Assistant, Kind::Content),
+            segment(2, Role::User, Kind::Content),
+            segment(3, Role::System, Kind::Content),
+            segment(4, Role::User, Kind::Name),
+        ];
+        let asked = AskedNow::in_turns_of(&turns);
+        let held: Vec<u32> = turns.iter().filter(|s| asked.holds(&s.place)).map(|s| s.id.0).collect();
+        assert_eq!(held, [2, 4]);
+        assert!(AskedNow::in_turns_of(&turns[2..]).holds(&turns[2].place));
+    }
 }

@@ -36,7 +36,8 @@ pub enum OnError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
-    /// The last message of the user. For policies on what is asked now; it does not see the rest.
+    /// What the user has said since the assistant last spoke; all of a request in which that is nothing. For policies on what
+    /// is asked now: it does not see the rest.
     LastUser,
     /// Every text of the request.
     #[default]

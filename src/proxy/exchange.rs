@@ -93,12 +93,22 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// The prompt's texts; nothing where no guardrail would read them and no answer has to be made up.
+    /// The prompt's texts; nothing where no guardrail would read them and no answer has to be made up. Guardrails that
+    /// only observe refuse nothing.
     fn parse(&self, body: Bytes) -> Result<Option<Box<dyn Prompt>>, Refused> {
-        if self.inspect.input.is_empty() && self.inspect.on_block == BlockStyle::Error {
+        let needed = self.inspect.on_block != BlockStyle::Error || !enforcing(&self.inspect.input, None).is_empty();
+        if !needed && self.inspect.input.is_empty() {
             return Ok(None);
         }
-        self.inspect.dialect.parse_request(body).map(Some).map_err(Refused::Request)
+        match self.inspect.dialect.parse_request(body) {
+            Ok(prompt) => Ok(Some(prompt)),
+            Err(error) if needed => Err(Refused::Request(error)),
+            // The error names members of the body, which could be content.
+            Err(_) => {
+                tracing::warn!(route = %self.route.id, "a prompt could not be read, so it was not observed");
+                Ok(None)
+            }
+        }
     }
 
     async fn judge_input(

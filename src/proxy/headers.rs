@@ -11,8 +11,9 @@ use crate::proxy::refused::Refused;
 pub const OURS: &str = "x-portcullis-";
 
 /// Meant for one connection only. RFC 9110, section 7.6.1.
-const HOP_BY_HOP: [&str; 9] = [
+const HOP_BY_HOP: [&str; 10] = [
     "connection",
+    "http2-settings",
     "keep-alive",
     "proxy-connection",
     "proxy-authenticate",
@@ -23,28 +24,41 @@ const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
-/// Not forwarded: framing and host are set anew; validators and ranges would make the answer partial, which can't be
-/// judged; the rest would let a client speak for another or for the proxy.
-const NOT_FORWARDED: [&str; 19] = [
-    "host",
-    "content-length",
-    "content-type",
-    "content-encoding",
-    "expect",
-    "accept-encoding",
-    "range",
-    "if-range",
-    "if-match",
-    "if-none-match",
-    "if-modified-since",
-    "if-unmodified-since",
+/// Would let a client speak for another, or send an upstream that believes it to another place. Never forwarded.
+const UNTRUSTED: [&str; 16] = [
+    "cf-connecting-ip",
     "forwarded",
+    "true-client-ip",
+    "x-client-ip",
     "x-forwarded-for",
     "x-forwarded-host",
+    "x-forwarded-prefix",
     "x-forwarded-proto",
-    "x-http-method-override",
+    "x-host",
     "x-http-method",
+    "x-http-method-override",
     "x-method-override",
+    "x-original-method",
+    "x-original-url",
+    "x-real-ip",
+    "x-rewrite-url",
+];
+
+/// Not forwarded with a judged body: framing and host are set anew; validators and ranges would make the answer partial,
+/// which can't be judged.
+const SET_ANEW: [&str; 12] = [
+    "accept-encoding",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "range",
 ];
 
 /// Comes back from a judged answer besides what is set anew. Anything else could carry text that nobody judged.
@@ -69,7 +83,10 @@ pub fn check(request: &RequestHeader, limits: &Limits) -> Result<(), Refused> {
     if request.version != Version::HTTP_2 && !request.raw_path().starts_with(b"/") {
         return Err(Refused::Header("the request target must begin with a slash"));
     }
-    if request.version == Version::HTTP_11 && !request.headers.get(header::HOST).is_some_and(is_host) {
+    let mut hosts = request.headers.get_all(header::HOST).iter();
+    let (host, second) = (hosts.next(), hosts.next());
+    let needed = request.version == Version::HTTP_11;
+    if second.is_some() || !host.map_or(!needed, is_host) {
         return Err(Refused::Header("`Host` is missing or malformed"));
     }
     for nominated in list(&request.headers, header::CONNECTION) {
@@ -78,12 +95,21 @@ pub fn check(request: &RequestHeader, limits: &Limits) -> Result<(), Refused> {
             return Err(Refused::Header("`Connection` names a header that it may not name"));
         }
     }
-    if list(&request.headers, header::TRANSFER_ENCODING).any(|coding| !coding.eq_ignore_ascii_case("chunked")) {
+    let mut codings = list(&request.headers, header::TRANSFER_ENCODING);
+    let coding = codings.next();
+    if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case("chunked")) || codings.next().is_some() {
         return Err(Refused::Header("the only transfer coding taken is `chunked`"));
     }
-    let lengths = request.headers.get_all(header::CONTENT_LENGTH).iter().count();
-    if lengths > 1 || (lengths == 1 && request.headers.contains_key(header::TRANSFER_ENCODING)) {
+    let mut lengths = request.headers.get_all(header::CONTENT_LENGTH).iter();
+    let length = lengths.next();
+    if lengths.next().is_some() || (length.is_some() && coding.is_some()) {
         return Err(Refused::Header("the body's length is given more than once"));
+    }
+    if length.is_some_and(|length| length.is_empty() || !length.as_bytes().iter().all(u8::is_ascii_digit)) {
+        return Err(Refused::Header("`Content-Length` is not a number"));
+    }
+    if list(&request.headers, header::EXPECT).any(|expected| !expected.eq_ignore_ascii_case("100-continue")) {
+        return Err(Refused::Expectation);
     }
     Ok(())
 }
@@ -97,17 +123,18 @@ pub fn check_body(request: &RequestHeader) -> Result<(), Refused> {
     if list(&request.headers, header::CONTENT_ENCODING).any(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Err(Refused::ContentEncoding);
     }
-    if list(&request.headers, header::EXPECT).any(|expected| !expected.eq_ignore_ascii_case("100-continue")) {
-        return Err(Refused::Expectation);
-    }
     Ok(())
 }
 
-/// Whether a header that came from outside goes no further.
-pub fn is_stripped(name: &HeaderName) -> bool {
+/// Whether a header that came from outside goes to no upstream, on any route.
+pub fn is_untrusted(name: &HeaderName) -> bool {
     let name = name.as_str();
-    // Servers that speak CGI read `_` as `-`, so an underscore could smuggle any of the names below.
-    name.starts_with(OURS) || name.contains('_') || HOP_BY_HOP.contains(&name) || NOT_FORWARDED.contains(&name)
+    // Servers that speak CGI read `_` as `-`, so an underscore could smuggle any of the others.
+    name.starts_with(OURS) || name.contains('_') || UNTRUSTED.contains(&name)
+}
+
+fn is_stripped(name: &HeaderName) -> bool {
+    is_untrusted(name) || HOP_BY_HOP.contains(&name.as_str()) || SET_ANEW.contains(&name.as_str())
 }
 
 /// The request's header as it goes to the upstream of an inspected route.
@@ -169,11 +196,18 @@ pub fn relay_judged(from: &ResponseHeader, to: &mut ResponseHeader) -> pingora::
     Ok(())
 }
 
+/// When the upstream asks to be tried again.
+pub fn retry_after(from: &ResponseHeader) -> Option<HeaderValue> {
+    from.headers.get(header::RETRY_AFTER).filter(|value| value.len() <= RELAYED_MAX && value.to_str().is_ok()).cloned()
+}
+
 /// What of it comes back with a body that no guardrail stands before.
 pub fn relay_unjudged(from: &ResponseHeader, to: &mut ResponseHeader) -> pingora::Result<()> {
+    let nominated: Vec<_> = list(&from.headers, header::CONNECTION).map(str::to_ascii_lowercase).collect();
     for (name, value) in &from.headers {
         let name_str = name.as_str();
-        if !name_str.starts_with(OURS) && !HOP_BY_HOP.contains(&name_str) {
+        let ends_here = HOP_BY_HOP.contains(&name_str) || nominated.iter().any(|n| n == name_str);
+        if !ends_here && !name_str.starts_with(OURS) {
             to.append_header(name.clone(), value.clone())?;
         }
     }

@@ -11,6 +11,7 @@ mod reply;
 mod server;
 mod service;
 mod trail;
+mod unjudged;
 mod upstream;
 
 pub use server::{Listener, Server};

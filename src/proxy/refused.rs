@@ -1,7 +1,7 @@
 //! Every way in which an exchange ends without its answer, whose fault it is, and what the client is told. Messages say
 //! what, where and why; never the content.
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 
 use crate::live::PathError;
 use crate::proxy::upstream::UpstreamError;
@@ -10,6 +10,12 @@ use crate::wire::{Refusal, WireError};
 /// Why the client gets a refusal. The variants stand in the order in which an exchange can meet them.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
+    #[error("too many connections are open")]
+    TooManyConnections,
+    #[error("the request header can't be read as HTTP/1.1")]
+    Unreadable,
+    #[error("the request header did not arrive within {} s", .after.as_secs_f32())]
+    HeaderTimeout { after: std::time::Duration },
     #[error("the request header has {got} bytes or fields more than the limit of {limit}")]
     HeaderTooLarge { got: usize, limit: usize },
     #[error("the request header is not acceptable: {0}")]
@@ -32,6 +38,8 @@ pub enum Refused {
     BodyTooLarge { limit: usize },
     #[error("the request body did not arrive within {} s", .after.as_secs_f32())]
     BodyTimeout { after: std::time::Duration },
+    #[error("the request body is not framed as HTTP/1.1 asks")]
+    Framing,
     #[error("the request body can't be judged: {0}")]
     Request(#[source] WireError),
     #[error("the request was blocked by guardrail `{guardrail}`")]
@@ -49,8 +57,8 @@ pub enum Refused {
     #[error("the upstream's answer is larger than the {limit} bytes that may be held")]
     AnswerTooLarge { limit: usize },
     /// An error answer of the upstream that is not in the dialect's shape: its words stay here.
-    #[error("the upstream answered with status {}", .0.as_u16())]
-    UpstreamStatus(StatusCode),
+    #[error("the upstream answered with status {}", .status.as_u16())]
+    UpstreamStatus { status: StatusCode, retry_after: Option<HeaderValue> },
     /// Nobody is there to be told.
     #[error("the client has gone")]
     ClientGone,
@@ -61,8 +69,10 @@ impl Refused {
     pub fn code(&self) -> &'static str {
         use Refused::*;
         match self {
+            TooManyConnections => "too_many_connections",
+            HeaderTimeout { .. } => "request_timeout",
             HeaderTooLarge { .. } => "header_too_large",
-            Header(_) => "invalid_header",
+            Unreadable | Header(_) => "invalid_header",
             Path(_) => "invalid_path",
             NoRoute => "route_not_found",
             Method { .. } => "method_not_allowed",
@@ -76,12 +86,12 @@ impl Refused {
             Request(WireError::NotEditable { .. }) | InputBlocked { .. } | OutputBlocked { .. } => {
                 "content_policy_violation"
             }
-            Request(_) => "invalid_request_body",
+            Framing | Request(_) => "invalid_request_body",
             GuardrailUnavailable { .. } => "guardrail_unavailable",
             Upstream(error) if error.is_timeout() => "upstream_timeout",
             Upstream(_) => "upstream_unavailable",
             Answer(_) | AnswerUnreadable(_) | AnswerTooLarge { .. } => "upstream_answer_refused",
-            UpstreamStatus(_) => "upstream_error",
+            UpstreamStatus { .. } => "upstream_error",
             ClientGone => "client_gone",
         }
     }
@@ -95,14 +105,20 @@ impl Refused {
             MediaType | ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Expectation => StatusCode::EXPECTATION_FAILED,
             BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
-            Header(_) | Path(_) | Query | Request(_) | InputBlocked { .. } | OutputBlocked { .. } | ClientGone => {
-                StatusCode::BAD_REQUEST
-            }
-            GuardrailUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            HeaderTimeout { .. } | BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
+            Unreadable
+            | Framing
+            | Header(_)
+            | Path(_)
+            | Query
+            | Request(_)
+            | InputBlocked { .. }
+            | OutputBlocked { .. }
+            | ClientGone => StatusCode::BAD_REQUEST,
+            TooManyConnections | GuardrailUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Upstream(error) if error.is_timeout() => StatusCode::GATEWAY_TIMEOUT,
             Upstream(_) | Answer(_) | AnswerUnreadable(_) | AnswerTooLarge { .. } => StatusCode::BAD_GATEWAY,
-            UpstreamStatus(status) => *status,
+            UpstreamStatus { status, .. } => *status,
         }
     }
 

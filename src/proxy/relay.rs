@@ -1,6 +1,6 @@
-//! The answer's way back: upstream, gate, client. Whole bodies and streams alike go through the gate; a body that no
-//! guardrail stands before is passed on as it comes.
+//! The answer's way back: upstream, gate, client. Whole bodies and streams alike go through the gate.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,12 @@ use http::{StatusCode, Version, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
-use crate::gate::{CutCause, Gate, GateSettings, Step, Window};
-use crate::guardrail::{Decision, Stage};
+use crate::gate::{CutCause, Gate, Step, Window};
+use crate::guardrail::{Decision, Guardrail, Stage};
 use crate::proxy::exchange::{Exchange, ask, blocked, enforcing};
 use crate::proxy::refused::Refused;
 use crate::proxy::upstream::{Answer, UpstreamError};
-use crate::proxy::{body, headers, reply};
+use crate::proxy::{body, headers, reply, unjudged};
 use crate::text::Segment;
 use crate::wire::Framing;
 
@@ -28,23 +28,19 @@ pub async fn relay(
     session: &mut ServerSession,
     answer: &mut Answer,
 ) -> Result<(), Refused> {
-    if exchange.inspect.output.is_empty() {
-        return pass_on(exchange, session, answer).await;
+    let guardrails = enforcing(&exchange.inspect.output, None);
+    if guardrails.is_empty() {
+        return unjudged::pass_on(exchange, session, answer).await;
     }
     let (status, framing) = accept(answer.header())?;
     let mut out = ResponseHeader::build(status, Some(12)).map_err(|_| Refused::Answer("its status"))?;
     if let Some(header) = answer.header() {
         headers::relay_judged(header, &mut out).map_err(|_| Refused::Answer("its header"))?;
     }
-    let settings =
-        GateSettings { observe: enforcing(&exchange.inspect.output, None).is_empty(), ..exchange.inspect.gate.clone() };
-    let max_event = match framing {
-        Framing::Json => settings.max_held,
-        Framing::Sse => exchange.live.limits.max_event,
-    };
-    let gate = Gate::new(exchange.inspect.dialect.answer(framing, max_event), settings);
+    let gate = gate(exchange, framing);
     let mut relay = Relay {
         exchange,
+        guardrails,
         client: Client { session, status, framing, header: Some(out), whole: BytesMut::new(), heard: Instant::now() },
         gate,
         pending: None,
@@ -54,7 +50,7 @@ pub async fn relay(
     let ended = relay.run(answer).await;
     match ended {
         // An error answer that is not in the dialect's shape: the client gets one that is, with its status.
-        Err(Refused::AnswerUnreadable(_)) if !status.is_success() => Err(Refused::UpstreamStatus(status)),
+        Err(Refused::AnswerUnreadable(_)) if !status.is_success() => Err(failed(answer.header())),
         ended => ended,
     }
 }
@@ -62,6 +58,8 @@ pub async fn relay(
 /// One answer on its way.
 struct Relay<'r, 'a> {
     exchange: &'r mut Exchange<'a>,
+    /// Those that are waited for. At least one.
+    guardrails: Vec<Arc<Guardrail>>,
     client: Client<'r>,
     gate: Gate,
     /// The verdict that is being made, and on what.
@@ -108,28 +106,31 @@ impl Relay<'_, '_> {
         }
     }
 
-    /// Has a window judged; where nobody is waited for, at once.
+    /// Has a window judged.
     fn ask(&mut self, window: Window) {
         let segments: Arc<[Segment]> = window.segments.into();
         self.exchange.observe(Stage::Output, &segments, Some(self.windows));
-        let guardrails = enforcing(&self.exchange.inspect.output, None);
-        if guardrails.is_empty() {
-            self.windows += 1;
-            self.gate.resolve(Decision::allow());
-        } else {
-            let live = self.exchange.live.clone();
-            self.pending = Some((ask(live, guardrails, Stage::Output, segments.clone()), segments));
-        }
+        let (live, guardrails) = (self.exchange.live.clone(), self.guardrails.clone());
+        self.pending = Some((ask(live, guardrails, Stage::Output, segments.clone()), segments));
     }
 
     /// Waits for the next thing to happen. `answer` is read on only where the gate has room.
     async fn wait(&mut self, answer: Option<&mut Answer>) -> Result<(), Refused> {
         let now = Instant::now();
-        let beat = self.client.next_beat();
-        let wake = [self.gate.wake_at(), beat].into_iter().flatten().min();
-        let judging = self.pending.as_mut().map(|(verdict, _)| verdict);
-        let unjudged = judging.is_none();
-        let happened = happened(self.client.session, answer, judging, wake).await;
+        let unjudged = self.pending.is_none();
+        // One read over all heartbeats: they must not put off the timeout of an upstream that has stalled.
+        let mut reading = pin!(read(answer));
+        let happened = loop {
+            let verdict = self.pending.as_mut().map(|(verdict, _)| verdict);
+            let beat = self.client.next_beat();
+            let wake = [self.gate.wake_at(), beat].into_iter().flatten().min();
+            match happened(self.client.session, reading.as_mut(), verdict, wake).await {
+                Happened::Time if beat.is_some_and(|at| at <= Instant::now()) => {
+                    self.client.write(self.gate.heartbeat()).await?;
+                }
+                happened => break happened,
+            }
+        };
         if unjudged {
             self.exchange.trail.waited_for_upstream(now.elapsed());
         }
@@ -152,12 +153,8 @@ impl Relay<'_, '_> {
                 self.failure = Some(refused);
             }
             Happened::ClientGone => return Err(Refused::ClientGone),
-            Happened::Time => {
-                if beat.is_some_and(|at| at <= Instant::now()) {
-                    let comment = self.gate.heartbeat();
-                    self.client.write(comment).await?;
-                }
-            }
+            // The gate looks at the clock by itself.
+            Happened::Time => {}
         }
         Ok(())
     }
@@ -239,21 +236,25 @@ impl Client<'_> {
     }
 }
 
+/// The gate of an answer in this framing.
+pub fn gate(exchange: &Exchange<'_>, framing: Framing) -> Gate {
+    let settings = exchange.inspect.gate.clone();
+    let max_event = match framing {
+        Framing::Json => settings.max_held,
+        Framing::Sse => exchange.live.limits.max_event,
+    };
+    Gate::new(exchange.inspect.dialect.answer(framing, max_event), settings)
+}
+
 async fn happened(
     session: &mut ServerSession,
-    answer: Option<&mut Answer>,
+    reading: Pin<&mut impl Future<Output = Result<Option<Bytes>, UpstreamError>>>,
     pending: Option<&mut BoxFuture<'static, Decision>>,
     wake: Option<Instant>,
 ) -> Happened {
     let verdict = async {
         match pending {
             Some(verdict) => verdict.await,
-            None => std::future::pending().await,
-        }
-    };
-    let piece = async {
-        match answer {
-            Some(answer) => answer.read().await,
             None => std::future::pending().await,
         }
     };
@@ -264,10 +265,20 @@ async fn happened(
         }
     };
     tokio::select! {
+        // A client may hang up as soon as it has read all: the end of the answer counts before that.
+        biased;
         decision = verdict => Happened::Verdict(decision),
-        piece = piece => Happened::Piece(piece),
+        piece = reading => Happened::Piece(piece),
         () = body::client_gone(session) => Happened::ClientGone,
         () = time => Happened::Time,
+    }
+}
+
+/// The next piece of the answer; never, where it is not to be read.
+async fn read(answer: Option<&mut Answer>) -> Result<Option<Bytes>, UpstreamError> {
+    match answer {
+        Some(answer) => answer.read().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -287,43 +298,15 @@ fn accept(header: Option<&ResponseHeader>) -> Result<(StatusCode, Framing), Refu
     match headers::media_type(&header.headers).as_deref() {
         Some("application/json") => Ok((status, Framing::Json)),
         Some("text/event-stream") if status.is_success() => Ok((status, Framing::Sse)),
-        _ if !status.is_success() => Err(Refused::UpstreamStatus(status)),
+        _ if !status.is_success() => Err(failed(Some(header))),
         _ => Err(Refused::Answer("it is neither JSON nor an event stream")),
     }
 }
 
-/// Passes on an answer that no guardrail stands before.
-async fn pass_on(exchange: &mut Exchange<'_>, session: &mut ServerSession, answer: &mut Answer) -> Result<(), Refused> {
-    let from = answer.header().ok_or(Refused::Answer("it has no header"))?;
-    let mut out =
-        ResponseHeader::build(from.status, Some(from.headers.len() + 4)).map_err(|_| Refused::Answer("its status"))?;
-    headers::relay_unjudged(from, &mut out).map_err(|_| Refused::Answer("its header"))?;
-    let extra = exchange.trail.headers();
-    let begun = match from.headers.contains_key(header::CONTENT_LENGTH) {
-        true => {
-            for (name, value) in &extra {
-                out.insert_header(*name, value).map_err(|_| Refused::Answer("its header"))?;
-            }
-            session.write_response_header(Box::new(out)).await
-        }
-        false => reply::begin_stream(session, out, &extra).await,
-    };
-    begun.map_err(|_| Refused::ClientGone)?;
-    loop {
-        match happened(session, Some(answer), None, None).await {
-            Happened::Piece(Ok(Some(piece))) => {
-                session.write_response_body(piece, false).await.map_err(|_| Refused::ClientGone)?;
-            }
-            Happened::Piece(Ok(None)) => {
-                return session.write_response_body(Bytes::new(), true).await.map_err(|_| Refused::ClientGone);
-            }
-            // The header is out: closing the connection is the only way left to say that the body is not whole.
-            Happened::Piece(Err(error)) => {
-                exchange.trail.cut(&Refused::Upstream(error));
-                session.shutdown().await;
-                return Err(Refused::ClientGone);
-            }
-            _ => return Err(Refused::ClientGone),
-        }
-    }
+/// The upstream's own failure, in words of ours.
+fn failed(header: Option<&ResponseHeader>) -> Refused {
+    header.map_or(Refused::Answer("it has no header"), |header| Refused::UpstreamStatus {
+        status: header.status,
+        retry_after: headers::retry_after(header),
+    })
 }

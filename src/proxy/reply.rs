@@ -3,16 +3,20 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{StatusCode, Version, header};
+use http::{Version, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
 use crate::proxy::refused::Refused;
 use crate::wire::Dialect;
+use crate::wire::openai_chat::OpenAiChat;
 
 /// How long, and how much, of a body that nobody wants is read so that the client can see the refusal.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 1 << 20;
+pub const LINGER: Duration = Duration::from_secs(1);
+pub const LINGER_BYTES: usize = 1 << 20;
+
+/// A body that nobody wants is read to its end first where it is at most so large: then the connection can be kept.
+const SPARED_BYTES: usize = 64 << 10;
 
 /// Seconds after which a client may try again when a guardrail can't judge.
 const RETRY_AFTER: u32 = 1;
@@ -27,21 +31,38 @@ pub async fn refuse(
 ) -> pingora::Result<()> {
     let refusal = refused.refusal();
     let mut header = ResponseHeader::build(refusal.status, Some(6))?;
-    if let Refused::Method { allow } = refused {
-        header.insert_header(header::ALLOW, allow)?;
+    match refused {
+        Refused::Method { allow } => header.insert_header(header::ALLOW, allow)?,
+        Refused::GuardrailUnavailable { .. } => header.insert_header(header::RETRY_AFTER, RETRY_AFTER)?,
+        Refused::UpstreamStatus { retry_after: Some(after), .. } => header.insert_header(header::RETRY_AFTER, after)?,
+        _ => {}
     }
-    if refusal.status == StatusCode::SERVICE_UNAVAILABLE {
-        header.insert_header(header::RETRY_AFTER, RETRY_AFTER)?;
-    }
-    let unread = !session.is_body_done();
-    if unread {
+    let read = read_on(session, refused).await;
+    if !read {
         session.set_keepalive(None);
     }
     whole(session, header, "application/json", dialect.refuse(&refusal), extra).await?;
-    if unread {
-        linger(session).await;
+    if !read {
+        // Closing a socket with unread bytes resets it, and the reset can overtake the refusal.
+        drain(session, LINGER_BYTES).await;
     }
     Ok(())
+}
+
+/// The same as bytes, for a connection on which no request came to be. It closes after them.
+pub fn bare(refused: &Refused) -> Vec<u8> {
+    let refusal = refused.refusal();
+    let body = OpenAiChat::default().refuse(&refusal);
+    let retry = match refused {
+        Refused::TooManyConnections => format!("Retry-After: {RETRY_AFTER}\r\n"),
+        _ => String::new(),
+    };
+    let head = format!(
+        "HTTP/1.1 {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{retry}Connection: close\r\n\r\n",
+        refusal.status,
+        body.len()
+    );
+    [head.as_bytes(), &body].concat()
 }
 
 /// Sends a whole body.
@@ -76,17 +97,32 @@ pub async fn begin_stream(
     session.write_response_header(Box::new(header)).await
 }
 
-/// Closing a socket with unread bytes resets it, and the reset can overtake the refusal: read on for a moment.
-async fn linger(session: &mut ServerSession) {
+/// Whether all of the request's body has come, so that a next request can follow it.
+async fn read_on(session: &mut ServerSession, refused: &Refused) -> bool {
+    match refused {
+        // Where it ends can't be told.
+        Refused::Framing => false,
+        _ if session.is_body_done() => true,
+        // These had their time.
+        Refused::BodyTimeout { .. } | Refused::BodyTooLarge { .. } => false,
+        // A client that waits for `100 Continue` does not send it.
+        _ if session.get_header(header::EXPECT).is_some() => false,
+        _ => drain(session, SPARED_BYTES).await,
+    }
+}
+
+/// Reads on for a moment, `limit` bytes at most. Whether that was all of the body.
+async fn drain(session: &mut ServerSession, limit: usize) -> bool {
     let reading = async {
-        let mut left = LINGER_BYTES;
+        let mut left = limit;
         while let Ok(Some(piece)) = session.read_request_body().await {
-            left = left.saturating_sub(piece.len());
-            if left == 0 {
-                break;
+            match left.checked_sub(piece.len()) {
+                Some(rest) => left = rest,
+                None => break,
             }
         }
     };
-    // Past the limit the reset is the client's own doing.
+    // Past the time the reset is the client's own doing.
     let _ = tokio::time::timeout(LINGER, reading).await;
+    session.is_body_done()
 }

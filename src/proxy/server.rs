@@ -17,8 +17,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
+use crate::live::Current;
 use crate::proxy::connection::Connection;
+use crate::proxy::refused::Refused;
+use crate::proxy::reply;
 use crate::proxy::service::Service;
+use crate::proxy::trail::Trail;
+use crate::telemetry::Telemetry;
 
 /// A TLS handshake takes at most so long.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -28,10 +33,11 @@ const H2_IDLE: Duration = Duration::from_secs(60);
 /// The proxy, ready to be given listeners.
 pub struct Server {
     proxy: Arc<HttpProxy<Service>>,
+    current: Arc<Current>,
+    telemetry: Arc<Telemetry>,
     /// As many permits as connections may be open.
     connections: Arc<Semaphore>,
     max_connections: usize,
-    header_timeout: Duration,
     stop: watch::Sender<bool>,
 }
 
@@ -44,7 +50,7 @@ pub struct Listener {
 impl Server {
     /// `workers` sizes the pools of Pingora that are kept by thread.
     pub fn new(service: Service, max_connections: usize, workers: usize) -> Self {
-        let header_timeout = service.current.load().limits.header_timeout;
+        let (current, telemetry) = (service.current.clone(), service.telemetry.clone());
         let conf = ServerConf { threads: workers, ..ServerConf::default() };
         let mut proxy = HttpProxy::new(service, Arc::new(conf));
         let mut options = HttpServerOptions::default();
@@ -53,7 +59,8 @@ impl Server {
         proxy.server_options = Some(options);
         proxy.handle_init_modules();
         let connections = Arc::new(Semaphore::new(max_connections));
-        Server { proxy: Arc::new(proxy), connections, max_connections, header_timeout, stop: watch::Sender::new(false) }
+        let stop = watch::Sender::new(false);
+        Server { proxy: Arc::new(proxy), current, telemetry, connections, max_connections, stop }
     }
 
     /// Serves a listener until the drain begins.
@@ -62,15 +69,16 @@ impl Server {
         let acceptor = listener.tls.map(|config| Arc::new(Acceptor::from_server_config(config)));
         loop {
             let accepted = tokio::select! {
-                accepted = listener.socket.accept() => accepted,
+                biased;
                 _ = stop.wait_for(|stopped| *stopped) => return,
+                accepted = listener.socket.accept() => accepted,
             };
             match accepted {
                 Ok((socket, from)) => match self.connections.clone().try_acquire_owned() {
                     Ok(permit) => {
-                        tokio::spawn(self.clone().connection(socket, from, acceptor.clone(), permit));
+                        tokio::spawn(self.clone().connection(socket, from, acceptor.clone(), stop.clone(), permit));
                     }
-                    Err(_) => turn_away(&socket, acceptor.is_some()),
+                    Err(_) => self.turn_away(&socket, acceptor.is_some()),
                 },
                 Err(error) => {
                     tracing::error!(%error, "can't accept a connection");
@@ -97,15 +105,40 @@ impl Server {
         socket: TcpStream,
         from: SocketAddr,
         tls: Option<Arc<Acceptor>>,
+        mut stop: watch::Receiver<bool>,
         permit: OwnedSemaphorePermit,
     ) {
-        match self.open(socket, from, tls).await {
+        let opened = tokio::select! {
+            biased;
+            opened = self.open(socket, from, tls) => opened,
+            // Nothing has been asked on it yet.
+            _ = stop.wait_for(|stopped| *stopped) => return,
+        };
+        match opened {
             Ok(connection) => {
-                self.proxy.process_new(Box::new(connection), &self.stop.subscribe()).await;
+                let clock = connection.clock();
+                self.proxy.process_new(Box::new(connection), &stop).await;
+                if let Some(refused) = clock.refused() {
+                    self.record(refused);
+                }
             }
             Err(error) => tracing::debug!(%from, %error, "connection ended before a request"),
         }
         drop(permit);
+    }
+
+    /// Tells a client that there are too many, where it would understand.
+    fn turn_away(&self, socket: &TcpStream, tls: bool) {
+        if !tls {
+            // The client may not read it; the connection closes either way.
+            let _ = socket.try_write(&reply::bare(&Refused::TooManyConnections));
+        }
+        self.record(&Refused::TooManyConnections);
+    }
+
+    /// Records a refusal that no exchange knows of.
+    fn record(&self, refused: &Refused) {
+        Trail::new(self.telemetry.clone(), &self.current.load(), None, None).finish(Some(refused));
     }
 
     async fn open(&self, socket: TcpStream, from: SocketAddr, tls: Option<Arc<Acceptor>>) -> io::Result<Connection> {
@@ -120,17 +153,6 @@ impl Server {
                 Box::new(timeout(HANDSHAKE, acceptor.tls_handshake(io)).await?.map_err(io::Error::other)?)
             }
         };
-        Connection::accept(stream, Arc::new(digest), self.header_timeout).await
-    }
-}
-
-/// Tells a client that there are too many, where it would understand.
-fn turn_away(socket: &TcpStream, tls: bool) {
-    tracing::warn!("connection limit reached; a connection was turned away");
-    if !tls {
-        // The client may not read it; the connection closes either way.
-        let _ = socket.try_write(
-            b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
-        );
+        Connection::accept(stream, Arc::new(digest), &self.current.load().limits).await
     }
 }

@@ -25,7 +25,7 @@ pub struct Trail {
     begun: Instant,
     /// Of that, time spent waiting for the upstream and for nothing else.
     upstream: Duration,
-    /// The strongest action so far; none while no guardrail has decided.
+    /// The strongest action so far; none while no guardrail that is waited for has judged anything.
     action: Option<Action>,
     unjudged: bool,
     passing: bool,
@@ -41,8 +41,10 @@ pub struct Observer {
 }
 
 impl Trail {
-    pub fn new(telemetry: Arc<Telemetry>, live: &Live, route: Option<&Route>, session: &ServerSession) -> Self {
-        let request_id = session.get_header("x-request-id").and_then(|value| RequestId::parse(value.to_str().ok()?));
+    /// Without a session where a request never came to be.
+    pub fn new(telemetry: Arc<Telemetry>, live: &Live, route: Option<&Route>, session: Option<&ServerSession>) -> Self {
+        let request_id =
+            session.and_then(|session| RequestId::parse(session.get_header("x-request-id")?.to_str().ok()?));
         let dialect = route.and_then(|route| match &route.handling {
             Handling::Inspect(inspect) => Some(inspect.dialect.name()),
             Handling::Pass => None,
@@ -71,7 +73,9 @@ impl Trail {
 
     /// A stage, or a window of the answer, is decided.
     pub fn decided(&mut self, stage: Stage, window: Option<u64>, decision: &Decision, segments: &[Segment]) {
-        self.action = self.action.max(Some(decision.action));
+        if !decision.asked.is_empty() {
+            self.action = self.action.max(Some(decision.action));
+        }
         self.unjudged |= decision.unjudged;
         for applied in decision.applied.iter().filter(|applied| applied.mode == Mode::Enforce) {
             let named = name(applied);
@@ -193,7 +197,7 @@ fn ending(refused: &Refused) -> Ending {
         | Refused::Answer(_)
         | Refused::AnswerUnreadable(_)
         | Refused::AnswerTooLarge { .. }
-        | Refused::UpstreamStatus(_) => Ending::Upstream,
+        | Refused::UpstreamStatus { .. } => Ending::Upstream,
         Refused::ClientGone => Ending::Abandoned,
         _ => Ending::Refused,
     }

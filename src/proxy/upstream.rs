@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{Version, header};
 use pingora::RetryType;
 use pingora::connectors::http::Connector;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -18,6 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::guardrail::Cleared;
 use crate::live::{Upstream, UpstreamVersion};
+use crate::proxy::headers;
 
 /// A resolved name is kept so long.
 const RESOLVED_FOR: Duration = Duration::from_secs(30);
@@ -62,6 +64,8 @@ pub enum UpstreamError {
     FirstByteTimeout { upstream: Arc<str>, after: Duration },
     #[error("upstream `{upstream}`: the connection broke before an answer came")]
     Exchange { upstream: Arc<str> },
+    #[error("upstream `{upstream}`: the answer's framing is faulty")]
+    Framing { upstream: Arc<str> },
     #[error("the upstream's answer stalled for {} s", .after.as_secs_f32())]
     IdleTimeout { after: Duration },
     #[error("the upstream's answer broke off")]
@@ -79,33 +83,35 @@ impl Upstreams {
         Upstreams { connector: Connector::new(None), peers: Mutex::default() }
     }
 
-    /// Sends a request and waits for the answer's header; informational answers are dropped. A pooled connection that the
-    /// upstream has closed meanwhile is replaced once.
+    /// Sends a request and waits for the answer's header; informational answers are dropped. A request that the upstream
+    /// can't have read, on a pooled connection that it had closed meanwhile, is sent once more.
     pub async fn send(&self, upstream: &Arc<Upstream>, request: Cleared<Outgoing>) -> Result<Answer, UpstreamError> {
         let request = request.into_inner();
         let peer = self.peer(upstream).await?;
+        let id = || upstream.id.clone();
         let deadline = Instant::now() + upstream.first_byte_timeout;
+        let mut again = true;
         loop {
             let (session, reused) = self.connector.get_http_session(&*peer).await.map_err(|error| {
                 tracing::warn!(upstream = %upstream.id, %error, "can't connect");
-                UpstreamError::Connect { upstream: upstream.id.clone() }
+                UpstreamError::Connect { upstream: id() }
             })?;
             match timeout_at(deadline, exchange_headers(session, &request)).await {
                 Err(_) => {
-                    return Err(UpstreamError::FirstByteTimeout {
-                        upstream: upstream.id.clone(),
-                        after: upstream.first_byte_timeout,
-                    });
+                    return Err(UpstreamError::FirstByteTimeout { upstream: id(), after: upstream.first_byte_timeout });
                 }
-                Ok(Ok(session)) => return Ok(Answer { session, peer, idle_timeout: upstream.idle_timeout }),
+                Ok(Ok(session)) => {
+                    let answer = Answer { session, peer, idle_timeout: upstream.idle_timeout };
+                    return if answer.is_sound() { Ok(answer) } else { Err(UpstreamError::Framing { upstream: id() }) };
+                }
                 Ok(Err(mut error)) => {
-                    // Only where the server can't have seen the request: it had closed a kept connection, or said so.
                     error.retry.decide_reuse(reused);
-                    if error.retry.retry() {
+                    if std::mem::take(&mut again) && error.retry.retry() {
                         continue;
                     }
-                    tracing::warn!(upstream = %upstream.id, %error, "no answer");
-                    return Err(UpstreamError::Exchange { upstream: upstream.id.clone() });
+                    // The whole error could quote the answer.
+                    tracing::warn!(upstream = %upstream.id, error = error.etype().as_str(), "no answer");
+                    return Err(UpstreamError::Exchange { upstream: id() });
                 }
             }
         }
@@ -155,6 +161,18 @@ impl Answer {
         self.session.response_header()
     }
 
+    /// HTTP/1.0 has no transfer codings, and of those that there are only one can be read. RFC 9112, section 6.1.
+    fn is_sound(&self) -> bool {
+        let Some(header) = self.header() else { return false };
+        let mut codings = headers::list(&header.headers, header::TRANSFER_ENCODING);
+        match codings.next() {
+            None => true,
+            Some(coding) => {
+                coding.eq_ignore_ascii_case("chunked") && codings.next().is_none() && header.version != Version::HTTP_10
+            }
+        }
+    }
+
     /// The next piece of the body; `None` at its end.
     pub async fn read(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         match timeout(self.idle_timeout, self.session.read_response_body()).await {
@@ -165,9 +183,11 @@ impl Answer {
     }
 
     /// Gives the answer up: closes the connection (HTTP/1) or resets the stream (HTTP/2), so that the upstream stops
-    /// generating.
+    /// generating. One that has come whole leaves its connection usable.
     pub async fn cancel(&mut self) {
-        self.session.shutdown().await;
+        if !self.session.response_done() {
+            self.session.shutdown().await;
+        }
     }
 }
 
@@ -178,7 +198,11 @@ async fn exchange_headers(mut session: HttpSession, request: &Outgoing) -> pingo
         return Err(error);
     }
     loop {
-        session.read_response_header().await?;
+        if let Err(mut error) = session.read_response_header().await {
+            // All of it has been sent, and a prompt is not judged or paid for twice: only where HTTP/2 says so is it unread.
+            error.retry.decide_reuse(false);
+            return Err(error);
+        }
         match session.response_header() {
             Some(header) if header.status.is_informational() => continue,
             _ => return Ok(session),
@@ -202,8 +226,8 @@ fn new_peer(upstream: &Upstream, address: SocketAddr) -> HttpPeer {
     peer.options.connection_timeout = Some(upstream.connect_timeout);
     peer.options.total_connection_timeout = Some(upstream.connect_timeout);
     peer.options.idle_timeout = Some(POOLED_FOR);
-    // For `pass` routes, which stock Pingora drives.
-    peer.options.read_timeout = Some(upstream.idle_timeout);
+    // For `pass` routes, which stock Pingora drives: it has one limit for the first byte and the next.
+    peer.options.read_timeout = Some(upstream.first_byte_timeout.max(upstream.idle_timeout));
     peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
     // Connections are shared only between requests to the same upstream under the same trust.
     let mut trust = DefaultHasher::new();

@@ -12,7 +12,9 @@ use hyper::client::conn::http2::{self, SendRequest};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
+use super::client::Socket;
 use super::within;
 
 /// One h2c connection to the proxy.
@@ -32,11 +34,15 @@ pub struct H2Response {
 
 impl H2Client {
     pub async fn connect(address: SocketAddr) -> Self {
-        let socket = TcpStream::connect(address).await.expect("connect");
+        Self::over(TcpStream::connect(address).await.expect("connect"), &address.to_string()).await
+    }
+
+    /// Over a stream that is there already (TLS, say).
+    pub async fn over(stream: impl Socket + 'static, authority: &str) -> Self {
         let (sender, connection) =
-            within("an h2 handshake", http2::handshake(TokioExecutor::new(), TokioIo::new(socket))).await.expect("h2");
+            within("an h2 handshake", http2::handshake(TokioExecutor::new(), TokioIo::new(stream))).await.expect("h2");
         tokio::spawn(connection);
-        H2Client { sender, authority: address.to_string() }
+        H2Client { sender, authority: authority.to_owned() }
     }
 
     /// Sends a request; the answer's body is still to be read. Dropping it resets the stream.
@@ -74,7 +80,7 @@ impl H2Response {
 /// A request's head and body.
 pub type H2Request = (Request<()>, Bytes);
 
-/// An upstream that speaks h2c only and gives every request the same answer.
+/// An upstream that speaks HTTP/2 only and gives every request the same answer.
 pub struct H2Upstream {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<H2Request>>>,
@@ -82,16 +88,24 @@ pub struct H2Upstream {
 }
 
 impl H2Upstream {
+    /// With prior knowledge.
     pub async fn start(content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self::listen(content_type, body.into(), None).await
+    }
+
+    pub async fn start_tls(content_type: &'static str, body: impl Into<Bytes>, acceptor: TlsAcceptor) -> Self {
+        Self::listen(content_type, body.into(), Some(acceptor)).await
+    }
+
+    async fn listen(content_type: &'static str, body: Bytes, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let body = body.into();
         let record = Arc::clone(&seen);
         let accepting = tokio::spawn(async move {
             loop {
                 let (socket, _) = listener.accept().await.expect("accept");
-                let (record, body) = (Arc::clone(&record), body.clone());
+                let (record, body, tls) = (Arc::clone(&record), body.clone(), tls.clone());
                 let service = service_fn(move |request: Request<Incoming>| {
                     let (record, body) = (Arc::clone(&record), body.clone());
                     async move {
@@ -103,8 +117,18 @@ impl H2Upstream {
                         Ok::<_, Infallible>(answer.expect("an answer"))
                     }
                 });
-                let http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-                tokio::spawn(async move { http.serve_connection(TokioIo::new(socket), service).await });
+                tokio::spawn(async move {
+                    let stream: Box<dyn Socket> = match tls {
+                        None => Box::new(socket),
+                        Some(acceptor) => match acceptor.accept(socket).await {
+                            Ok(stream) => Box::new(stream),
+                            Err(_) => return,
+                        },
+                    };
+                    let http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                    // A connection that breaks off is the test's own doing.
+                    let _ = http.serve_connection(TokioIo::new(stream), service).await;
+                });
             }
         });
         H2Upstream { address, seen, accepting }

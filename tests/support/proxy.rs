@@ -93,6 +93,16 @@ impl Proxy {
         line.and_then(|line| line.rsplit(' ').next()).and_then(|value| value.parse().ok()).unwrap_or(0.0)
     }
 
+    /// Waits until a metric has this value: an exchange is counted when all of it is over, a moment after its answer.
+    pub async fn counted(&self, name: &str, value: f64) {
+        within(&format!("{name} is {value}"), async {
+            while self.metric(name).await != value {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    }
+
     /// The audit's lines, once there are so many.
     pub async fn audit(&self, count: usize) -> Vec<serde_json::Value> {
         let path = self.config.audit_path();

@@ -16,6 +16,7 @@ pub use crate::model::Dtype;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::Semaphore;
 
 use crate::guardrail::{Ask, DetectError, Detector, Finding, Identity, PolicyRef, Priority, Verdict};
 use crate::model::{EncodeError, Job, JobError, Outcome, Step};
@@ -29,8 +30,12 @@ const OVERLAP: usize = 256;
 const LIMIT: usize = 65_536;
 /// A model that holds less content than this beside a policy can't be used with it.
 const LEAST_WINDOW: usize = 2 * OVERLAP;
+/// Bytes of content in all: so much is encoded before its tokens can be counted.
+const LIMIT_BYTES: usize = 1 << 20;
 /// Texts of more bytes are encoded on a thread that may block.
 const LONG_TEXT: usize = 16 * 1024;
+/// Long texts that are encoded at once. An encoding runs to its end even if nobody waits for it any more.
+static ENCODING: Semaphore = Semaphore::const_new(2);
 
 /// Judges content by one policy.
 pub struct SafeguardDetector {
@@ -92,8 +97,13 @@ impl SafeguardDetector {
         if text.len() <= LONG_TEXT {
             return self.engine.tokenizer().encode(text).map_err(|e| failed(&e));
         }
+        let permit = ENCODING.acquire().await.map_err(|e| failed(&e))?;
         let (engine, text) = (self.engine.clone(), text.clone());
-        let encoded = tokio::task::spawn_blocking(move || engine.tokenizer().encode(&text)).await;
+        let encoded = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            engine.tokenizer().encode(&text)
+        });
+        let encoded = encoded.await;
         encoded.map_err(|e| failed(&e))?.map_err(|e| failed(&e))
     }
 
@@ -119,9 +129,13 @@ impl Detector for SafeguardDetector {
         if ask.segment.text.is_empty() {
             return Ok(verdict);
         }
+        let bytes = ask.segment.text.len();
+        if bytes > LIMIT_BYTES {
+            return Err(DetectError::TooLong { length: bytes, limit: LIMIT_BYTES, unit: "bytes" });
+        }
         let content = self.encode(&ask.segment.text).await?;
         if content.len() > LIMIT {
-            return Err(DetectError::TooLong { tokens: content.len(), limit: LIMIT });
+            return Err(DetectError::TooLong { length: content.len(), limit: LIMIT, unit: "tokens" });
         }
         for window in windows::windows(content.len(), self.window, OVERLAP) {
             let found = self.judge(&content[window], ask.priority == Priority::Blocking).await?;
@@ -158,7 +172,7 @@ impl From<JobError> for DetectError {
     fn from(error: JobError) -> Self {
         match error {
             JobError::Overloaded { capacity } => DetectError::Overloaded { capacity },
-            JobError::TooLong { tokens, limit } => DetectError::TooLong { tokens, limit },
+            JobError::TooLong { tokens, limit } => DetectError::TooLong { length: tokens, limit, unit: "tokens" },
             other => DetectError::Engine(other.to_string().into()),
         }
     }
@@ -241,7 +255,7 @@ mod tests {
     async fn a_text_beyond_the_limit_is_an_error_and_not_clipped() {
         let engine = Scripted::new(Vec::new());
         let error = detector(&engine, Effort::None).detect(&ask(&"word ".repeat(LIMIT + 1))).await.unwrap_err();
-        assert!(matches!(error, DetectError::TooLong { tokens, limit: LIMIT } if tokens > LIMIT));
+        assert!(matches!(error, DetectError::TooLong { length, limit: LIMIT, unit: "tokens" } if length > LIMIT));
         assert!(engine.jobs().is_empty());
     }
 

@@ -32,6 +32,16 @@ pub(super) fn folded(text: &str) -> Option<(String, Map)> {
     Some(to.finish(text.len()))
 }
 
+/// Bytes of `ch` that are seen at least, folded or not. Of one that may become one with another: none.
+pub(super) fn seen(ch: char) -> usize {
+    match fold(ch).as_ref() {
+        Fold::LeftOut => 0,
+        Fold::Same if joins(ch) => 0,
+        Fold::Same => ch.len_utf8(),
+        Fold::To(with) => with.len().min(ch.len_utf8()),
+    }
+}
+
 /// What one character becomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Fold {

@@ -1,8 +1,11 @@
 //! Views: what a text reads as once its disguises are taken off, with the way back to the raw bytes.
 
+mod back;
 mod escape;
 mod fold;
 mod map;
+
+pub use back::back;
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -21,6 +24,8 @@ pub struct View<'a> {
     source: Option<(Rc<Map>, Rc<View<'a>>)>,
     /// Where escapes stand in `text`, if it has any: a span must not cut one in two.
     escapes: Option<Rc<Map>>,
+    /// Has only what is written in invisible characters.
+    hidden: bool,
 }
 
 /// Every way to read a text: as it is; with JSON's escapes undone; each of these folded (look-alikes, compatibility
@@ -35,23 +40,24 @@ pub struct Views<'a> {
 impl<'a> Views<'a> {
     /// Takes time and memory linear in the text.
     pub fn of(text: &'a str) -> Self {
-        if text.bytes().all(|b| fold::is_plain(char::from(b)) && b != b'\\') {
-            let raw = View { text: Cow::Borrowed(text), source: None, escapes: None };
+        if is_plain(text.as_bytes()) {
+            let raw = View { text: Cow::Borrowed(text), source: None, escapes: None, hidden: false };
             return Views { raw, derived: Vec::new() };
         }
         let escapes = escape::unescaped(text).map(|(text, map)| (text, Rc::new(map)));
-        let raw = View { text: text.into(), source: None, escapes: escapes.as_ref().map(|(_, map)| map.clone()) };
+        let raw_escapes = escapes.as_ref().map(|(_, map)| map.clone());
+        let raw = View { text: text.into(), source: None, escapes: raw_escapes, hidden: false };
         let mut derived = Vec::new();
         let (mut base, mut deeper) = (Rc::new(raw.clone()), escapes);
         for depth in 1..=ESCAPE_DEPTH + 1 {
-            derived.extend(base.derive(fold::folded));
-            derived.extend(base.derive(hidden));
+            derived.extend(base.derive(fold::folded, false));
+            derived.extend(base.derive(hidden, true));
             let Some((text, map)) = deeper.take() else { break };
             deeper = (depth < ESCAPE_DEPTH)
                 .then(|| escape::unescaped(&text).map(|(text, map)| (text, Rc::new(map))))
                 .flatten();
             let escapes = deeper.as_ref().map(|(_, map)| map.clone());
-            base = Rc::new(View { text: text.into(), source: Some((map, base)), escapes });
+            base = Rc::new(View { text: text.into(), source: Some((map, base)), escapes, hidden: false });
             derived.push(base.clone());
         }
         Views { raw, derived }
@@ -77,15 +83,24 @@ impl<'a> View<'a> {
         }
     }
 
-    fn derive(self: &Rc<Self>, how: impl Fn(&str) -> Option<(String, Map)>) -> Option<Rc<View<'a>>> {
+    fn derive(self: &Rc<Self>, how: impl Fn(&str) -> Option<(String, Map)>, hidden: bool) -> Option<Rc<View<'a>>> {
         let (text, map) = how(&self.text)?;
-        Some(Rc::new(View { text: text.into(), source: Some((Rc::new(map), self.clone())), escapes: None }))
+        Some(Rc::new(View { text: text.into(), source: Some((Rc::new(map), self.clone())), escapes: None, hidden }))
     }
 }
 
 /// `text` as word lists are compared with: folded, as in the folded view.
 pub fn folded(text: &str) -> String {
     fold::folded(text).map_or_else(|| text.to_owned(), |(folded, _)| folded)
+}
+
+/// Whether these bytes are printable ASCII without a backslash, so that every view of them is the raw one.
+fn is_plain(bytes: &[u8]) -> bool {
+    // Without a branch inside a chunk, so that it takes many bytes at a time.
+    let chunk_is_plain = |chunk: &[u8]| {
+        chunk.iter().fold(true, |plain, &byte| plain & (fold::is_plain(char::from(byte)) & (byte != b'\\')))
+    };
+    bytes.chunks(128).all(chunk_is_plain)
 }
 
 /// What is written in invisible characters: tags (U+E0020..=U+E007E) spell ASCII, and variation selectors can carry

@@ -1,0 +1,129 @@
+//! The way back of an answer that no guardrail is waited for: every byte goes on as it comes, whatever it is. Guardrails in
+//! observe mode are shown a copy.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header;
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+
+use crate::gate::{Gate, Step};
+use crate::guardrail::{Decision, Stage};
+use crate::proxy::exchange::Exchange;
+use crate::proxy::refused::Refused;
+use crate::proxy::relay::gate;
+use crate::proxy::upstream::Answer;
+use crate::proxy::{headers, reply};
+use crate::text::Segment;
+use crate::wire::Framing;
+
+/// Passes an answer on. Errors while nothing has been sent, and where the client has gone.
+pub async fn pass_on(
+    exchange: &mut Exchange<'_>,
+    session: &mut ServerSession,
+    answer: &mut Answer,
+) -> Result<(), Refused> {
+    let from = answer.header().ok_or(Refused::Answer("it has no header"))?;
+    let mut copy = Copy::new(exchange, from);
+    begin(exchange, session, from).await?;
+    loop {
+        match exchange.unless_gone(session, answer.read()).await? {
+            Ok(Some(piece)) => {
+                copy.push(exchange, &piece);
+                session.write_response_body(piece, false).await.map_err(|_| Refused::ClientGone)?;
+            }
+            Ok(None) => {
+                copy.finish(exchange);
+                return session.write_response_body(Bytes::new(), true).await.map_err(|_| Refused::ClientGone);
+            }
+            // The header is out: closing the connection is the only way left to say that the body is not whole.
+            Err(error) => {
+                exchange.trail.cut(&Refused::Upstream(error));
+                session.shutdown().await;
+                return Err(Refused::ClientGone);
+            }
+        }
+    }
+}
+
+async fn begin(exchange: &Exchange<'_>, session: &mut ServerSession, from: &ResponseHeader) -> Result<(), Refused> {
+    let mut out =
+        ResponseHeader::build(from.status, Some(from.headers.len() + 4)).map_err(|_| Refused::Answer("its status"))?;
+    headers::relay_unjudged(from, &mut out).map_err(|_| Refused::Answer("its header"))?;
+    let extra = exchange.trail.headers();
+    let begun = match from.headers.contains_key(header::CONTENT_LENGTH) {
+        true => {
+            for (name, value) in &extra {
+                out.insert_header(*name, value).map_err(|_| Refused::Answer("its header"))?;
+            }
+            session.write_response_header(Box::new(out)).await
+        }
+        false => reply::begin_stream(session, out, &extra).await,
+    };
+    begun.map_err(|_| Refused::ClientGone)
+}
+
+/// What the guardrails in observe mode see of an answer.
+struct Copy {
+    /// None where nobody looks, and from where on the answer can't be read.
+    gate: Option<Gate>,
+    windows: u64,
+}
+
+impl Copy {
+    fn new(exchange: &Exchange<'_>, header: &ResponseHeader) -> Self {
+        let framing = match headers::media_type(&header.headers).as_deref() {
+            _ if exchange.inspect.output.is_empty() => None,
+            Some("application/json") => Some(Framing::Json),
+            Some("text/event-stream") => Some(Framing::Sse),
+            _ => {
+                unreadable(exchange);
+                None
+            }
+        };
+        Copy { gate: framing.map(|framing| gate(exchange, framing)), windows: 0 }
+    }
+
+    fn push(&mut self, exchange: &Exchange<'_>, piece: &[u8]) {
+        if let Some(gate) = &mut self.gate {
+            gate.push(piece, Instant::now());
+            self.observe(exchange);
+        }
+    }
+
+    fn finish(&mut self, exchange: &Exchange<'_>) {
+        if let Some(gate) = &mut self.gate {
+            gate.finish(Instant::now());
+            self.observe(exchange);
+        }
+    }
+
+    /// Shows the guardrails what the gate has for them.
+    fn observe(&mut self, exchange: &Exchange<'_>) {
+        while let Some(gate) = &mut self.gate {
+            match gate.step(Instant::now()) {
+                Step::Ask(window) => {
+                    let segments: Arc<[Segment]> = window.segments.into();
+                    exchange.observe(Stage::Output, &segments, Some(self.windows));
+                    self.windows += 1;
+                    gate.resolve(Decision::allow());
+                }
+                // The bytes themselves are on their way.
+                Step::Release(_) => {}
+                Step::Pull | Step::Wait => return,
+                Step::Done => self.gate = None,
+                Step::Cut(..) => {
+                    unreadable(exchange);
+                    self.gate = None;
+                }
+            }
+        }
+    }
+}
+
+/// Without the cause: it names members of the body, which could be content.
+fn unreadable(exchange: &Exchange<'_>) {
+    tracing::warn!(route = %exchange.route.id, "an answer could not be read, so it was not observed to its end");
+}

@@ -1,0 +1,128 @@
+//! How far back a text has to be looked at to see so much of it: invisible characters and escapes stretch what a reader
+//! takes in over any number of bytes.
+
+use super::{View, Views, fold};
+use crate::text::window;
+
+/// Bytes of raw text for one that is seen, at most. Heaps of marks and characters of emoji, all escaped, come to a few.
+const STRETCH: usize = 32;
+
+/// So many bytes are looked at in any case.
+const LEAST: usize = 4096;
+
+/// Where to begin so that every view of the text from there up to `at` has `seen` bytes, or the text's start. That is at
+/// `at - seen` in plain text. `None` where `STRETCH` times as many bytes show less: then whatever stands before may belong
+/// to what follows. Takes time linear in what it goes back over.
+pub fn back(text: &str, at: usize, seen: usize) -> Option<usize> {
+    let text = &text[..window::floor(text, at)];
+    let plain = text.len().saturating_sub(seen);
+    if super::is_plain(&text.as_bytes()[plain..]) {
+        return Some(plain);
+    }
+    let furthest = window::floor(text, text.len().saturating_sub(seen.saturating_mul(STRETCH).max(LEAST)));
+    let (mut start, mut left) = (text.len(), seen);
+    for (before, ch) in text.char_indices().rev() {
+        if left == 0 {
+            break;
+        } else if before < furthest {
+            return None;
+        } else if ch == '\\' {
+            return back_over_escapes(text, seen, furthest);
+        }
+        start = before;
+        left = left.saturating_sub(fold::seen(ch));
+    }
+    Some(start)
+}
+
+/// Escapes can only be read forwards: tries more and more of the text's end.
+fn back_over_escapes(text: &str, seen: usize, furthest: usize) -> Option<usize> {
+    let mut len = seen;
+    loop {
+        let start = window::floor(text, text.len().saturating_sub(len)).max(furthest);
+        let views = Views::of(&text[start..]);
+        let starts = views.iter().filter(|view| !view.hidden).map(|view| start_of_last(view, seen));
+        // `None` comes first: of a view that is too short.
+        match starts.min().flatten() {
+            Some(first) => return Some(start + first),
+            None if start == furthest => return (furthest == 0).then_some(0),
+            None => len *= 2,
+        }
+    }
+}
+
+/// Where in the raw text the last `len` bytes of the view begin.
+fn start_of_last(view: &View, len: usize) -> Option<usize> {
+    let at = view.text.len().checked_sub(len)?;
+    Some(view.raw_span(window::floor(&view.text, at)..view.text.len()).start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What stands from there on.
+    fn last(text: &str, seen: usize) -> Option<&str> {
+        back(text, text.len(), seen).map(|start| &text[start..])
+    }
+
+    #[test]
+    fn counts_what_is_seen() {
+        for (text, expected) in [
+            ("some words", "ords"),
+            ("abc", "abc"),
+            ("", ""),
+            ("a\u{200b}b\u{200b}\u{200b}cde", "b\u{200b}\u{200b}cde"),
+            ("\u{1}a\u{1}bcd\u{1}\u{1}", "a\u{1}bcd\u{1}\u{1}"),
+            ("ab\u{e0041}cde\u{336}", "b\u{e0041}cde\u{336}"),
+            ("xｂｌｕｅ", "ｂｌｕｅ"),
+            ("水水水", "水水"),
+            (r"ab\u0063d\u200be", r"b\u0063d\u200be"),
+            (r"ab\\u0063d\\u200be", r"b\\u0063d\\u200be"),
+            (r"a\nbcd", r"\nbcd"),
+        ] {
+            assert_eq!(last(text, 4), Some(expected), "{text}");
+        }
+        assert_eq!(back("ab水", 4, 1), Some(1), "on a boundary, whatever it is asked");
+        assert_eq!(back("ab水", 99, 0), Some(5));
+    }
+
+    #[test]
+    fn gives_up_where_too_little_is_seen() {
+        for invisible in ["\u{200b}", "\u{1}", r"\u200b", r"\\u200b"] {
+            let run = |bytes: usize| format!("{}abcd", invisible.repeat(bytes / invisible.len()));
+            assert_eq!(last(&run(LEAST / 2), 8), Some(&*run(LEAST / 2)), "the text's start is far enough");
+            assert_eq!(last(&run(2 * LEAST), 8), None, "{invisible}");
+            assert_eq!(last(&run(2 * LEAST), 4), Some("abcd"), "{invisible}");
+            let long = run(64 << 10);
+            assert_eq!(last(&long, 4096), Some(&*long));
+            assert_eq!(last(&long, 1024), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_view_of_it_has_so_much(
+            pieces in prop::collection::vec(prop_oneof![
+                3 => "[a-z ]{1,6}",
+                2 => any::<char>().prop_map(String::from),
+                2 => prop::sample::select(vec![
+                    "\u{200b}", "\u{336}", "\\n", "\\u0040", "\\\\u200b", "\\u200b", "\\ud83d\\ude00", "\\", "ﬃ", "㌀",
+                    "か\u{3099}", "\u{1112}\u{1161}\u{11ab}", "\u{fdfa}", "\u{0}", "\u{e0041}",
+                ]).prop_map(String::from),
+            ], 0..60),
+            seen in 0usize..80,
+            at in 0usize..400,
+        ) {
+            let text = pieces.concat();
+            let at = window::floor(&text, at);
+            let start = back(&text, at, seen).unwrap();
+            prop_assert!(start <= at && text.is_char_boundary(start));
+            let part = &text[start..at];
+            for view in Views::of(part).iter().filter(|view| !view.hidden && start > 0) {
+                prop_assert!(view.text.len() >= seen, "{part:?} reads as {:?}", view.text);
+            }
+        }
+    }
+}

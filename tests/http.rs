@@ -1,0 +1,411 @@
+//! HTTP/1.1 as a stranger sends it: what goes on to the upstream, what comes back, and what is told of it.
+
+mod support;
+
+use serde_json::json;
+use support::client::request;
+use support::{Answer, Config, Proxy, Response, Upstream, chat, chunk, completion, last_chunk};
+
+const CHAT: &str = "/v1/chat/completions";
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+/// A proxy with a word list on both stages, before this upstream.
+fn guarded(upstream: &Upstream) -> Proxy {
+    Proxy::start(Config::new(upstream.address()).block("\"input\", \"output\"", &["forbidden"]))
+}
+
+async fn answering(text: &str) -> Upstream {
+    Upstream::start(Answer::json(completion(text))).await
+}
+
+/// A chat request with these header lines besides `Content-Type`.
+fn with(lines: &str) -> Vec<u8> {
+    let body = chat("hello CANARY", false);
+    let length = body.len();
+    format!("POST {CHAT} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n{lines}\r\n{body}")
+        .into_bytes()
+}
+
+/// A chat request whose header is just these lines, and what follows it.
+fn bare(lines: &str, body: &str) -> Vec<u8> {
+    format!("POST {CHAT} HTTP/1.1\r\n{lines}\r\n{body}").into_bytes()
+}
+
+#[tokio::test]
+async fn forwards_one_form_of_a_request() {
+    let upstream = answering("fine").await;
+    let config = Config::with_url(&format!("http://{}/base", upstream.address()))
+        .upstream("credential = { header = \"authorization\", prefix = \"Bearer \", env = \"UPSTREAM_KEY\" }")
+        .block("\"input\", \"output\"", &["forbidden"]);
+    let proxy = Proxy::start_with(config, &[("UPSTREAM_KEY", "sk-ours")]);
+    let body =
+        r#"{"model":"m", "messages":[{"role":"user","content":"h\u0069"}],"seed":100000000000000000000000000001}"#;
+    let stripped = [
+        ("authorization", "Bearer theirs"),
+        ("connection", "keep-alive, TE, Upgrade, HTTP2-Settings"),
+        ("upgrade", "websocket"),
+        ("http2-settings", "AAMAAABkAAQAAP__"),
+        ("te", "trailers"),
+        ("trailer", "x-t"),
+        ("keep-alive", "timeout=1"),
+        ("proxy-authorization", "Basic x"),
+        ("proxy-connection", "close"),
+        ("accept-encoding", "gzip, br"),
+        ("range", "bytes=0-1"),
+        ("if-none-match", "\"x\""),
+        ("x-forwarded-for", "9.9.9.9"),
+        ("forwarded", "for=9.9.9.9"),
+        ("x-http-method-override", "DELETE"),
+        ("x-portcullis-decision", "allow"),
+        ("X-Portcullis-Bypass", "1"),
+        ("x_portcullis_bypass", "1"),
+        ("content_length", "3"),
+    ];
+    let kept = [("x-request-id", "req-1"), ("openai-organization", "org"), ("accept", "application/json")];
+    let headers: Vec<_> = [("content-type", "Application/JSON; charset=\"UTF-8\"")]
+        .iter()
+        .chain(&stripped)
+        .chain(&kept)
+        .copied()
+        .collect();
+    let answer = proxy.connect().await.request("POST", "/%76%31/chat/%63ompletions", &headers, body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+
+    let sent = upstream.request();
+    assert_eq!(sent.head.start, "POST /base/v1/chat/completions HTTP/1.1");
+    assert_eq!(sent.text(), body, "untouched bytes go on as they came");
+    let host = upstream.address().to_string();
+    let mut expected = vec![
+        ("accept", "application/json"),
+        ("accept-encoding", "identity"),
+        ("authorization", "Bearer sk-ours"),
+        ("content-length", "98"),
+        ("content-type", "application/json"),
+        ("host", host.as_str()),
+        ("openai-organization", "org"),
+        ("x-request-id", "req-1"),
+    ];
+    let length = body.len().to_string();
+    expected[3].1 = &length;
+    let mut got: Vec<_> = sent.head.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    got.sort_unstable();
+    assert_eq!(got, expected);
+    let audit = proxy.audit(2).await;
+    assert!(audit.iter().all(|line| line["request_id"] == "req-1"), "{audit:?}");
+}
+
+#[tokio::test]
+async fn brings_back_nothing_of_a_header_that_was_not_judged() {
+    let theirs = [
+        ("content-type", "application/json; charset=utf-8"),
+        ("x-portcullis-decision", "forged"),
+        ("connection", "keep-alive, x-nominated"),
+        ("x-nominated", "1"),
+        ("keep-alive", "timeout=1"),
+        ("set-cookie", "a=b"),
+        ("x-leak", "CANARY"),
+        ("etag", "\"x\""),
+        ("retry-after", "7"),
+        ("x-ratelimit-remaining-tokens", "5"),
+        ("x-request-id", "req-up"),
+        ("transfer-encoding", "chunked"),
+    ];
+    let answer =
+        || Answer::interim(103, &[("link", "CANARY")]).then(Answer::head(200, &theirs)).chunk(completion("fine")).end();
+    let names = |answer: &Response| {
+        let mut names: Vec<_> = answer.head.headers.iter().map(|(name, _)| name.clone()).collect();
+        names.sort_unstable();
+        names.join(" ")
+    };
+    let upstream = Upstream::start(answer()).await;
+    let judged = guarded(&upstream).chat(chat("hi", false)).await;
+    assert_eq!((judged.status, judged.interim.as_slice()), (200, &[][..]));
+    assert_eq!(judged.head.header("x-portcullis-decision"), Some("allow"));
+    assert_eq!(
+        names(&judged),
+        "connection content-length content-type date retry-after x-portcullis-decision x-portcullis-id \
+         x-ratelimit-remaining-tokens x-request-id"
+    );
+    assert_eq!(judged.json(), serde_json::from_str::<serde_json::Value>(&completion("fine")).unwrap());
+
+    let upstream = Upstream::start(answer()).await;
+    let unjudged = Proxy::start(Config::new(upstream.address())).chat(chat("hi", false)).await;
+    assert_eq!(unjudged.head.header("x-portcullis-decision"), Some("none"));
+    assert_eq!(
+        names(&unjudged),
+        "connection content-type date etag retry-after set-cookie transfer-encoding x-leak x-portcullis-decision \
+         x-portcullis-id x-ratelimit-remaining-tokens x-request-id"
+    );
+    assert!(unjudged.interim.is_empty());
+}
+
+#[tokio::test]
+async fn keeps_both_connections() {
+    let stream = Answer::events([chunk("one"), last_chunk("stop")]);
+    let upstream = Upstream::scripted(vec![
+        Answer::json(completion("a")),
+        stream,
+        Answer::error(429, "slow_down"),
+        Answer::json(completion("b")),
+    ])
+    .await;
+    let proxy = guarded(&upstream);
+    let mut client = proxy.connect().await;
+    assert_eq!(client.chat(chat("1", false)).await.status, 200);
+    assert_eq!(client.chat(chat("2", true)).await.content(), "one");
+    assert_eq!(client.chat(chat("forbidden", false)).await.code(), "content_policy_violation");
+    assert_eq!(client.chat(chat("3", false)).await.status, 429);
+    assert_eq!(client.chat(chat("4", false)).await.status, 200);
+    let connections: Vec<_> = upstream.requests().iter().map(|request| request.connection).collect();
+    assert_eq!(connections, [0, 0, 0, 0], "one connection to the upstream");
+}
+
+#[tokio::test]
+async fn serves_http_1_0() {
+    let body = chat("hi", false);
+    let length = body.len();
+    let old = |lines: &str, body: &str| {
+        format!(
+            "POST {CHAT} HTTP/1.0\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n{lines}\r\n{body}"
+        )
+    };
+    let stream = || Answer::events([chunk("one"), last_chunk("stop")]);
+    let upstream =
+        Upstream::scripted(vec![Answer::json(completion("a")), Answer::json(completion("b")), stream(), stream()])
+            .await;
+    let proxy = guarded(&upstream);
+    let mut client = proxy.connect().await;
+    // An expectation of HTTP/1.0 is no expectation. RFC 9110, section 10.1.1.
+    client.send(old("expect: 100-continue\r\nconnection: keep-alive\r\n", &body)).await;
+    let first = client.response().await;
+    assert_eq!((first.status, first.interim.len(), first.head.header("connection")), (200, 0, Some("keep-alive")));
+    client.send(old("", &body)).await;
+    assert_eq!(client.response().await.status, 200);
+    assert_eq!(client.closed().await, b"", "closed, as HTTP/1.0 has it");
+
+    // Without chunks, the end of the stream is the end of the connection.
+    for proxy in [proxy, Proxy::start(Config::new(upstream.address()))] {
+        let mut client = proxy.connect().await;
+        client.send(old("", &body)).await;
+        let answer = client.response().await;
+        assert_eq!((answer.head.header("transfer-encoding"), answer.head.header("connection")), (None, Some("close")));
+        assert_eq!(answer.content(), "one", "{:?}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn answers_an_expectation_once() {
+    let upstream = answering("fine").await;
+    let proxy = guarded(&upstream);
+    let body = chat("hi", false);
+    let head = |lines: &str| {
+        format!(
+            "POST {CHAT} HTTP/1.1\r\nhost: a\r\nexpect: 100-Continue\r\ncontent-length: {}\r\n{lines}\r\n",
+            body.len()
+        )
+    };
+    let mut client = proxy.connect().await;
+    client.send(head("content-type: application/json\r\n")).await;
+    assert_eq!(client.open().await.status, 100);
+    client.send(&body).await;
+    let answer = client.response().await;
+    assert_eq!((answer.status, answer.interim.as_slice()), (200, &[][..]));
+    assert_eq!(upstream.request().head.header("expect"), None);
+    assert_eq!(client.chat(&body).await.status, 200, "the connection goes on");
+
+    // A request that will be refused anyway is not asked for its body.
+    for (lines, status) in [("content-type: text/plain\r\n", 415), ("host: b\r\n", 400)] {
+        let mut client = proxy.connect().await;
+        client.send(head(lines)).await;
+        let answer = client.response().await;
+        assert_eq!((answer.status, answer.interim.as_slice()), (status, &[][..]));
+        assert_eq!(client.closed().await, b"");
+    }
+}
+
+#[tokio::test]
+async fn reads_chunked_bodies_and_forwards_a_length() {
+    let upstream = answering("fine").await;
+    let proxy = guarded(&upstream);
+    let body = chat("hi", false);
+    let (first, second) = body.split_at(10);
+    let chunks = format!(
+        "{:x};ext=CANARY\r\n{first}\r\n{:x}\r\n{second}\r\n0\r\nx-trailer: CANARY\r\n\r\n",
+        first.len(),
+        second.len()
+    );
+    let chunked = |lines: &str| {
+        bare(&format!("host: a\r\ncontent-type: application/json\r\ntransfer-encoding: Chunked\r\n{lines}"), &chunks)
+    };
+    let mut client = proxy.connect().await;
+    client.send(chunked("")).await;
+    assert_eq!(client.response().await.status, 200);
+    assert_eq!(client.chat(&body).await.status, 200);
+    // Both lengths: the chunks are what counts, and the connection ends. RFC 9112, section 6.3.
+    client.send(chunked("content-length: 3\r\n")).await;
+    assert_eq!(client.response().await.status, 200);
+    assert_eq!(client.closed().await, b"");
+    for sent in upstream.requests() {
+        assert_eq!((sent.text(), sent.head.header("transfer-encoding")), (body.clone(), None));
+        assert_eq!(sent.head.header("content-length"), Some(body.len().to_string().as_str()));
+        assert!(!sent.head.raw.contains("trailer"));
+    }
+}
+
+/// Nobody may slip a second request past behind a first: it is dropped with the connection, and the first one answered.
+#[tokio::test]
+async fn does_not_take_pipelined_requests() {
+    let upstream = answering("fine").await;
+    let proxy = guarded(&upstream);
+    let first = request("POST", CHAT, &[JSON], chat("first", false));
+    let second = request("POST", CHAT, &[JSON], chat("second", false));
+    let mut client = proxy.connect().await;
+    client.send([first, second].concat()).await;
+    assert_eq!(client.response().await.status, 200);
+    assert_eq!(client.closed().await, b"");
+    assert!(upstream.request().text().contains("first"));
+}
+
+#[tokio::test]
+async fn is_not_kept_waiting_by_a_short_request() {
+    let upstream = answering("x").await;
+    let proxy = guarded(&upstream);
+    for short in ["GET /\r\n\r\n", "P\r\n\r\n", "PRI /x HTTP/1.0\r\n\r\n", "GET /x HTTP/1.0\r\n\r\n"] {
+        let mut client = proxy.connect().await;
+        client.send(short).await;
+        let status = client.response().await.status;
+        assert!(matches!(status, 400 | 404), "{short:?}: {status}");
+    }
+}
+
+#[tokio::test]
+async fn passes_what_is_declared_to_pass() {
+    let theirs = [
+        ("content-type", "text/html"),
+        ("content-encoding", "gzip"),
+        ("x-portcullis-id", "forged"),
+        ("x-any", "1"),
+        ("content-length", "4"),
+    ];
+    let upstream = Upstream::start(Answer::head(200, &theirs).send("\x1f\u{0}ab")).await;
+    let config = Config::with_url(&format!("http://{}/base", upstream.address()))
+        .upstream("credential = { header = \"authorization\", prefix = \"Bearer \", env = \"UPSTREAM_KEY\" }")
+        .section("[[route]]\nid = \"files\"\npath = \"/v1/files/*\"\nupstream = \"main\"\npass = true\nmethods = [\"GET\", \"POST\"]")
+        .section("[limits]\nmax_body = \"1 KiB\"");
+    let proxy = Proxy::start_with(config, &[("UPSTREAM_KEY", "sk-ours")]);
+    let mut client = proxy.connect().await;
+    let headers = [
+        ("authorization", "Bearer theirs"),
+        ("x-portcullis-decision", "allow"),
+        ("x_underscore", "1"),
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("x-mine", "1"),
+        ("x-http-method-override", "POST"),
+        ("x-original-url", "/v1/chat/completions"),
+        ("x-real-ip", "10.0.0.1"),
+    ];
+    let answer = client.request("GET", "/v1/%6dodels?limit=1&x=%2f", &headers, "").await;
+    assert_eq!((answer.status, answer.text().as_str()), (200, "\x1f\u{0}ab"));
+    assert_eq!(answer.head.header("x-portcullis-decision"), Some("pass"));
+    assert_ne!(answer.head.header("x-portcullis-id"), Some("forged"));
+    assert_eq!((answer.head.header("x-any"), answer.head.header("content-encoding")), (Some("1"), Some("gzip")));
+
+    // A binary body of another type, in chunks.
+    client.send("POST /v1/files/a HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ncontent-type: x/y\r\n\r\n3\r\na\0b\r\n0\r\n\r\n").await;
+    assert_eq!(client.response().await.status, 200);
+    let requests = upstream.requests();
+    let sent = &requests[0].head;
+    assert_eq!(sent.start, "GET /base/v1/models?limit=1&x=%2f HTTP/1.1");
+    assert_eq!(sent.header("host"), Some(upstream.address().to_string().as_str()));
+    assert_eq!((sent.header("authorization"), sent.header("x-mine")), (Some("Bearer sk-ours"), Some("1")));
+    let stripped = ["x-portcullis-decision", "x_underscore", "upgrade"];
+    for name in stripped.into_iter().chain(["x-http-method-override", "x-original-url", "x-real-ip"]) {
+        assert_eq!(sent.all(name), Vec::<&str>::new(), "{}", sent.raw);
+    }
+    assert_eq!((requests[1].body.as_slice(), requests[1].head.header("content-type")), (&b"a\0b"[..], Some("x/y")));
+
+    // An upstream that reads the body of a GET could take it for a prompt that nobody judged.
+    for framing in ["content-length: 2\r\n\r\n{}", "transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"] {
+        let mut client = proxy.connect().await;
+        client.send(format!("GET /v1/models HTTP/1.1\r\nhost: a\r\n{framing}")).await;
+        assert_eq!(client.response().await.code(), "invalid_header", "{framing}");
+    }
+
+    // The bounds hold here too.
+    let large = "x".repeat(2000);
+    let mut client = proxy.connect().await;
+    let refused = client.request("POST", "/v1/files/a", &[], &large).await;
+    assert_eq!((refused.status, refused.code().as_str()), (413, "request_too_large"));
+    assert!(refused.head.header("x-portcullis-id").is_some());
+    let mut client = proxy.connect().await;
+    client
+        .send(format!(
+            "POST /v1/files/a HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n7d0\r\n{large}\r\n0\r\n\r\n"
+        ))
+        .await;
+    assert_eq!(client.response().await.status, 413);
+    for bad in ["/v1/files/", "/v1/files/../models", "/v1/files/%2e%2e/x", "/v1/files//x"] {
+        assert_eq!(proxy.connect().await.request("GET", bad, &[], "").await.code(), "invalid_path", "{bad}");
+    }
+    assert_eq!(upstream.requests().len(), 2);
+    let codes: Vec<_> = proxy.audit(8).await.iter().map(|line| json!([line["code"], line["route"]])).collect();
+    assert_eq!(codes[..2], [json!(["invalid_header", "models"]), json!(["invalid_header", "models"])]);
+    assert_eq!(codes[2..4], [json!(["request_too_large", "files"]), json!(["request_too_large", "files"])]);
+}
+
+/// At the loudest level, no line tells a key, a prompt, an answer or a URL.
+#[tokio::test]
+async fn logs_no_content_and_no_keys() {
+    let broken = Answer::raw("HTTP/1.1 200 OK\r\nbad header CANARY\r\n\r\n");
+    let stream = Answer::events([chunk("CANARY"), last_chunk("stop")]);
+    let upstream = Upstream::scripted(vec![
+        Answer::whole(200, "application/json", completion("CANARY answer")),
+        stream,
+        broken,
+        Answer::whole(500, "text/html", "<p>CANARY</p>"),
+        Answer::json(completion("CANARY")),
+    ])
+    .await;
+    let config = Config::new(upstream.address())
+        .upstream("credential = { header = \"authorization\", prefix = \"Bearer \", env = \"UPSTREAM_KEY\" }")
+        .block("\"input\", \"output\"", &["forbidden"]);
+    let proxy = Proxy::start_with(config, &[("UPSTREAM_KEY", "sk-CANARY-ours"), ("RUST_LOG", "trace")]);
+    let mut client = proxy.connect().await;
+    for _ in 0..4 {
+        client
+            .request(
+                "POST",
+                CHAT,
+                &[JSON, ("authorization", "Bearer CANARY"), ("x-any", "CANARY")],
+                chat("CANARY", false),
+            )
+            .await;
+    }
+    client.chat(chat("CANARY forbidden", false)).await;
+    client.request("POST", "/v1/CANARY", &[JSON], "CANARY").await;
+    client.request("GET", "/v1/models?key=CANARY", &[("cookie", "CANARY")], "").await;
+    for bad in [
+        with("CANARY\r\n"),
+        with("x-a: b\r\n CANARY\r\n"),
+        b"CANARY CANARY\r\n\r\n".to_vec(),
+        request("POST", CHAT, &[JSON], "{\"CANARY\": CANARY}"),
+    ] {
+        let mut client = proxy.connect().await;
+        client.send(bad).await;
+        assert_eq!(client.response().await.status, 400);
+    }
+    let mut gone = proxy.connect().await;
+    gone.send("POST /v1/CANARY HTTP/1.1\r\nhost: CANARY\r\nx: CANARY").await;
+    drop(gone);
+    let mut h2 = support::h2::H2Client::connect(proxy.address).await;
+    assert_eq!(h2.chat(chat("CANARY", false)).await.status, 200);
+    h2.open("GET", "/v1/models?key=CANARY", &[("x-any", "CANARY"), ("authorization", "CANARY")], "").await;
+    let line = proxy.log().lines().find(|line| line.contains("CANARY")).map(str::to_owned);
+    assert_eq!(line, None, "in the log");
+    for line in proxy.audit(8).await {
+        assert!(!line.to_string().contains("CANARY"), "{line}");
+    }
+    let metrics = proxy.admin("/metrics").await.text();
+    assert!(!metrics.contains("CANARY"));
+}
