@@ -39,7 +39,7 @@ examples: tools ## every deployment in examples/, checked by the program itself
 	$(BUILD)
 	@set -e; for file in portcullis.toml $(wildcard examples/*.toml); do \
 	    echo "portcullis check --config $$file"; \
-	    $(TARGET)/debug/portcullis check --config $$file > /dev/null; \
+	    OPENAI_API_KEY=$${OPENAI_API_KEY:-none} $(TARGET)/debug/portcullis check --config $$file > /dev/null; \
 	done
 
 deny: tools ## licences, sources and advisories of the dependencies

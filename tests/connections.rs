@@ -191,8 +191,7 @@ async fn a_client_that_leaves_takes_the_upstream_along() {
     upstream.received(3).await;
     client.shutdown().await;
     upstream.hung_up(3).await;
-    let gone: Vec<_> = proxy.audit(6).await.into_iter().filter(|line| line["code"] == "client_gone").collect();
-    assert_eq!(gone.len(), 3);
+    assert_eq!(proxy.audited(3, |line| line["code"] == "client_gone").await.len(), 3);
 
     // Where nothing is judged, and on a route that passes.
     let upstream = Upstream::start(stalled()).await;
@@ -288,8 +287,8 @@ async fn failures_of_the_upstream_are_told_in_the_dialects_shape() {
 
     // Nobody there at all: on both kinds of routes.
     let proxy = Proxy::start(Config::new(closed_port().await));
-    for (method, path) in [("POST", CHAT), ("GET", "/v1/models")] {
-        let answer = proxy.connect().await.request(method, path, &[JSON], "{}").await;
+    for (method, path, body) in [("POST", CHAT, "{}"), ("GET", "/v1/models", "")] {
+        let answer = proxy.connect().await.request(method, path, &[JSON], body).await;
         assert_eq!((answer.status, answer.code().as_str()), (502, "upstream_unavailable"));
         assert!(answer.head.header("x-portcullis-id").is_some());
     }

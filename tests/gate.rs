@@ -2,10 +2,13 @@
 //! takes anything with it.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use portcullis::detectors::pattern::{Builtin, PatternDetector, PatternSpec};
 use portcullis::gate::{Gate, GateSettings, Step, Window, WindowSize};
-use portcullis::guardrail::{Action, Decision};
+use portcullis::guardrail::{Action, Ask, Decision, Detector, Priority, Stage};
+use portcullis::policy::Label;
 use portcullis::text::{Edit, Edits};
 use portcullis::wire::openai_chat::OpenAiChat;
 use portcullis::wire::{AnswerCodec, Dialect, Framing};
@@ -47,13 +50,41 @@ fn block(window: &Window) -> Decision {
     if found { Decision { action: Action::Block, ..Decision::allow() } } else { Decision::allow() }
 }
 
+/// Blocks what the pattern detector finds.
+fn block_patterns(window: &Window) -> Decision {
+    static DETECTOR: LazyLock<PatternDetector> = LazyLock::new(|| {
+        let words = vec![(Label::new("phrase"), vec!["project bluebird".into()])];
+        let builtin = vec![Builtin::Card, Builtin::Email, Builtin::PrivateKey];
+        PatternDetector::new(&PatternSpec { builtin, words, ..Default::default() }).unwrap()
+    });
+    let found = |segment: &portcullis::text::Segment| {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        let ask = Ask { stage: Stage::Output, segment: segment.clone(), priority: Priority::Blocking, deadline };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        !runtime.block_on(DETECTOR.detect(&ask)).unwrap().findings.is_empty()
+    };
+    let action = if window.segments.iter().any(found) { Action::Block } else { Action::Allow };
+    Decision { action, ..Decision::allow() }
+}
+
 fn edits(text: &str) -> Edits {
     text.match_indices(PHRASE).map(|(at, _)| Edit { span: at..at + PHRASE.len(), with: "#".into() }).collect()
 }
 
 /// Everything that leaves, and whether it was cut. `late[i]` says whether more is read before the verdict comes.
 fn pass(framing: Framing, body: &str, window: usize, chunk: usize, late: &[bool], judge: Judge) -> (String, bool) {
-    let mut gate = Gate::new(codec(framing), settings(window));
+    pass_with(settings(window), framing, body, chunk, late, judge)
+}
+
+fn pass_with(
+    settings: GateSettings,
+    framing: Framing,
+    body: &str,
+    chunk: usize,
+    late: &[bool],
+    judge: Judge,
+) -> (String, bool) {
+    let mut gate = Gate::new(codec(framing), settings);
     let mut late = late.iter().cycle();
     let (mut chunks, now, mut pending, mut out) = (body.as_bytes().chunks(chunk), Instant::now(), None, Vec::new());
     loop {
@@ -194,5 +225,83 @@ fn a_whole_answer_is_a_stream_of_one_window() {
         assert_eq!((&redacted["choices"][0]["message"]["content"], cut), (&json!("a # b"), false));
         // Nothing has left, so the refusal is the driver's to send.
         assert_eq!(run(block), (String::new(), true));
+    }
+}
+
+/// What a stream of these words looks like: a few characters an event, not ended.
+fn said(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    let chunks = chars.chunks(8).map(|part| chunk(0, json!({"content": part.iter().collect::<String>()}), Value::Null));
+    chunks.map(|chunk| format!("data: {chunk}\n\n")).collect()
+}
+
+fn content(stream: &str) -> String {
+    words(stream).into_values().collect()
+}
+
+/// As configured by default, but for the window.
+fn usual() -> GateSettings {
+    GateSettings { lookahead: 64, context: 32 << 10, ..settings(256) }
+}
+
+#[test]
+fn unseen_characters_let_no_part_of_a_match_slip_out() {
+    let fine = "So far all of this is fine. ".repeat(20);
+    let spread = |text: &str, by: &str| text.chars().map(|ch| format!("{ch}{by}")).collect::<String>();
+    let ends = chunk(0, json!({}), json!("stop"));
+    for (unseen, count) in
+        ["\u{200b}", "\u{1}", "\u{336}"].into_iter().flat_map(|ch| [1_700, 9_000].map(|count| (ch, count)))
+    {
+        let run = unseen.repeat(count);
+        let thirty = unseen.repeat(30);
+        for bad in [
+            format!("Project{run} bluebird"),
+            format!("BOB{run}@example.com"),
+            spread("4111111111111111", &thirty),
+            spread("4111 1111 1111 1111", &unseen.repeat(5)),
+            spread("Project Bluebird", &thirty),
+            spread("-----BEGIN PRIVATE KEY-----", &unseen.repeat(12)),
+        ] {
+            let body = format!("{}data: {ends}\n\ndata: [DONE]\n\n", said(&format!("{fine}{bad} and so on")));
+            let (out, cut) = pass_with(usual(), Framing::Sse, &body, 4096, &[false, true], block_patterns);
+            let content = content(&out);
+            assert!(cut && out.contains("content_filter"), "{out}");
+            assert!(fine.starts_with(content.trim_end_matches(unseen)), "{unseen:?}: {content:?}");
+            assert!(content.len() > fine.len() / 2, "{unseen:?}: {content:?}");
+        }
+    }
+}
+
+#[test]
+fn what_people_write_with_unseen_characters_flows() {
+    let settings = usual();
+    for text in [
+        "👨\u{200d}👩\u{200d}👧\u{200d}👦 ❤\u{fe0f} 🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f} ",
+        "می\u{200c}خواهم مُحَمَّد ",
+        "क्\u{200d}ष नमस्ते हिन्दी ",
+        "今日は、がんばって。",
+        "Ünï\u{301}cödé, e\u{301}te\u{301} ",
+    ] {
+        let text = text.repeat(4000 / text.len());
+        let (body, now) = (said(&text), Instant::now());
+        let (mut gate, mut out) = (Gate::new(codec(Framing::Sse), settings.clone()), Vec::new());
+        gate.push(body.as_bytes(), now);
+        loop {
+            match gate.step(now) {
+                Step::Release(bytes) => out.extend_from_slice(&bytes),
+                Step::Ask(window) => gate.resolve(block_patterns(&window)),
+                Step::Pull => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        let left = content(std::str::from_utf8(&out).unwrap());
+        assert!(text.starts_with(&left));
+        // A window that is not full, the lookahead and the rest of an event.
+        assert!(
+            text.len() - left.len() < 256 + 3 * settings.lookahead + 32,
+            "{} of {}: {text}",
+            left.len(),
+            text.len()
+        );
     }
 }

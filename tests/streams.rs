@@ -239,7 +239,7 @@ async fn heartbeats_come_after_the_header_only_and_keep_no_dead_upstream() {
     }
     let refused = silent.response().await;
     assert_eq!((refused.status, refused.code().as_str()), (504, "upstream_timeout"));
-    let end = stream.rest().await;
+    let end = within("the stream's end", stream.rest()).await;
     assert!(end.contains("upstream_timeout") && end.ends_with("data: [DONE]\n\n"), "{end}");
     upstream.hung_up(2).await;
 }

@@ -13,7 +13,7 @@ use portcullis::guardrail::{
 };
 use portcullis::live::{Current, Engines, Handling, Live, assemble};
 use portcullis::policy::Label;
-use portcullis::proxy::{Listener, Server, Service, Upstreams};
+use portcullis::proxy::{Listener, Server, Service};
 use portcullis::telemetry::{Audit, Target, Telemetry};
 use tokio::net::TcpListener;
 
@@ -61,11 +61,8 @@ pub fn run(to: &str) {
         let live = live(to, Arc::clone(&verdicts));
         let max_connections = live.limits.max_connections;
         let audit = Audit::open(Target::None, false).expect("an audit that tells nobody");
-        let service = Service {
-            current: Arc::new(Current::new(live)),
-            upstreams: Upstreams::new(),
-            telemetry: Arc::new(Telemetry::new(audit, verdicts)),
-        };
+        let telemetry = Arc::new(Telemetry::new(audit, verdicts));
+        let service = Service::new(Arc::new(Current::new(live)), telemetry);
         let server = Arc::new(Server::new(service, max_connections, WORKERS));
         let socket = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         println!("listening on http://{}", socket.local_addr().expect("an address"));

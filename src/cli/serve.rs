@@ -18,7 +18,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{self, Config, Tls};
 use crate::guardrail::VerdictCache;
 use crate::live::{AssembleError, Engines, Reloader, assemble};
-use crate::proxy::{Listener, Server, Service, Upstreams};
+use crate::proxy::{Listener, Server, Service};
 use crate::telemetry::{AdminState, Audit, Status, Target, Telemetry, serve as serve_admin};
 
 /// Verdicts kept, at most; each takes about half a kilobyte.
@@ -100,8 +100,7 @@ async fn run_until_told(plan: Plan, reloader: Arc<Reloader>, telemetry: Arc<Tele
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 
-    let service =
-        Service { current: reloader.current().clone(), upstreams: Upstreams::new(), telemetry: telemetry.clone() };
+    let service = Service::new(reloader.current().clone(), telemetry.clone());
     let server = Arc::new(Server::new(service, plan.server.max_connections, plan.server.workers));
     let mut addresses = Vec::new();
     for address in &plan.server.listen {

@@ -1,6 +1,6 @@
 //! A lane: the text of one channel as the gate keeps it, and how far it was asked about, judged and released.
 
-use crate::text::{Edit, Edits, Place, Segment, SegmentId, Span, window};
+use crate::text::{Edit, Edits, Place, Segment, SegmentId, Span, view, window};
 use crate::wire::{Channel, EventText};
 
 /// One channel. All offsets are those of the channel's whole text: `released <= judged <= asked <= end`, but in
@@ -16,6 +16,9 @@ pub(super) struct Lane {
     asked: usize,
     /// Up to here a verdict is in.
     judged: usize,
+    /// Up to here what was judged is seen by the next verdict, too, with `lookahead` of text after it. `None` where that is
+    /// stretched, by characters that are not seen, over more text than anyone writes: then nothing leaves.
+    settled: Option<usize>,
     /// Up to here it has left.
     released: usize,
     /// Redactions that were decided and still matter: those of unreleased text, and those that reach the release point.
@@ -36,6 +39,7 @@ impl Lane {
             base: 0,
             asked: 0,
             judged: 0,
+            settled: None,
             released: 0,
             edits: Edits::default(),
             choice_at: 0,
@@ -66,8 +70,8 @@ impl Lane {
 
     /// The text to judge now: all of it or, unless `whole`, up to the last sentence end in the last quarter of what is
     /// new.
-    pub fn ask(&mut self, id: SegmentId, whole: bool, context: usize) -> Segment {
-        self.trim(context);
+    pub fn ask(&mut self, id: SegmentId, whole: bool, context: usize, lookahead: usize) -> Segment {
+        self.trim(context, lookahead);
         let near = self.end() - self.unasked() / 4 - self.base;
         let cut = if whole { None } else { window::sentence_end(&self.text, near) };
         let cut = cut.unwrap_or(self.text.len());
@@ -82,8 +86,9 @@ impl Lane {
     }
 
     /// The verdict on what was asked is in.
-    pub fn judge(&mut self) {
+    pub fn judge(&mut self, lookahead: usize) {
         self.judged = self.asked;
+        self.settled = view::back(&self.text, self.judged - self.base, lookahead).map(|at| self.base + at);
     }
 
     /// Takes the redactions of a verdict, as spans of the text that was asked. They stand in for earlier ones of what is
@@ -110,7 +115,7 @@ impl Lane {
     /// the channel is over: then nothing can follow that would complete a phrase.
     pub fn limit(&self, lookahead: usize, choice_at: usize) -> usize {
         let over = self.judged == self.end() && choice_at - self.choice_at >= lookahead;
-        if over { self.judged } else { self.judged.saturating_sub(lookahead) }
+        self.settled.map_or(self.released, |settled| if over { self.judged } else { settled })
     }
 
     /// `part`, which stands at `span`, with the redactions made; `None` where none falls on it.
@@ -152,13 +157,14 @@ impl Lane {
     }
 
     /// Forgets what lies more than `context` before the fresh text, in big steps: each moves the rest, and changes the
-    /// prefix that an engine may have cached.
-    fn trim(&mut self, context: usize) {
-        let keep = self.decided().saturating_sub(context).saturating_sub(self.base);
-        if keep >= context.max(1) {
-            let keep = window::floor(&self.text, keep);
-            self.text.drain(..keep);
-            self.base += keep;
-        }
+    /// prefix that an engine may have cached. `lookahead` of it is kept in any case: a channel that was taken for over and
+    /// goes on must not complete a phrase unseen.
+    fn trim(&mut self, context: usize, lookahead: usize) {
+        let decided = self.decided() - self.base;
+        let Some(keep) = decided.checked_sub(context).filter(|&keep| keep >= context.max(1)) else { return };
+        let seen = view::back(&self.text, decided, lookahead);
+        let keep = window::floor(&self.text, seen.map_or(keep, |seen| seen.min(keep)));
+        self.text.drain(..keep);
+        self.base += keep;
     }
 }

@@ -49,16 +49,14 @@ impl Lanes {
         self.lanes.len()
     }
 
-    /// A segment of every lane that has unjudged text. Its context is `lookahead` long at least: a channel that was taken
-    /// for over and goes on must not complete a phrase unseen.
+    /// A segment of every lane that has unjudged text.
     pub fn ask(&mut self, whole: bool, context: usize, lookahead: usize) -> Vec<Segment> {
-        let share = context.saturating_mul(FULL_CONTEXTS) / self.lanes.len().max(FULL_CONTEXTS);
-        let context = share.max(lookahead);
+        let context = context.saturating_mul(FULL_CONTEXTS) / self.lanes.len().max(FULL_CONTEXTS);
         let mut segments = Vec::new();
         for (id, lane) in (0..).map(SegmentId).zip(&mut self.lanes) {
             let before = lane.unasked();
             if before > 0 {
-                segments.push(lane.ask(id, whole, context));
+                segments.push(lane.ask(id, whole, context, lookahead));
                 self.unasked -= before - lane.unasked();
             }
         }
@@ -66,9 +64,9 @@ impl Lanes {
     }
 
     /// The verdict on lane `id` is in. `edits` is `None` in observe mode, where nothing is changed.
-    pub fn judge(&mut self, id: SegmentId, edits: Option<&Edits>) -> Result<(), TooLate> {
+    pub fn judge(&mut self, id: SegmentId, lookahead: usize, edits: Option<&Edits>) -> Result<(), TooLate> {
         let lane = &mut self.lanes[id.0 as usize];
-        lane.judge();
+        lane.judge(lookahead);
         lane.redact(edits)
     }
 

@@ -11,7 +11,8 @@
 //! **Releasing.** Events leave in order, re-encoded, once every text of theirs ends `lookahead` before the end of what was
 //! judged, or at it where the channel is over: within a choice a model writes one channel after the other, so when
 //! others have grown by `lookahead` since, nothing will complete its last words. Should it go on all the same, what a
-//! verdict then finds to reach back blocks. Events marked `last` leave with the final verdict, which covers all of an
+//! verdict then finds to reach back blocks. `lookahead` is of text as a reader sees it: characters that are not seen do not
+//! count, and what is stretched by very many of them is held. Events marked `last` leave with the final verdict, which covers all of an
 //! answer that has ended. Before the first verdict nothing leaves, not even an event without text; an answer that has
 //! no text at all needs none. Nothing leaves while a verdict is pending: what was asked about stays as it was.
 //!
@@ -146,7 +147,7 @@ impl Gate {
         }
         for id in asked {
             let edits = decision.edits.get(&id).filter(|_| enforced);
-            if self.lanes.judge(id, edits).is_err() {
+            if self.lanes.judge(id, self.settings.lookahead, edits).is_err() {
                 return self.block(Box::new(decision));
             }
         }

@@ -7,7 +7,8 @@ use std::time::Duration;
 pub struct GateSettings {
     pub window: WindowSize,
     /// Bytes before the end of a judged text that stay held while its channel goes on, so that a phrase which straddles
-    /// two windows is judged before its first half leaves.
+    /// two windows is judged before its first half leaves. Counted in every view of the text: what is not seen is held
+    /// beside.
     pub lookahead: usize,
     /// Unjudged text waits at most this long before a window is asked.
     pub max_hold: Duration,

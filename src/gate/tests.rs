@@ -316,6 +316,55 @@ fn context_is_bounded() {
 }
 
 #[test]
+fn what_is_not_seen_is_held_beside_the_lookahead() {
+    let now = Instant::now();
+    let mut gate = gate(settings(4, 3));
+    let unseen = format!("0c{}", "\u{200b}".repeat(40));
+    let ask = format!("ask 0:abcd{}ef@0", &unseen[2..]);
+    assert_eq!(says(&mut gate, &["0cab", "0ccd"], now), ["ask 0:abcd@0"]);
+    assert_eq!(says(&mut gate, &[&unseen, "0cef"], now), ["pull"]);
+    gate.resolve(Decision::allow());
+    assert_eq!(drain(&mut gate, now), [ask]);
+    gate.resolve(Decision::allow());
+    // Of what is seen, `d` is the third from the end.
+    assert_eq!(drain(&mut gate, now), ["> 0cab/", "pull"]);
+    gate.finish(now);
+    assert_eq!(drain(&mut gate, now), [format!("> 0ccd/{unseen}/0cef/"), "done".into()]);
+}
+
+#[test]
+fn text_that_shows_next_to_nothing_is_held() {
+    let now = Instant::now();
+    let unseen = format!("0c{}", "\u{1}".repeat(5000));
+    let mut gate = gate(settings(4, 3));
+    assert_eq!(says(&mut gate, &["0cab", "0ccd", &unseen, "0rxyz"], now), ["ask 0:abcd@0"]);
+    gate.resolve(Decision::allow());
+    assert_eq!(drain(&mut gate, now), [format!("ask 0:abcd{}@0", &unseen[2..])]);
+    gate.resolve(Decision::allow());
+    assert_eq!(drain(&mut gate, now), ["pull"]);
+    // Not even when the channel is over.
+    assert_eq!(says(&mut gate, &["0rw"], now), ["ask 1:xyzw@0"]);
+    gate.resolve(Decision::allow());
+    assert_eq!(drain(&mut gate, now), ["pull"]);
+    gate.finish(now);
+    assert_eq!(drain(&mut gate, now), [format!("> 0cab/0ccd/{unseen}/0rxyz/0rw/"), "done".into()]);
+}
+
+#[test]
+fn a_channel_that_was_taken_for_over_goes_on_in_sight_of_what_it_said() {
+    let now = Instant::now();
+    let mut gate = gate(GateSettings { context: 0, ..settings(4, 3) });
+    let unseen = format!("0r{}", "\u{200b}".repeat(40));
+    assert_eq!(says(&mut gate, &["0rabcd"], now), ["ask 0:abcd@0"]);
+    gate.resolve(Decision::allow());
+    assert_eq!(says(&mut gate, &[&unseen], now), [format!("ask 0:abcd{}@0", &unseen[2..])]);
+    gate.resolve(Decision::allow());
+    assert_eq!(says(&mut gate, &["0cefg"], now), [format!("> 0rabcd/{unseen}/"), "pull".into()]);
+    let asked = says(&mut gate, &["0rhijk"], now).remove(0);
+    assert!(asked.starts_with(&format!("ask 0:bcd{}hijk@123", &unseen[2..])), "{asked}");
+}
+
+#[test]
 fn windows_grow_while_verdicts_free_nothing() {
     let now = Instant::now();
     let mut gate = gate(GateSettings { max_held: 1 << 20, ..settings(10, 5) });

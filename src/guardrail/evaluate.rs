@@ -37,17 +37,25 @@ pub async fn evaluate(
     cache: &VerdictCache,
 ) -> Decision {
     let standing: Vec<&Guardrail> = guardrails.iter().map(|g| &**g).filter(|g| g.stages.contains(&stage)).collect();
-    let mut asks: Vec<Asks> = standing
+    let asks: Vec<Asks> = standing
         .iter()
         .enumerate()
         .map(|(order, &guardrail)| Asks { order, guardrail, segments: selected(guardrail, stage, segments).collect() })
         .filter(|asks| !asks.segments.is_empty())
         .collect();
     let mut fold = Fold::new(asks.iter().map(|asks| (asks.order, asks.guardrail, asks.segments.len())));
-    // Those that answer at once come first: if one blocks, no engine is troubled.
-    asks.sort_by_key(|asks| asks.guardrail.detector.cacheable());
-
-    let mut answers = ask_all(asks, stage, cache);
+    let (costly, cheap): (Vec<_>, Vec<_>) = asks.into_iter().partition(|asks| asks.guardrail.detector.cacheable());
+    // Those that cost little would gain nothing from running side by side; if one blocks, no engine is troubled.
+    for asks in &cheap {
+        let turn = Turn { stage, cache, begun: Instant::now() };
+        for segment in &asks.segments {
+            if fold.take(turn.ask(asks, segment).await).is_break() {
+                return fold.decide(BTreeMap::new());
+            }
+            consume_budget().await;
+        }
+    }
+    let mut answers = ask_all(&costly, Turn { stage, cache, begun: Instant::now() });
     while let Some(answer) = answers.next().await {
         if fold.take(answer).is_break() {
             return fold.decide(BTreeMap::new());
@@ -81,21 +89,20 @@ async fn judge_again(
             (segment.id, Segment { text: edits.apply(&segment.text).into(), fresh, ..segment.clone() })
         })
         .collect();
-    let asks = standing
-        .iter()
-        .enumerate()
-        .filter(|(_, guardrail)| guardrail.mode == Mode::Enforce && !guardrail.detector.cacheable())
-        .map(|(order, &guardrail)| {
-            // What it selects depends on the whole conversation, so it selects before and is shown what became of it.
-            let segments = selected(guardrail, stage, segments).filter_map(|segment| edited.get(&segment.id)).collect();
-            Asks { order, guardrail, segments }
-        });
-    let mut answers = ask_all(asks.collect(), stage, cache);
-    while let Some(answer) = answers.next().await {
-        if fold.take_again(answer, edits).is_break() {
-            return;
+    for (order, &guardrail) in standing.iter().enumerate() {
+        if guardrail.mode != Mode::Enforce || guardrail.detector.cacheable() {
+            continue;
         }
-        consume_budget().await;
+        // What it selects depends on the whole conversation, so it selects before and is shown what became of it.
+        let segments = selected(guardrail, stage, segments).filter_map(|segment| edited.get(&segment.id)).collect();
+        let asks = Asks { order, guardrail, segments };
+        let turn = Turn { stage, cache, begun: Instant::now() };
+        for segment in &asks.segments {
+            if fold.take_again(turn.ask(&asks, segment).await, edits).is_break() {
+                return;
+            }
+            consume_budget().await;
+        }
     }
 }
 
@@ -112,29 +119,32 @@ fn selected<'a>(guardrail: &Guardrail, stage: Stage, segments: &'a [Segment]) ->
     guardrail.selects(stage, segments).filter(|segment| !segment.text.trim().is_empty())
 }
 
+/// When and where guardrails are asked.
+#[derive(Clone, Copy)]
+struct Turn<'a> {
+    stage: Stage,
+    cache: &'a VerdictCache,
+    /// The guardrails' deadlines count from here.
+    begun: Instant,
+}
+
+impl<'a> Turn<'a> {
+    async fn ask(self, asks: &Asks<'a>, segment: &'a Segment) -> Answer<'a> {
+        let (order, guardrail) = (asks.order, asks.guardrail);
+        let deadline = self.begun.checked_add(guardrail.deadline).unwrap_or(self.begun + FAR);
+        let ask = Ask { stage: self.stage, segment: segment.clone(), priority: priority(guardrail), deadline };
+        let asked = Instant::now();
+        let (verdict, cached) = ask_one(guardrail, &ask, self.cache).await;
+        let (took, since_first) = (asked.elapsed(), self.begun.elapsed());
+        Answer { order, guardrail, segment, verdict, cached, took, since_first }
+    }
+}
+
 /// The answers, as they come. Dropping the stream cancels the asks that have none yet.
-fn ask_all<'a>(asks: Vec<Asks<'a>>, stage: Stage, cache: &'a VerdictCache) -> impl Stream<Item = Answer<'a>> {
-    let begun = Instant::now();
-    stream::select_all(asks.into_iter().map(|Asks { order, guardrail, segments }| {
-        let deadline = begun.checked_add(guardrail.deadline).unwrap_or(begun + FAR);
-        let priority = priority(guardrail);
-        stream::iter(segments)
-            .map(move |segment| async move {
-                let asked = Instant::now();
-                let ask = Ask { stage, segment: segment.clone(), priority, deadline };
-                let (verdict, cached) = ask_one(guardrail, &ask, cache).await;
-                Answer {
-                    order,
-                    guardrail,
-                    segment,
-                    verdict,
-                    cached,
-                    took: asked.elapsed(),
-                    since_first: begun.elapsed(),
-                }
-            })
-            .buffer_unordered(IN_FLIGHT)
-            .boxed()
+fn ask_all<'a>(asks: &'a [Asks<'a>], turn: Turn<'a>) -> impl Stream<Item = Answer<'a>> {
+    stream::select_all(asks.iter().map(|asks| {
+        let segments = stream::iter(&asks.segments);
+        segments.map(move |&segment| turn.ask(asks, segment)).buffer_unordered(IN_FLIGHT).boxed()
     }))
 }
 
@@ -539,6 +549,20 @@ mod tests {
         assert_eq!(decision.action, Action::Block);
         assert_eq!(decision.blocking().unwrap().guardrail.as_ref(), "words");
         assert_eq!(judge(&guardrails, &segments(["bxax"])).await.action, Action::Redact);
+    }
+
+    #[tokio::test]
+    async fn what_a_redaction_makes_is_new_though_it_moves_to_where_old_text_was() {
+        // The redaction began in what has left and is longer than its mask: what it makes ends before the old `fresh`.
+        let mut guardrail = guard("g", &Arc::new(word("x1234567890x", "name")), Action::Redact);
+        guardrail.masks.insert(Label::new("name"), "".into());
+        let guardrails = [Arc::new(guardrail), Arc::new(guard("words", &Arc::new(word("bad", "bad")), Action::Redact))];
+        let mut texts = segments(["a bax1234567890xd thing"]);
+        for fresh in 0..15 {
+            texts[0].fresh = fresh;
+            let decision = judge(&guardrails, &texts).await;
+            assert_eq!(decision.blocking().map(|applied| &*applied.guardrail), Some("words"), "{fresh}");
+        }
     }
 
     #[tokio::test]

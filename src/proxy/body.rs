@@ -62,16 +62,16 @@ pub async fn read(session: &mut ServerSession, limits: &Limits) -> Result<Bytes,
     timeout(limits.body_timeout, reading).await.unwrap_or(Err(Refused::BodyTimeout { after: limits.body_timeout }))
 }
 
+/// Bytes that a client may send ahead of its answer. They are read away one by one, to see when it hangs up.
+const AHEAD: usize = 64 << 10;
+
 /// Waits until the client hangs up. Never ends while it stays.
 pub async fn client_gone(session: &mut ServerSession) {
-    loop {
+    for _ in 0..AHEAD {
         match session.read_body_or_idle(true).await {
             Ok(_) => {}
             // Bytes of a next request, which is not taken: this answer is the connection's last.
-            Err(error) if *error.etype() == ErrorType::ConnectError => {
-                session.set_keepalive(None);
-                return std::future::pending().await;
-            }
+            Err(error) if *error.etype() == ErrorType::ConnectError => session.set_keepalive(None),
             Err(_) => return,
         }
     }

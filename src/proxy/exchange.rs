@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::BoxFuture;
 use http::StatusCode;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
-use crate::guardrail::{Cleared, Decision, Guardrail, Mode, Stage, Timing, evaluate};
+use crate::guardrail::{Cleared, Decision, Stage, Timing};
 use crate::live::{BlockStyle, Inspect, Live, Route};
+use crate::proxy::judge::{Observers, ask, blocked, enforcing, refuse_blocked};
 use crate::proxy::refused::Refused;
 use crate::proxy::trail::Trail;
 use crate::proxy::upstream::{Answer, Outgoing, Upstreams};
@@ -22,6 +23,7 @@ use crate::wire::{Framing, Prompt};
 /// What one exchange works with. All of it from one snapshot.
 pub struct Exchange<'a> {
     pub upstreams: &'a Upstreams,
+    pub observers: &'a Observers,
     pub live: &'a Arc<Live>,
     pub route: &'a Route,
     pub inspect: &'a Inspect,
@@ -178,16 +180,10 @@ impl Exchange<'_> {
         answer
     }
 
-    /// Judges without being waited for: bytes and timing stay as they are.
+    /// Shows the observing guardrails what they stand before. Nobody waits for them.
     pub fn observe(&self, stage: Stage, segments: &Arc<[Segment]>, window: Option<u64>) {
-        let observers: Vec<_> =
-            self.inspect.guardrails(stage).iter().filter(|g| g.mode == Mode::Observe).cloned().collect();
-        if observers.is_empty() {
-            return;
-        }
-        let (trail, segments) = (self.trail.observer(), segments.clone());
-        let asked = ask(self.live.clone(), observers, stage, segments.clone());
-        tokio::spawn(async move { trail.observed(stage, window, &asked.await, &segments) });
+        let guardrails = self.inspect.guardrails(stage);
+        self.observers.observe(self.live, guardrails, (stage, window), segments, self.trail.observer());
     }
 
     /// Runs `work` until it ends or the client hangs up, which drops it.
@@ -224,44 +220,5 @@ impl Exchange<'_> {
         };
         let header = ResponseHeader::build(StatusCode::OK, Some(4)).map_err(|_| Refused::ClientGone)?;
         reply::whole(session, header, media_type, body, &self.trail.headers()).await.map_err(|_| Refused::ClientGone)
-    }
-}
-
-/// Asks guardrails about segments, as a future of its own.
-pub fn ask(
-    live: Arc<Live>,
-    guardrails: Vec<Arc<Guardrail>>,
-    stage: Stage,
-    segments: Arc<[Segment]>,
-) -> BoxFuture<'static, Decision> {
-    async move {
-        match guardrails.is_empty() {
-            true => Decision::allow(),
-            false => evaluate(&guardrails, stage, &segments, &live.verdicts).await,
-        }
-    }
-    .boxed()
-}
-
-/// The guardrails that are waited for; on input, those of one timing.
-pub fn enforcing(guardrails: &[Arc<Guardrail>], timing: Option<Timing>) -> Vec<Arc<Guardrail>> {
-    let asked = |g: &&Arc<Guardrail>| g.mode == Mode::Enforce && timing.is_none_or(|timing| g.timing == timing);
-    guardrails.iter().filter(asked).cloned().collect()
-}
-
-fn refuse_blocked(stage: Stage, decision: &Decision) -> Result<(), Refused> {
-    match decision.blocking() {
-        None => Ok(()),
-        Some(_) => Err(blocked(stage, decision)),
-    }
-}
-
-/// What a blocking decision tells the client.
-pub fn blocked(stage: Stage, decision: &Decision) -> Refused {
-    let guardrail = decision.blocking().map_or_else(String::new, |applied| applied.guardrail.to_string());
-    match stage {
-        _ if decision.blocked_by_error() => Refused::GuardrailUnavailable { guardrail },
-        Stage::Input => Refused::InputBlocked { guardrail },
-        Stage::Output => Refused::OutputBlocked { guardrail },
     }
 }

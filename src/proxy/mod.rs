@@ -5,6 +5,7 @@ mod body;
 mod connection;
 mod exchange;
 mod headers;
+mod judge;
 mod refused;
 mod relay;
 mod reply;
@@ -16,4 +17,3 @@ mod upstream;
 
 pub use server::{Listener, Server};
 pub use service::Service;
-pub use upstream::Upstreams;

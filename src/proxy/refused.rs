@@ -46,6 +46,8 @@ pub enum Refused {
     InputBlocked { guardrail: String },
     #[error("the answer was blocked by guardrail `{guardrail}`")]
     OutputBlocked { guardrail: String },
+    #[error("a text of the request is too long for guardrail `{guardrail}` to judge")]
+    TooLong { guardrail: String },
     #[error("guardrail `{guardrail}` can't judge at the moment")]
     GuardrailUnavailable { guardrail: String },
     #[error(transparent)]
@@ -87,6 +89,7 @@ impl Refused {
                 "content_policy_violation"
             }
             Framing | Request(_) => "invalid_request_body",
+            TooLong { .. } => "content_too_long",
             GuardrailUnavailable { .. } => "guardrail_unavailable",
             Upstream(error) if error.is_timeout() => "upstream_timeout",
             Upstream(_) => "upstream_unavailable",
@@ -104,7 +107,7 @@ impl Refused {
             Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             MediaType | ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Expectation => StatusCode::EXPECTATION_FAILED,
-            BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyTooLarge { .. } | TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             HeaderTimeout { .. } | BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
             Unreadable
             | Framing

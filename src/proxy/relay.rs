@@ -12,7 +12,8 @@ use pingora::protocols::http::ServerSession;
 
 use crate::gate::{CutCause, Gate, Step, Window};
 use crate::guardrail::{Decision, Guardrail, Stage};
-use crate::proxy::exchange::{Exchange, ask, blocked, enforcing};
+use crate::proxy::exchange::Exchange;
+use crate::proxy::judge::{ask, blocked, enforcing};
 use crate::proxy::refused::Refused;
 use crate::proxy::upstream::{Answer, UpstreamError};
 use crate::proxy::{body, headers, reply, unjudged};

@@ -16,6 +16,7 @@ use pingora::{Error, ErrorSource, ErrorType};
 use crate::live::{Current, Handling, Live, Route, RouteMatch, Upstream, canonical_path};
 use crate::proxy::connection::{Clock, Connection};
 use crate::proxy::exchange::Exchange;
+use crate::proxy::judge::Observers;
 use crate::proxy::refused::Refused;
 use crate::proxy::trail::Trail;
 use crate::proxy::upstream::{UpstreamError, Upstreams};
@@ -28,9 +29,10 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Everything that requests share.
 pub struct Service {
-    pub current: Arc<Current>,
-    pub upstreams: Upstreams,
-    pub telemetry: Arc<Telemetry>,
+    pub(super) current: Arc<Current>,
+    upstreams: Upstreams,
+    observers: Observers,
+    pub(super) telemetry: Arc<Telemetry>,
 }
 
 /// One request's state between Pingora's phases.
@@ -53,6 +55,12 @@ struct Passing {
     received: usize,
     /// Why it ends without its answer.
     refused: Option<Refused>,
+}
+
+impl Service {
+    pub fn new(current: Arc<Current>, telemetry: Arc<Telemetry>) -> Self {
+        Service { current, upstreams: Upstreams::new(), observers: Observers::new(), telemetry }
+    }
 }
 
 #[async_trait]
@@ -93,7 +101,8 @@ impl ProxyHttp for Service {
             context.passing = Some(Passing { index, path, trail, begun: Instant::now(), received: 0, refused: None });
             return Ok(false);
         };
-        let exchange = Exchange { upstreams: &self.upstreams, live: &live, route, inspect, path: &path, trail };
+        let Service { upstreams, observers, .. } = self;
+        let exchange = Exchange { upstreams, observers, live: &live, route, inspect, path: &path, trail };
         // The exchange is large; on the heap it does not weigh on every phase of Pingora's.
         Box::pin(exchange.run(session)).await.map(|()| true)
     }

@@ -157,6 +157,12 @@ impl Observer {
     pub fn observed(&self, stage: Stage, window: Option<u64>, decision: &Decision, segments: &[Segment]) {
         tell(&self.telemetry, &self.info, stage, window, decision, segments);
     }
+
+    /// Too much waits to be observed already.
+    pub fn overloaded(&self, stage: Stage) {
+        self.telemetry.metrics.unobserved(self.info.route.as_deref(), stage);
+        tracing::debug!(exchange = %self.info.id, stage = stage.as_str(), "not observed: too much waits already");
+    }
 }
 
 fn tell(
@@ -192,7 +198,7 @@ fn token(label: &str) -> String {
 fn ending(refused: &Refused) -> Ending {
     match refused {
         Refused::InputBlocked { .. } | Refused::OutputBlocked { .. } => Ending::Blocked,
-        Refused::GuardrailUnavailable { .. } => Ending::Unavailable,
+        Refused::GuardrailUnavailable { .. } | Refused::TooLong { .. } => Ending::Unavailable,
         Refused::Upstream(_)
         | Refused::Answer(_)
         | Refused::AnswerUnreadable(_)

@@ -48,7 +48,7 @@ pub struct Outgoing {
 
 /// An answer whose header has come.
 pub struct Answer {
-    session: HttpSession,
+    session: Box<HttpSession>,
     peer: Arc<HttpPeer>,
     idle_timeout: Duration,
 }
@@ -56,8 +56,8 @@ pub struct Answer {
 /// Why there is no answer, or no more of it. Always the upstream's side.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
-    #[error("upstream `{upstream}`: `{host}` can't be resolved")]
-    Resolve { upstream: Arc<str>, host: String },
+    #[error("upstream `{upstream}`: its name can't be resolved")]
+    Resolve { upstream: Arc<str> },
     #[error("upstream `{upstream}`: can't connect")]
     Connect { upstream: Arc<str> },
     #[error("upstream `{upstream}`: no answer within {} s", .after.as_secs_f32())]
@@ -92,15 +92,19 @@ impl Upstreams {
         let deadline = Instant::now() + upstream.first_byte_timeout;
         let mut again = true;
         loop {
-            let (session, reused) = self.connector.get_http_session(&*peer).await.map_err(|error| {
+            // Boxed: most exchanges find a pooled connection, and need not carry the room that connecting takes.
+            let connecting = Box::pin(self.connector.get_http_session(&*peer));
+            let (session, reused) = connecting.await.map_err(|error| {
                 tracing::warn!(upstream = %upstream.id, %error, "can't connect");
                 UpstreamError::Connect { upstream: id() }
             })?;
-            match timeout_at(deadline, exchange_headers(session, &request)).await {
+            // Boxed: it is handed through every stage of the exchange.
+            let mut session = Box::new(session);
+            match timeout_at(deadline, exchange_headers(&mut session, &request)).await {
                 Err(_) => {
                     return Err(UpstreamError::FirstByteTimeout { upstream: id(), after: upstream.first_byte_timeout });
                 }
-                Ok(Ok(session)) => {
+                Ok(Ok(())) => {
                     let answer = Answer { session, peer, idle_timeout: upstream.idle_timeout };
                     return if answer.is_sound() { Ok(answer) } else { Err(UpstreamError::Framing { upstream: id() }) };
                 }
@@ -120,7 +124,7 @@ impl Upstreams {
     /// Hands the connection of a finished answer back to the pool; one that still has bytes to come is closed.
     pub async fn finish(&self, mut answer: Answer) {
         if answer.session.response_done() {
-            self.connector.release_http_session(answer.session, &*answer.peer, Some(POOLED_FOR)).await;
+            self.connector.release_http_session(*answer.session, &*answer.peer, Some(POOLED_FOR)).await;
         } else {
             answer.cancel().await;
         }
@@ -134,7 +138,10 @@ impl Upstreams {
         {
             return Ok(known.peer.clone());
         }
-        let unresolved = || UpstreamError::Resolve { upstream: upstream.id.clone(), host: upstream.host.clone() };
+        let unresolved = || {
+            tracing::warn!(upstream = %upstream.id, host = %upstream.host, "can't be resolved");
+            UpstreamError::Resolve { upstream: upstream.id.clone() }
+        };
         let resolving = tokio::net::lookup_host((upstream.host.as_str(), upstream.port));
         let address = timeout(upstream.connect_timeout, resolving)
             .await
@@ -192,8 +199,8 @@ impl Answer {
 }
 
 /// Writes the request and reads up to the final header.
-async fn exchange_headers(mut session: HttpSession, request: &Outgoing) -> pingora::Result<HttpSession> {
-    if let Err(mut error) = write_request(&mut session, request).await {
+async fn exchange_headers(session: &mut HttpSession, request: &Outgoing) -> pingora::Result<()> {
+    if let Err(mut error) = write_request(session, request).await {
         error.retry = RetryType::ReusedOnly;
         return Err(error);
     }
@@ -205,7 +212,7 @@ async fn exchange_headers(mut session: HttpSession, request: &Outgoing) -> pingo
         }
         match session.response_header() {
             Some(header) if header.status.is_informational() => continue,
-            _ => return Ok(session),
+            _ => return Ok(()),
         }
     }
 }

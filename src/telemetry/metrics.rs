@@ -14,7 +14,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::guardrail::{Mode, Outcome, VerdictCache};
+use crate::guardrail::{Mode, Outcome, Stage, VerdictCache};
 use crate::telemetry::{Audit, ExchangeInfo, Judged};
 
 /// Seconds; from a pattern set's verdict to a model's deadline.
@@ -51,6 +51,7 @@ pub struct Metrics {
     findings: Family<FindingLabels, Counter>,
     errors: Family<ErrorLabels, Counter>,
     unjudged: Family<StageLabels, Counter>,
+    unobserved: Family<StageLabels, Counter>,
     verdict_seconds: Family<GuardrailLabels, Histogram, fn() -> Histogram>,
     overhead_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
     open: Gauge,
@@ -78,6 +79,7 @@ impl Metrics {
             findings: Family::default(),
             errors: Family::default(),
             unjudged: Family::default(),
+            unobserved: Family::default(),
             verdict_seconds: Family::new_with_constructor(histogram),
             overhead_seconds: Family::new_with_constructor(histogram),
             open: Gauge::default(),
@@ -112,6 +114,11 @@ impl Metrics {
             self.overhead_seconds.get_or_create(&labels).observe(overhead.as_secs_f64());
         }
         self.exchanges.get_or_create(&ExchangeLabels { route, outcome: ending.as_str() }).inc();
+    }
+
+    /// Guardrails in observe mode could not take what they stand before.
+    pub fn unobserved(&self, route: Option<&str>, stage: Stage) {
+        self.unobserved.get_or_create(&StageLabels { route: named(route), stage: stage.as_str() }).inc();
     }
 
     /// A configuration was loaded and serves.
@@ -172,6 +179,7 @@ impl Metrics {
         r.register("findings", "Labels found, by what they led to or would have led to", self.findings.clone());
         r.register("guardrail_errors", "Asks that ended without a verdict", self.errors.clone());
         r.register("unjudged", "Decisions that let traffic through without a verdict", self.unjudged.clone());
+        r.register("unobserved", "Texts that observing guardrails had no room for", self.unobserved.clone());
         let (verdict, overhead) = (self.verdict_seconds.clone(), self.overhead_seconds.clone());
         r.register("verdict_seconds", "From a guardrail's first ask of a stage to its last answer", verdict);
         r.register("exchange_overhead_seconds", "What an exchange took longer than its upstream", overhead);

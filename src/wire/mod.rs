@@ -86,7 +86,8 @@ pub trait AnswerCodec: Send {
     fn buffered(&self) -> usize;
 
     /// An event in canonical form (for SSE: one `data:` line, LF). `texts[i]` replaces the text of `event.texts[i]`;
-    /// `None` leaves it. Where any text changed, what would repeat it (log-probabilities) is dropped.
+    /// `None` leaves it. Copies of a text that were not judged (token ids, log-probabilities that say something else) are
+    /// dropped, and with a changed text those that repeat it.
     fn encode(&self, event: &Event, texts: &[Option<String>]) -> Result<Bytes, WireError>;
 
     /// Ends a stream of which something has left, in the dialect's own way. For [`Framing::Json`] empty: nothing has left.

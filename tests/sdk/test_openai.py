@@ -44,6 +44,14 @@ def finish(chunks, choice=0):
     return [reason for reason in reasons if reason]
 
 
+def without_alternatives(answer):
+    """What a guarded answer leaves out: the tokens that were not chosen."""
+    for choice in answer.choices:
+        for token in (choice.logprobs and choice.logprobs.content) or []:
+            token.top_logprobs = []
+    return answer
+
+
 def spoken_words(count):
     return " ".join(f"clean{i}" for i in range(count))
 
@@ -115,7 +123,7 @@ class CleanTraffic(Case):
             with self.subTest(name):
                 prompt = "Grüße, 世界 🐦 \u2028 \"quoted\" \\ back"
                 through = self.ask(prompt, **options)
-                self.assertEqual(through, self.ask(prompt, self.direct, **options))
+                self.assertEqual(through, without_alternatives(self.ask(prompt, self.direct, **options)))
                 self.assertEqual(len(through.choices), options.get("n", 1))
 
     def test_streams_are_the_upstreams_chunk_by_chunk(self):
@@ -124,7 +132,8 @@ class CleanTraffic(Case):
                 prompt = "Grüße, 世界 🐦 \u2028 a few words more"
                 usage = {"stream_options": {"include_usage": True}}
                 through = self.stream(prompt, **options, **usage)
-                self.assertEqual(through, self.stream(prompt, self.direct, **options, **usage))
+                direct = self.stream(prompt, self.direct, **options, **usage)
+                self.assertEqual(through, [without_alternatives(chunk) for chunk in direct])
                 self.assertGreater(through[-1].usage.total_tokens, 0)
 
     def test_reasoning_and_refusals(self):

@@ -105,11 +105,17 @@ impl Proxy {
 
     /// The audit's lines, once there are so many.
     pub async fn audit(&self, count: usize) -> Vec<serde_json::Value> {
+        self.audited(count, |_| true).await
+    }
+
+    /// The audit's lines that `hold`, once there are so many.
+    pub async fn audited(&self, count: usize, hold: impl Fn(&serde_json::Value) -> bool) -> Vec<serde_json::Value> {
         let path = self.config.audit_path();
         let read = || -> Vec<serde_json::Value> {
             let text = std::fs::read_to_string(&path).unwrap_or_default();
             let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-            whole.lines().map(|line| serde_json::from_str(line).expect("JSON in the audit")).collect()
+            let lines = whole.lines().map(|line| serde_json::from_str(line).expect("JSON in the audit"));
+            lines.filter(|line| hold(line)).collect()
         };
         within(&format!("{count} lines in the audit"), async {
             while read().len() < count {

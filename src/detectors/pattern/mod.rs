@@ -23,10 +23,11 @@ use crate::guardrail::{Ask, DetectError, Detector, Finding, Identity, Verdict};
 use crate::policy::Label;
 use crate::text::view::Views;
 use crate::text::{Segment, Span};
+use reach::Block;
 use set::PatternSet;
 
 /// Counted up when a built-in pattern or a view changes, so that equal identities mean equal verdicts.
-const VERSION: &str = "portcullis-patterns-1";
+const VERSION: &str = "portcullis-patterns-2";
 
 /// What to look for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -96,7 +97,11 @@ impl Detector for PatternDetector {
                 // Lets other exchanges, and this one's deadline, in between.
                 tokio::task::yield_now().await;
             }
-            self.judge(&ask.segment, block, &mut spans);
+            match block {
+                Block::Look(block) => self.judge(&ask.segment, block, &mut spans),
+                // Nobody writes so. It may be anything, so it is taken for everything.
+                Block::Opaque(block) => spans.iter_mut().for_each(|spans| spans.push(block.clone())),
+            }
         }
         let found = self.set.labels().iter().zip(spans).filter(|(_, spans)| !spans.is_empty());
         Ok(Verdict { findings: found.map(|(label, spans)| Finding::new(label.clone(), merged(spans))).collect() })
@@ -353,6 +358,90 @@ mod tests {
         }
         let tight = format!("{}bob@example.com", "é".repeat(33_000));
         assert_eq!(verdict(&detector, &tight, 0).len(), 1);
+    }
+
+    /// Characters that no reader sees, as they come and spelled as JSON.
+    const UNSEEN: [&str; 7] = ["\u{200b}", "\u{1}", "\u{ad}", "\u{fe0f}", "\u{336}", r"\u200b", r"\\u0001"];
+
+    #[test]
+    fn no_run_of_unseen_characters_hides_a_match() {
+        let detector = new(PatternSpec { builtin: vec![Builtin::Email], ..word_spec(&["project bluebird"]) });
+        for (unseen, count) in UNSEEN.into_iter().flat_map(|unseen| [100, 22_000, 66_000].map(|count| (unseen, count)))
+        {
+            let run = unseen.repeat(count);
+            let text = format!("about project{run} bluebird");
+            let spans = &verdict(&detector, &text, 0)["word"];
+            assert!(
+                spans.iter().any(|span| span.start <= 6 && span.end == text.len()),
+                "{count} of {unseen:?}: {spans:?}"
+            );
+            let text = format!("bob{run}@example.com and more");
+            let spans = &verdict(&detector, &text, 0)["email"];
+            assert!(spans.iter().any(|span| span.start == 0 && span.end >= text.len() - 9), "{count} of {unseen:?}");
+        }
+    }
+
+    #[test]
+    fn a_match_that_unseen_characters_stretch_is_found_in_a_stream() {
+        let detector = words(&["project bluebird"]);
+        for (unseen, count) in UNSEEN.into_iter().flat_map(|unseen| [500, 1_700, 9_000].map(|count| (unseen, count))) {
+            let text = format!("{}about project{} bluebird", "so much for that. ".repeat(500), unseen.repeat(count));
+            let fresh = text.len() - 5;
+            assert!(verdict(&detector, &text, fresh).contains_key("word"), "{count} of {unseen:?}");
+            let spread: String =
+                "project bluebird".chars().flat_map(|ch| [ch.to_string(), unseen.repeat(90)]).collect();
+            let text = format!("{} {spread}", "so much for that. ".repeat(500));
+            assert!(verdict(&detector, &text, text.len() - 5).contains_key("word"), "90 of {unseen:?} each");
+        }
+    }
+
+    #[test]
+    fn text_that_shows_next_to_nothing_counts_as_everything() {
+        let detector = new(PatternSpec { builtin: vec![Builtin::Email], ..word_spec(&["bluebird"]) });
+        for unseen in UNSEEN {
+            let text = format!("a word {}", unseen.repeat((2 << 20) / unseen.len()));
+            let found = verdict(&detector, &text, 0);
+            assert_eq!(
+                (found.len(), found["email"].clone()),
+                (2, std::iter::once(0..text.len()).collect()),
+                "{unseen:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_people_write_with_unseen_characters_is_left_alone() {
+        let detector = new(PatternSpec {
+            builtin: ["pii", "secrets"].map(|group| Builtin::expand(group).unwrap()).concat(),
+            ..word_spec(&["bluebird"])
+        });
+        for text in [
+            "👨\u{200d}👩\u{200d}👧\u{200d}👦 ❤\u{fe0f} 🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f} ",
+            "می\u{200c}خواهم مُحَمَّد ",
+            "क्\u{200d}ष नमस्ते हिन्दी ",
+            "e\u{301}te\u{301} Z\u{336}a\u{336}l\u{336}g\u{336}o\u{336} ",
+            r#"{"a":"\u4f60\u597d\ud83d\udc68\u200d\ud83d\udc69"} "#,
+            r#"{"a":"\\u4f60\\u597d\\ud83d\\udc68\\u200d"} "#,
+            "\u{34f}\u{200c}\u{a0}\u{34f}\u{200c}\u{a0}",
+        ] {
+            let text = text.repeat(300_000 / text.len());
+            for fresh in [0, 100_000] {
+                let fresh = crate::text::window::floor(&text, fresh);
+                assert_eq!(verdict(&detector, &text, fresh), BTreeMap::new(), "{}", &text[..40]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_private_key_in_disguise_is_found_in_every_window() {
+        let body = "MIIEpAIBAAKCAQEA1234567890abcdefghijklmnopqrstuvwxyzABCDEFGHIJKL\n".repeat(50);
+        for begin in
+            ["-----begin private key-----", "-----BE\u{200b}GIN PRIVATE KEY-----", "－－－－－BEGIN PRIVATE KEY-----"]
+        {
+            let key = format!("{begin}\n{}", body.replace("A", "\u{ad}A"));
+            let found = verdict(&builtin("private-key"), &key, key.len() - 10).remove("private-key");
+            assert_eq!(found, Some(std::iter::once(0..key.len()).collect()), "{begin}");
+        }
     }
 
     /// Text made of what the patterns and views look at.

@@ -301,6 +301,25 @@ proptest! {
     }
 
     #[test]
+    fn a_blocked_phrase_never_begins_though_what_is_not_seen_stretches_it(
+        lines in answer(CHOICES, "[DONE]\n"), settings in any_settings(), schedule in any_schedule(),
+        phrase in proptest::sample::select(&["ab", "ba."][..]), unseen in proptest::sample::select(&["\u{200b}", "\u{1}\u{336}"][..]),
+    ) {
+        let lines = String::from_utf8(lines).unwrap().replace([' ', 'é'], &unseen.repeat(5));
+        let seen = |text: &str| text.replace(|ch| unseen.contains(ch), "");
+        let judge = |window: &Window| {
+            let found = window.segments.iter().any(|segment| seen(&segment.text).contains(phrase));
+            if found { block() } else { Decision::allow() }
+        };
+        let trace = run(lines.as_bytes(), &settings, &schedule, &judge);
+        let full = texts(&lines);
+        prop_assert_eq!(trace.cut == Some("blocked"), full.values().any(|text| seen(text).contains(phrase)));
+        for (channel, text) in &texts(&trace.out) {
+            prop_assert!(seen(&full[channel]).find(phrase).is_none_or(|at| seen(text).len() <= at), "{text}");
+        }
+    }
+
+    #[test]
     fn a_blocked_phrase_never_completes_though_channels_take_turns(
         lines in answer(MIXED, "[DONE]\n"), settings in any_settings(), schedule in any_schedule(),
         phrase in proptest::sample::select(&PHRASES[..]),

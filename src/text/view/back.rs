@@ -10,13 +10,16 @@ const STRETCH: usize = 32;
 /// So many bytes are looked at in any case.
 const LEAST: usize = 4096;
 
+/// Bytes that one character can be spelled with: a surrogate pair of escapes, all of it escaped once more.
+const SPELLED: usize = 72;
+
 /// Where to begin so that every view of the text from there up to `at` has `seen` bytes, or the text's start. That is at
 /// `at - seen` in plain text. `None` where `STRETCH` times as many bytes show less: then whatever stands before may belong
 /// to what follows. Takes time linear in what it goes back over.
 pub fn back(text: &str, at: usize, seen: usize) -> Option<usize> {
     let text = &text[..window::floor(text, at)];
     let plain = text.len().saturating_sub(seen);
-    if super::is_plain(&text.as_bytes()[plain..]) {
+    if super::is_plain(&text.as_bytes()[plain.saturating_sub(SPELLED)..]) {
         return Some(plain);
     }
     let furthest = window::floor(text, text.len().saturating_sub(seen.saturating_mul(STRETCH).max(LEAST)));
@@ -30,23 +33,25 @@ pub fn back(text: &str, at: usize, seen: usize) -> Option<usize> {
             return back_over_escapes(text, seen, furthest);
         }
         start = before;
-        left = left.saturating_sub(fold::seen(ch));
+        left = left.saturating_sub(fold::seen(ch, text[..before].chars().next_back()));
     }
-    Some(start)
+    let in_escape = text.as_bytes()[start.saturating_sub(SPELLED)..start].contains(&b'\\');
+    if in_escape { back_over_escapes(text, seen, furthest) } else { Some(start) }
 }
 
 /// Escapes can only be read forwards: tries more and more of the text's end.
 fn back_over_escapes(text: &str, seen: usize, furthest: usize) -> Option<usize> {
-    let mut len = seen;
+    // A little more than it takes where escapes are few.
+    let mut len = seen.saturating_add(seen / 4).saturating_add(SPELLED);
     loop {
         let start = window::floor(text, text.len().saturating_sub(len)).max(furthest);
         let views = Views::of(&text[start..]);
         let starts = views.iter().filter(|view| !view.hidden).map(|view| start_of_last(view, seen));
-        // `None` comes first: of a view that is too short.
-        match starts.min().flatten() {
+        // `None` comes first: of a view that is too short. What is read first may be the rest of an escape.
+        match starts.min().flatten().filter(|&first| start == 0 || first >= SPELLED) {
             Some(first) => return Some(start + first),
             None if start == furthest => return (furthest == 0).then_some(0),
-            None => len *= 2,
+            None => len = len.saturating_mul(2),
         }
     }
 }

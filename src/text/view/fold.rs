@@ -32,11 +32,13 @@ pub(super) fn folded(text: &str) -> Option<(String, Map)> {
     Some(to.finish(text.len()))
 }
 
-/// Bytes of `ch` that are seen at least, folded or not. Of one that may become one with another: none.
-pub(super) fn seen(ch: char) -> usize {
+/// Bytes of `ch` that are seen at least, folded or not, where it follows `before`.
+pub(super) fn seen(ch: char, before: Option<char>) -> usize {
+    let apart = |before: char| *fold(before) == Fold::Same && !joins(before) && compose(before, ch).is_none();
     match fold(ch).as_ref() {
         Fold::LeftOut => 0,
-        Fold::Same if joins(ch) => 0,
+        // It may become one with what comes before.
+        Fold::Same if joins(ch) && !before.is_some_and(apart) => 0,
         Fold::Same => ch.len_utf8(),
         Fold::To(with) => with.len().min(ch.len_utf8()),
     }

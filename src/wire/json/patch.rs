@@ -1,14 +1,16 @@
 //! Changes to a document, and writing it with them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::wire::json::{Document, NodeId, Value, json_text};
 
-/// Changes to one document: strings replaced, object members removed.
+/// Changes to one document: strings replaced, arrays emptied, object members removed.
 #[derive(Debug, Clone, Default)]
 pub struct Patch {
-    texts: BTreeMap<NodeId, String>,
+    /// The new JSON of a value.
+    values: BTreeMap<NodeId, Cow<'static, str>>,
     /// Keys of removed members, by object.
     removed: BTreeMap<NodeId, BTreeSet<NodeId>>,
 }
@@ -16,7 +18,12 @@ pub struct Patch {
 impl Patch {
     /// Gives a string (or key) a new text.
     pub fn set_text(&mut self, string: NodeId, text: &str) {
-        self.texts.insert(string, json_text(text));
+        self.values.insert(string, json_text(text).into());
+    }
+
+    /// Makes an array have no elements. Texts in it must not be set.
+    pub fn empty(&mut self, array: Value<'_>) {
+        self.values.insert(array.id(), "[]".into());
     }
 
     /// Takes the member that has this key out of the object, if there is one.
@@ -27,7 +34,7 @@ impl Patch {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.texts.is_empty() && self.removed.is_empty()
+        self.values.is_empty() && self.removed.is_empty()
     }
 }
 
@@ -36,7 +43,7 @@ impl Document {
     pub fn render(&self, patch: &Patch) -> Vec<u8> {
         let mut splices: Vec<(Range<usize>, &str)> = self.cuts(patch).into_iter().map(|cut| (cut, "")).collect();
         let kept = splices.len();
-        for (&id, json) in &patch.texts {
+        for (&id, json) in &patch.values {
             let span = self.span(id);
             let inside = splices[..kept].partition_point(|(cut, _)| cut.start <= span.start);
             if inside == 0 || splices[inside - 1].0.end <= span.start {

@@ -1,15 +1,16 @@
 //! Decoding and writing a chat answer: a whole completion, or a stream of chunks.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::cell::Cell;
+use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
-use crate::text::Kind;
-use crate::wire::json::{self, Document, Limits, Patch, Type, Value};
-use crate::wire::openai_chat::fields::{ANSWER, ENUMERATIONS};
-use crate::wire::openai_chat::{logprobs, reply, request::MAX_CHOICES, unescape::Unescaper};
-use crate::wire::shape::{Leaf, Rule, Sink, Style, is_word, unexpected, walk};
-use crate::wire::{AnswerCodec, Body, Channel, Cut, Event, EventText, Framing, WireError, sse};
+use crate::wire::json::{Document, Limits, Patch, Type, Value};
+use crate::wire::openai_chat::channels::{Channels, found, index_of};
+use crate::wire::openai_chat::ids::is_plain;
+use crate::wire::openai_chat::{copies, reply};
+use crate::wire::shape::{Form, unexpected};
+use crate::wire::{AnswerCodec, Body, Cut, Event, EventText, Framing, WireError, sse};
 
 /// The codec of one answer.
 pub struct ChatCodec {
@@ -22,6 +23,8 @@ pub struct ChatCodec {
     channels: Channels,
     /// From the first chunk.
     header: Option<Header>,
+    /// An event has been written, and so the header has been judged.
+    written: Cell<bool>,
     seen: BTreeSet<u32>,
     finished: BTreeSet<u32>,
     /// The stream has reported an error: it may end without more ado.
@@ -50,6 +53,7 @@ impl ChatCodec {
             events: VecDeque::new(),
             channels: Channels::new(max_channels),
             header: None,
+            written: Cell::new(false),
             seen: BTreeSet::new(),
             finished: BTreeSet::new(),
             failed: false,
@@ -112,17 +116,7 @@ impl ChatCodec {
     }
 
     fn event(&mut self, document: Document, last: bool) -> Result<Event, WireError> {
-        let mut texts = Vec::new();
-        let mut undone = Vec::new();
-        for found in found(&document)? {
-            if found.arguments {
-                undone.extend(self.channels.unescape(&found)?);
-            }
-            let channel = self.channels.channel(found.choice, found.kind, found.place)?;
-            texts.push(EventText { channel, text: found.text, editable: found.editable });
-        }
-        // Behind all that stand in the document: `encode` counts those.
-        texts.extend(undone);
+        let texts = self.channels.event(&document)?;
         let held: usize = texts.iter().map(|text| text.text.len() + size_of::<EventText>()).sum();
         Ok(Event { size: document.cost() + held, texts, last, body: Body::Json(document) })
     }
@@ -202,15 +196,20 @@ impl AnswerCodec for ChatCodec {
             for (found, text) in found.into_iter().zip(texts) {
                 let Some(text) = text else { continue };
                 // The pieces of a stream need not be JSON each; a whole call's must stay what it was.
-                let breaks =
-                    || found.arguments && self.framing == Framing::Json && is_json(&found.text) && !is_json(text);
-                if !found.editable || breaks() {
+                let breaks = || {
+                    found.form == Form::Arguments
+                        && self.framing == Framing::Json
+                        && is_json(&found.text)
+                        && !is_json(text)
+                };
+                if !found.form.is_editable() || breaks() {
                     return Err(WireError::NotEditable { at: document.path(found.node) });
                 }
                 patch.set_text(found.node, text);
             }
         }
-        logprobs::strip(document.root(), changed, &mut patch);
+        copies::strip(document.root(), changed, &mut patch);
+        self.written.set(true);
         Ok(match self.framing {
             Framing::Json => document.render(&patch).into(),
             Framing::Sse => sse::frame(None, &document.render_line(&patch)),
@@ -223,7 +222,7 @@ impl AnswerCodec for ChatCodec {
             (Framing::Json, _) => Bytes::new(),
             (Framing::Sse, Cut::Failed(refusal)) => reply::failed(refusal),
             (Framing::Sse, Cut::Blocked) => {
-                let header = self.header.clone().unwrap_or_else(|| reply::header(""));
+                let header = self.header.clone().filter(|_| self.written.get()).unwrap_or_else(|| reply::header(""));
                 let first = self.seen.is_empty().then_some(0);
                 reply::filtered(&header, self.seen.iter().copied().chain(first))
             }
@@ -238,110 +237,12 @@ impl AnswerCodec for ChatCodec {
     }
 }
 
-/// The channels of an answer: a number for each place of one choice and kind, in the order of their first texts.
-struct Channels {
-    max: usize,
-    parts: HashMap<(u32, Kind, u64), u32>,
-    next: HashMap<(u32, Kind), u32>,
-    arguments: HashMap<(u32, u64), Unescaper>,
-}
-
-impl Channels {
-    fn new(max: usize) -> Self {
-        Channels { max, parts: HashMap::new(), next: HashMap::new(), arguments: HashMap::new() }
-    }
-
-    fn channel(&mut self, choice: u32, kind: Kind, place: u64) -> Result<Channel, WireError> {
-        if let Some(&part) = self.parts.get(&(choice, kind, place)) {
-            return Ok(Channel { choice, kind, part });
-        }
-        if self.parts.len() >= self.max {
-            return Err(WireError::Shape {
-                at: "the answer".into(),
-                expected: format!("expected at most {} texts", self.max),
-            });
-        }
-        let next = self.next.entry((choice, kind)).or_default();
-        let part = *next;
-        *next += 1;
-        self.parts.insert((choice, kind, place), part);
-        Ok(Channel { choice, kind, part })
-    }
-
-    /// A second view of tool arguments, with the escapes of their own strings undone: what the tool reads. Only once it differs
-    /// from the raw text. It can't be edited: a redaction that it asks for blocks.
-    fn unescape(&mut self, found: &Found) -> Result<Option<EventText>, WireError> {
-        let Some(text) = self.arguments.entry((found.choice, found.place)).or_default().push(&found.text) else {
-            return Ok(None);
-        };
-        // Any other place than that of the raw text.
-        let channel = self.channel(found.choice, found.kind, !found.place)?;
-        Ok(Some(EventText { channel, text, editable: false }))
-    }
-}
-
-/// A text of an answer, and where it stands.
-struct Found {
-    node: json::NodeId,
-    choice: u32,
-    kind: Kind,
-    text: String,
-    editable: bool,
-    arguments: bool,
-    place: u64,
-}
-
-/// Every text of an answer, in document order; the same each time it is asked.
-fn found(document: &Document) -> Result<Vec<Found>, WireError> {
-    struct Texts {
-        choice: u32,
-        found: Vec<Found>,
-        seen: BTreeSet<u32>,
-    }
-    impl<'d> Sink<'d> for Texts {
-        fn leaf(&mut self, leaf: Leaf<'d>) -> Result<(), WireError> {
-            let Leaf { value, text, kind, editable, arguments, place } = leaf;
-            if !text.is_empty() {
-                let text = text.into_owned();
-                self.found.push(Found {
-                    node: value.id(),
-                    choice: self.choice,
-                    kind,
-                    text,
-                    editable,
-                    arguments,
-                    place,
-                });
-            }
-            Ok(())
-        }
-
-        fn turn(&mut self, _: u32, choice: Value<'d>) -> Result<u32, WireError> {
-            self.choice = index_of(choice)?;
-            if self.seen.insert(self.choice) { Ok(self.choice) } else { Err(unexpected(choice, "an index of its own")) }
-        }
-
-        fn end_turn(&mut self) {
-            self.choice = 0;
-        }
-    }
-    let mut texts = Texts { choice: 0, found: Vec::new(), seen: BTreeSet::new() };
-    let rule = if document.root().kind() == Type::Object { Rule::Object(&ANSWER) } else { Rule::Any(Kind::Other) };
-    walk(document.root(), rule, Style::Lenient(ENUMERATIONS), &mut texts)?;
-    Ok(texts.found)
-}
-
-fn index_of(choice: Value<'_>) -> Result<u32, WireError> {
-    let index = choice.get("index").and_then(Value::u32).filter(|index| *index < MAX_CHOICES);
-    index.ok_or_else(|| unexpected(choice, "a choice with an `index` below 128"))
-}
-
 /// Id, time and model of a stream, as far as they can be nothing but that.
 fn header_of(root: Value<'_>) -> Header {
     let own = reply::header("");
     let word = |name| {
         root.get(name)
-            .filter(|value| value.text().is_some_and(|text| is_word(&text)))
+            .filter(|value| value.text().is_some_and(|text| is_plain(&text)))
             .map(|value| value.raw().to_owned())
     };
     let created = root.get("created").and_then(Value::u32).map(|seconds| seconds.to_string());

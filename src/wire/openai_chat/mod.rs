@@ -1,10 +1,17 @@
 //! OpenAI's chat completions: `POST /v1/chat/completions`, unary and streamed.
+//!
+//! A request is judged whole or refused: templates, grammars and token ids make text that no detector sees. An answer loses
+//! what repeats its text in another form (see `copies`); of the rest only the API's own words, ids and counts go unjudged.
 
 mod answer;
+mod channels;
+mod copies;
 mod fields;
-mod logprobs;
+mod ids;
+
 mod reply;
 mod request;
+mod segments;
 mod unescape;
 
 use bytes::Bytes;

@@ -2,6 +2,8 @@
 
 mod answers;
 mod census;
+mod envelope;
+mod positions;
 mod properties;
 mod requests;
 
@@ -9,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
-use crate::text::{Edit, Edits, SegmentId};
+use crate::text::{Edit, Edits, Segment, SegmentId};
 use crate::wire::openai_chat::OpenAiChat;
 use crate::wire::{AnswerCodec, Dialect, Event, Framing, Prompt, WireError};
 
@@ -38,7 +40,7 @@ fn stream(chunks: &[Json]) -> String {
 }
 
 fn finish(index: u32) -> Json {
-    json!({"choices": [{"delta": {}, "finish_reason": "stop", "index": index}], "id": "c-1"})
+    json!({"choices": [{"delta": {}, "finish_reason": "stop", "index": index}], "id": "chatcmpl-1"})
 }
 
 /// `choice kind part text`, with `!` before what can't be edited.
@@ -61,4 +63,25 @@ fn edits(list: &[(u32, std::ops::Range<usize>, &str)]) -> BTreeMap<SegmentId, Ed
         edits.entry(SegmentId(*segment)).or_default().insert(Edit { span: span.clone(), with: (*with).into() });
     }
     edits
+}
+
+/// `turn role kind text`, with `!` before texts that can't be edited.
+fn listed(body: impl Into<String>) -> Vec<String> {
+    let prompt = parse(body).unwrap();
+    let line = |segment: &Segment| {
+        let place = segment.place;
+        let turn = place.turn.map_or("-".into(), |turn| turn.to_string());
+        let mark = if place.editable { "" } else { "!" };
+        format!("{turn} {} {} {mark}{}", place.role.as_str(), place.kind.as_str(), segment.text)
+    };
+    assert!(prompt.segments().iter().enumerate().all(|(index, segment)| segment.id == SegmentId(index as u32)));
+    prompt.segments().iter().map(line).collect()
+}
+
+fn messages(messages: Json) -> String {
+    json!({ "messages": messages }).to_string()
+}
+
+fn edited(body: &str, list: &[(u32, std::ops::Range<usize>, &str)]) -> Result<String, WireError> {
+    parse(body).unwrap().edited(&edits(list)).map(|bytes| String::from_utf8(bytes.into()).unwrap())
 }

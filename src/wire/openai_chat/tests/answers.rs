@@ -15,7 +15,7 @@ fn unary(body: &Json) -> (Box<dyn AnswerCodec>, Event) {
 }
 
 fn delta(delta: Json) -> Json {
-    json!({"choices": [{"delta": delta, "index": 0}], "id": "c-1", "object": "chat.completion.chunk", "created": 5, "model": "m"})
+    json!({"choices": [{"delta": delta, "index": 0}], "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 5})
 }
 
 fn encoded(codec: &dyn AnswerCodec, event: &Event, texts: &[Option<&str>]) -> Result<String, WireError> {
@@ -45,7 +45,7 @@ fn finds_the_texts_of_a_completion() {
         "0 content 0 c0",
         "0 reasoning 0 r0",
         "1 content 0 p0",
-        "1 content 1 p1",
+        "1 content 0 p1",
         "1 refusal 0 no",
         "2 other 0 t",
         "2 other 1 u",
@@ -54,12 +54,16 @@ fn finds_the_texts_of_a_completion() {
         "2 name 0 !f",
         "2 tool_arguments 1 {\"a\":1}",
         "2 name 1 !g",
+        "2 other 2 !x",
         "2 tool_arguments 2 i",
         "2 name 2 !h",
-        "2 other 2 !an odd id",
-        "2 other 3 END",
-        "0 other 0 !a b",
-        "0 other 1 !odd key",
+        "2 other 3 !an odd id",
+        "2 other 4 !END",
+        "0 other 0 !m",
+        "0 other 1 !a b",
+        "0 other 2 !x",
+        "0 other 3 !odd key",
+        "0 other 4 !1",
     ];
     assert_eq!(texts_of(&event), expected);
 }
@@ -69,19 +73,19 @@ fn errors_are_judged_whatever_their_shape() {
     for (body, expected) in [
         (
             json!({"error": {"code": "c", "message": "the prompt said x", "param": null, "type": "t"}}),
-            &["0 other 0 the prompt said x"][..],
+            &["0 other 0 !c", "0 other 1 the prompt said x", "0 other 2 !t"][..],
         ),
         (json!({"error": "plain"}), &["0 other 0 plain"]),
         (
             json!({"detail": [{"loc": ["body"], "msg": "field required"}]}),
-            &["0 other 0 body", "0 other 1 field required"],
+            &["0 other 0 !detail", "0 other 1 !loc", "0 other 2 body", "0 other 3 !msg", "0 other 4 field required"],
         ),
         (
-            json!({"code": 400, "message": "m", "object": "error", "type": "BadRequestError"}),
-            &["0 other 0 m", "0 other 1 BadRequestError"],
+            json!({"code": 400, "message": "m", "object": "error"}),
+            &["0 other 0 !code", "0 other 1 !400", "0 other 2 !message", "0 other 3 m"],
         ),
         (json!("Not found"), &["0 other 0 Not found"]),
-        (json!(["a", 1]), &["0 other 0 a"]),
+        (json!(["a", 1]), &["0 other 0 a", "0 other 1 !1"]),
     ] {
         let (_, event) = unary(&body);
         assert_eq!(texts_of(&event), expected, "{body}");
@@ -94,7 +98,7 @@ fn a_stream_is_events_in_order_with_channels() {
         delta(json!({"content": "", "role": "assistant"})),
         delta(json!({"content": "Hel"})),
         delta(json!({"content": "lo", "reasoning": "hm"})),
-        delta(json!({"tool_calls": [{"function": {"arguments": "", "name": "f"}, "id": "x", "index": 0}]})),
+        delta(json!({"tool_calls": [{"function": {"arguments": "", "name": "f"}, "id": "call_x", "index": 0}]})),
         delta(
             json!({"tool_calls": [{"function": {"arguments": "{\"q\":"}, "index": 1}, {"function": {"arguments": "{"}, "index": 0}]}),
         ),
@@ -200,9 +204,9 @@ fn writes_changed_texts_and_nothing_that_repeats_them() {
         "message": {"content": "hi", "token_ids": [7]}, "token_ids": [7]}], "prompt_logprobs": [{"1": {"decoded_token": "secret"}}], "prompt_token_ids": [1]});
     let (codec, event) = unary(&body);
     assert_eq!(texts_of(&event), ["0 content 0 hi"]);
-    let mut expected = body.clone();
-    expected.as_object_mut().unwrap().remove("prompt_logprobs");
-    assert_eq!(encoded(&*codec, &event, &[None]).unwrap(), expected.to_string());
+    // Copies of the text that are not judged stay away, changed or not, and so do the tokens that were not chosen.
+    let expected = r#"{"choices":[{"index":0,"logprobs":{"content":[{"bytes":[104,105],"logprob":-0.5,"token":"hi","top_logprobs":[]}]},"message":{"content":"hi"}}]}"#;
+    assert_eq!(encoded(&*codec, &event, &[None]).unwrap(), expected);
     let out = encoded(&*codec, &event, &[Some("#\n")]).unwrap();
     assert_eq!(out, r##"{"choices":[{"index":0,"message":{"content":"#\n"}}]}"##);
 }
@@ -210,7 +214,6 @@ fn writes_changed_texts_and_nothing_that_repeats_them() {
 #[test]
 fn logprobs_that_say_something_else_are_dropped() {
     let sound = json!({"content": [{"bytes": [104], "logprob": -0.5, "token": "h", "top_logprobs": []}, {"bytes": null, "logprob": -0.5, "token": "i"}], "refusal": null});
-    let long = "x".repeat(65);
     for (logprobs, kept) in [
         (sound, true),
         (json!({"content": null}), true),
@@ -218,8 +221,11 @@ fn logprobs_that_say_something_else_are_dropped() {
         (json!({"content": [{"token": "ho"}]}), false),
         (json!({"content": [{"token": "hi", "bytes": [104, 111]}]}), false),
         (json!({"content": [{"token": "hi", "note": "ho"}]}), false),
-        (json!({"content": [{"token": "hi", "top_logprobs": [{"token": long}]}]}), false),
-        (json!({"content": [{"token": "hi", "top_logprobs": [{"token": "a", "bytes": [98]}]}]}), false),
+        (json!({"content": [{"token": "hi", "top_logprobs": [{"token": "bluebird", "odd": "bluebird"}]}]}), true),
+        (json!({"content": [{"token": "hi", "top_logprobs": {"token": "bluebird"}}]}), false),
+        (json!({"content": [{"token": "", "top_logprobs": [{"token": "bluebird"}]}, {"token": "hi"}]}), false),
+        (json!({"content": [{"token": "hi", "logprob": -9999.0}]}), true),
+        (json!({"content": [{"token": "hi", "logprob": 4111111111111111u64}]}), false),
         (json!({"refusal": [{"token": "hi"}]}), false),
         (json!({"tokens": ["hi"]}), false),
         (json!("hi"), false),
@@ -229,6 +235,7 @@ fn logprobs_that_say_something_else_are_dropped() {
         let (codec, events, _) = run(Framing::Sse, &[stream(std::slice::from_ref(&chunk)).as_bytes()]);
         let out = encoded(&*codec, &events[0], &[None]).unwrap();
         assert_eq!(out.contains("logprobs\":"), kept, "{chunk}");
+        assert!(!out.contains("bluebird"), "{out}");
     }
 }
 
@@ -252,19 +259,20 @@ fn arguments_of_a_whole_call_stay_json() {
 
 #[test]
 fn a_cut_stream_ends_as_the_sdk_expects() {
-    let (codec, ..) = run(
+    let first =
+        json!({"choices": [{"delta": {"content": "a"}, "index": 0}], "id": "chatcmpl-1", "created": 5, "model": "m"});
+    let (codec, events, _) = run(
         Framing::Sse,
-        &[stream(&[
-            delta(json!({"content": "a"})),
-            json!({"choices": [{"delta": {"content": "b"}, "index": 2}]}),
-            finish(0),
-        ])
-        .as_bytes()],
+        &[stream(&[first, json!({"choices": [{"delta": {"content": "b"}, "index": 2}]}), finish(0)]).as_bytes()],
     );
+    // The model's name is a text, and nothing to repeat before it was judged.
+    let unwritten = String::from_utf8(codec.cut(Cut::Blocked).into()).unwrap();
+    assert!(unwritten.contains("\"model\":\"\"") && unwritten.contains("\"chatcmpl-portcullis-"), "{unwritten}");
+    encoded(&*codec, &events[0], &[None, None]).unwrap();
     let blocked = String::from_utf8(codec.cut(Cut::Blocked).into()).unwrap();
     let chunk = |index| {
         format!(
-            "data: {{\"id\":\"c-1\",\"object\":\"chat.completion.chunk\",\"created\":5,\"model\":\"m\",\"choices\":[{{\"index\":{index},\"delta\":{{}},\"logprobs\":null,\"finish_reason\":\"content_filter\"}}]}}\n\n"
+            "data: {{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":5,\"model\":\"m\",\"choices\":[{{\"index\":{index},\"delta\":{{}},\"logprobs\":null,\"finish_reason\":\"content_filter\"}}]}}\n\n"
         )
     };
     assert_eq!(blocked, chunk(0) + &chunk(2) + "data: [DONE]\n\n");
@@ -276,8 +284,9 @@ fn a_cut_stream_ends_as_the_sdk_expects() {
     assert_eq!(codec.heartbeat(), ": \n\n");
 
     // An id that could be a text is not repeated.
-    let (codec, ..) =
+    let (codec, events, _) =
         run(Framing::Sse, &[stream(&[json!({"id": "a text", "model": "b text", "created": "c text"})]).as_bytes()]);
+    encoded(&*codec, &events[0], &[None, None, None]).unwrap();
     let blocked = String::from_utf8(codec.cut(Cut::Blocked).into()).unwrap();
     assert!(
         blocked.contains("\"index\":0") && blocked.contains("\"chatcmpl-portcullis-") && !blocked.contains("text"),
@@ -315,5 +324,8 @@ fn refuses_and_answers_in_the_dialects_words() {
     assert_eq!(framing, Framing::Sse);
     let (_, events, error) = run(framing, &[&body]);
     assert_eq!((events.len(), error), (4, None));
-    assert_eq!(events.iter().flat_map(texts_of).collect::<Vec<_>>(), ["0 content 0 I \"can't\"."]);
+    assert_eq!(
+        events.iter().flat_map(texts_of).collect::<Vec<_>>(),
+        ["0 other 0 !gpt-x", "0 other 0 !", "0 content 0 I \"can't\".", "0 other 0 !"]
+    );
 }

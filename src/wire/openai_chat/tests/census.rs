@@ -1,4 +1,4 @@
-//! Every string of a rich request and a rich answer says something of its own, and all of it is seen.
+//! Every string, key and number of a rich request and a rich answer says something of its own, and all of it is seen.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::{edits, parse, run};
 use crate::wire::openai_chat::OpenAiChat;
 use crate::wire::{Dialect, Framing};
 
-/// Every string and key below, as serde reads it.
+/// Every string, key and number below, as serde reads it.
 fn strings(json: &Json, out: &mut BTreeSet<String>) {
     match json {
         Json::String(text) => drop(out.insert(text.clone())),
@@ -18,55 +18,71 @@ fn strings(json: &Json, out: &mut BTreeSet<String>) {
             out.insert(key.clone());
             strings(value, out);
         }),
+        Json::Number(number) => drop(out.insert(number.to_string())),
         _ => {}
     }
 }
 
-/// `json` with `~` in each string and key replaced by a number of its own, so that no two are equal.
+/// `json` with `~` in each string and key, and each number `0`, replaced by a number of its own, so that no two are equal.
 fn with_canaries(json: &str) -> String {
-    let mut pieces = json.split('~');
-    let first = pieces.next().unwrap_or_default().to_owned();
-    pieces.zip(100..).fold(first, |out, (piece, number)| format!("{out} canary {number}{piece}"))
+    let mut out = String::new();
+    let mut number = 100..;
+    for (at, character) in json.char_indices() {
+        let is_value = || !json[at + 1..].starts_with(|next: char| next.is_ascii_digit()) && json[..at].ends_with(' ');
+        let next = |number: &mut std::ops::RangeFrom<i32>| number.next().unwrap_or_default();
+        match character {
+            '~' => out += &format!(" canary {}", next(&mut number)),
+            '0' if is_value() => out += &format!("{NUMBER}{}", next(&mut number)),
+            other => out.push(other),
+        }
+    }
+    out
 }
+
+/// What the numbers that are canaries begin with.
+const NUMBER: &str = "8800000";
 
 /// The canaries in some strings.
 fn canaries<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for text in texts {
-        found.extend(text.match_indices(" canary ").map(|(at, mark)| text[at + mark.len()..][..3].to_owned()));
+        for mark in [" canary ", NUMBER] {
+            found.extend(text.match_indices(mark).map(|(at, mark)| text[at + mark.len()..][..3].to_owned()));
+        }
     }
     found
 }
 
 /// A request in which every string that may carry a text does.
 const REQUEST: &str = r#"{
-  "model": "gpt-x", "stream": true, "reasoning_effort": "low", "service_tier": "auto",
+  "model": "gpt-x", "stream": true, "reasoning_effort": "low~", "service_tier": "auto~", "verbosity": "low~", "prompt_cache_retention": "24h~",
   "messages": [
     {"role": "system", "content": "a~", "name": "b~"},
-    {"role": "developer", "content": [{"type": "text", "text": "c~"}, {"type": "text", "text": "d~", "e~": {"f~": ["g~", 1, null]}}]},
+    {"role": "developer", "content": [{"type": "text", "text": "c~"}, {"type": "text", "text": "d~", "e~": {"f~": ["g~", {"n": 0}, null]}}]},
     {"role": "user", "content": "h~", "content_blocks": [{"text": "i~"}], "j~": "k~"},
     {"role": "assistant", "content": [{"type": "refusal", "refusal": "l~"}], "refusal": "m~", "reasoning": "n~",
-     "reasoning_content": "o~", "reasoning_details": [{"type": "p~", "text": "q~"}], "annotations": [{"url": "r~"}],
+     "reasoning_content": "o~", "reasoning_details": [{"type": "p~", "text": "q~", "at": 0}, 0], "annotations": [{"url": "r~"}],
      "tool_calls": [
-       {"id": "s~", "type": "function", "t~": "u~", "function": {"name": "v~", "arguments": "{\"w~\":[\"x~\"]}", "y~": "z~"}},
-       {"id": "a~", "type": "custom", "custom": {"name": "b~", "input": "c~"}}],
-     "function_call": {"name": "d~", "arguments": "e~"}},
+       {"id": "s~", "type": "function", "t~": "u~", "function": {"name": "v~", "arguments": "{\"w~\":[\"x~\", 0]}", "y~": "z~"}},
+       {"id": "a~", "type": "d~", "custom": {"name": "b~", "input": "c~"}, "function": {"arguments": {"n~": 0, "of": [ 0]}}}],
+     "function_call": {"name": "d~", "arguments": "e~"}, "cache_control": {"type": "a~", "ttl": "b~", "c~": ["d~"]}},
     {"role": "tool", "tool_call_id": "f~", "content": "g~"},
     {"role": "function", "name": "h~", "content": "i~"}
   ],
   "tools": [
     {"type": "function", "j~": "k~", "function": {"name": "l~", "description": "m~", "n~": "o~", "parameters": {
       "type": "object", "title": "p~", "$defs": {"q~": {"type": "r~"}},
-      "properties": {"s~": {"type": ["string", "t~"], "description": "u~", "enum": ["v~"], "examples": ["w~"], "default": "x~", "pattern": "y~"},
-                     "type": {"const": "z~"}, "description": {"a~": {"b~": "c~"}}}, "required": ["d~"]}}},
-    {"type": "custom", "custom": {"name": "e~", "description": "f~", "format": {"type": "grammar", "grammar": {"definition": "g~"}}}}],
+      "properties": {"s~": {"type": ["string", "t~"], "description": "u~", "enum": ["v~"], "examples": ["w~"], "default": "x~", "pattern": "y~", "maximum": 0},
+                     "type": {"const": "z~", "default": 0}, "description": {"a~": {"b~": "c~"}}}, "required": ["d~"]}}},
+    {"type": "custom", "custom": {"name": "e~", "description": "f~", "format": {"type": "text", "definition": "g~"}}}],
   "functions": [{"name": "h~", "description": "i~", "parameters": {"j~": "k~"}}],
   "tool_choice": {"type": "allowed_tools", "allowed_tools": {"tools": [{"name": "l~"}]}},
   "function_call": {"name": "m~"},
   "response_format": {"type": "json_schema", "json_schema": {"name": "n~", "description": "o~", "schema": {"enum": ["p~"], "q~": "r~"}}},
-  "stop": ["s~", "t~"], "user": "u~", "metadata": {"v~": "w~"}, "prediction": {"type": "content", "content": "x~", "y~": "z~"},
+  "stop": ["s~", "t~"], "user": "u~", "metadata": {"v~": "w~", "n": 0}, "prediction": {"type": "content", "content": "x~", "y~": "z~"},
   "safety_identifier": "a~", "prompt_cache_key": "b~", "web_search_options": {"user_location": {"approximate": {"city": "c~"}}},
-  "chat_template": "d~", "documents": [{"title": "e~", "text": "f~"}], "guided_regex": "g~", "h~": [[{"i~": "j~"}]]
+  "chat_template_kwargs": {"d~": true}, "documents": [{"title": "e~", "text": "f~", "page": 0}], "prompt": "g~", "h~": [[{"i~": "j~"}]], "k": 0,
+  "stream_options": {"include_usage": true, "a~": "b~"}, "modalities": ["text"], "logit_bias": {"50256": -1, "c~": 0}
 }"#;
 
 #[test]
@@ -76,30 +92,36 @@ fn every_string_of_a_request_is_seen() {
     let mut all = BTreeSet::new();
     strings(&serde_json::from_str(&body).unwrap(), &mut all);
     let hidden = canaries(all.iter().map(String::as_str));
-    assert!(hidden.len() > 75, "{}", hidden.len());
+    assert!(hidden.len() > 95, "{}", hidden.len());
     assert_eq!(canaries(prompt.segments().iter().map(|segment| &*segment.text)), hidden);
 }
 
 #[test]
-fn a_text_in_any_string_is_seen_or_refused() {
-    // Each string of the rich request in turn, ids and enumerations too, says something that no plain word can say.
+fn a_text_in_any_place_of_a_request_is_seen_or_refused() {
+    // Each string and number of the rich request in turn, ids and enumerations too, says something else.
     let body: Json = serde_json::from_str(&with_canaries(REQUEST)).unwrap();
     let pointers = pointers(&body);
-    assert!(pointers.len() > 90);
+    assert!(pointers.len() > 100);
+    let odd = "an odd \u{1}text";
     let mut refused = 0;
     for pointer in pointers {
-        let mut body = body.clone();
-        *body.pointer_mut(&pointer).unwrap() = Json::String("an odd \u{1}text".into());
-        match parse(body.to_string()) {
-            Ok(prompt) => {
-                let judged = prompt.segments().iter().any(|segment| segment.text.contains("an odd \u{1}text"));
-                assert!(judged, "{pointer} is not judged");
+        for secret in [json!(odd), json!("project-bluebird"), json!(4111111111111111u64)] {
+            let mut body = body.clone();
+            *body.pointer_mut(&pointer).unwrap() = secret.clone();
+            let secret = secret.as_str().map_or(secret.to_string(), str::to_owned);
+            match parse(body.to_string()) {
+                Ok(prompt) => {
+                    let judged = prompt.segments().iter().any(|segment| segment.text.contains(&secret));
+                    // A number that the API asks for is one whatever its size.
+                    let own = ["/stream", "/logit_bias/50256"].contains(&pointer.as_str()) && secret.starts_with('4');
+                    assert!(judged || own, "{pointer} is not judged: {secret}");
+                }
+                Err(_) => refused += usize::from(secret == odd),
             }
-            Err(_) => refused += 1,
         }
     }
-    // The enumerations: they are plain words or nothing.
-    assert!((15..30).contains(&refused), "{refused}");
+    // Roles, types, numbers: they are what they should be or nothing.
+    assert!((10..30).contains(&refused), "{refused}");
 }
 
 fn pointers(json: &Json) -> Vec<String> {
@@ -108,7 +130,7 @@ fn pointers(json: &Json) -> Vec<String> {
         pointers(value).into_iter().map(move |rest| format!("/{step}{rest}")).collect::<Vec<_>>()
     };
     match json {
-        Json::String(_) => vec![String::new()],
+        Json::String(_) | Json::Number(_) => vec![String::new()],
         Json::Array(items) => {
             items.iter().enumerate().flat_map(|(index, item)| under(index.to_string(), item)).collect()
         }
@@ -117,35 +139,66 @@ fn pointers(json: &Json) -> Vec<String> {
     }
 }
 
-/// An answer in which every string that may carry a text does.
+/// An answer in which every string and number that may carry a text does.
 const ANSWER: &str = r#"{
   "id": "a~", "object": "b~", "created": 1, "model": "c~", "system_fingerprint": "d~", "service_tier": "e~", "provider": "f~", "obfuscation": "g~",
-  "usage": {"total_tokens": 1, "h~": "i~"}, "prompt_filter_results": [{"content_filter_results": {"hate": {"severity": "j~"}}}],
-  "error": {"message": "k~", "type": "l~", "code": "m~", "param": "n~", "o~": "p~"},
-  "choices": [{"index": 0, "finish_reason": "q~", "native_finish_reason": "r~", "stop_reason": "s~", "text": "t~",
-    "content_filter_results": {"u~": {"severity": "v~"}}, "w~": ["x~"],
-    "SAID": {"role": "y~", "content": "z~", "refusal": "a~", "reasoning": "b~", "reasoning_content": {"c~": "d~"},
-      "reasoning_details": [{"type": "e~", "text": "f~"}], "annotations": [{"type": "g~", "url": "h~"}], "i~": "j~",
+  "usage": {"total_tokens": 1, "h~": "i~", "j": 0}, "prompt_filter_results": [{"content_filter_results": {"hate": {"severity": "j~", "k": 0}}, "l": 0}],
+  "error": {"message": "k~", "type": "l~", "code": "m~", "param": "n~", "o~": "p~"}, "prompt_token_ids": [ 0], "prompt_logprobs": [{"a": "a~"}],
+  "choices": [{"index":0, "finish_reason": "q~", "native_finish_reason": "r~", "stop_reason": "s~", "text": "t~", "token_ids": [ 0],
+    "content_filter_results": {"u~": {"severity": "v~"}}, "w~": ["x~"], "logprobs": {"content": [{"token": "a~", "top_logprobs": [{"token": "b~"}]}]},
+    "SAID": {"role": "y~", "content": "z~", "refusal": "a~", "reasoning": "b~", "reasoning_content": {"c~": "d~", "n": 0}, "token_ids": [ 0],
+      "reasoning_details": [{"type": "e~", "text": "f~", "format": "a~", "id": "b~", "summary": "c~", "d~": 0}],
+      "annotations": [{"type": "g~", "url": "h~", "url_citation": {"id": "a~", "url": "b~", "title": "c~", "n": 0}}], "i~": "j~",
       "audio": {"id": "k~", "transcript": "l~", "expires_at": "m~"},
       "function_call": {"name": "n~", "arguments": "o~"},
-      "tool_calls": [{"index": 0, "id": "p~", "type": "q~", "function": {"name": "r~", "arguments": "s~", "t~": "u~"}, "custom": {"name": "v~", "input": "w~"}, "x~": "y~"}]}},
-   {"index": 1, "SAID": {"content": [{"type": "z~", "text": "a~", "b~": "c~"}, "d~"], "tool_calls": "e~"}, "delta2": "f~"}],
-  "detail": {"g~": [["h~"]]}
+      "tool_calls": [{"index":0, "id": "p~", "type": "q~", "function": {"name": "r~", "arguments": "s~", "t~": "u~"}, "custom": {"name": "v~", "input": "w~"}, "x~": "y~"},
+        {"function": {"arguments": {"id": "a~", "type": "b~", "model": "c~", "d~": 0}}}]}},
+   {"index": 1, "SAID": {"content": [{"type": "z~", "text": "a~", "b~": "c~"}, "d~", 0], "tool_calls": "e~"}, "delta2": "f~", "logprobs": "g~"}],
+  "detail": {"g~": [["h~", 0]]}
 }"#;
 
 #[test]
-fn every_string_of_an_answer_is_seen() {
+fn what_is_written_of_an_answer_is_seen() {
     for (framing, said) in [(Framing::Json, "message"), (Framing::Sse, "delta")] {
         let body = with_canaries(&ANSWER.replace("SAID", said).replace('\n', ""));
         let mut all = BTreeSet::new();
         strings(&serde_json::from_str(&body).unwrap(), &mut all);
         let hidden = canaries(all.iter().map(String::as_str));
-        assert!(hidden.len() > 55, "{}", hidden.len());
+        assert!(hidden.len() > 85, "{}", hidden.len());
         let body = if framing == Framing::Sse { format!("data: {body}\n\n") } else { body };
-        let (_, events, error) = run(framing, &[body.as_bytes()]);
+        let (codec, events, error) = run(framing, &[body.as_bytes()]);
         assert_eq!(error, None);
-        assert_eq!(canaries(events[0].texts.iter().map(|text| text.text.as_str())), hidden, "{framing:?}");
+        let seen = canaries(events[0].texts.iter().map(|text| text.text.as_str()));
+        let written = codec.encode(&events[0], &vec![None; events[0].texts.len()]).unwrap();
+        let written = canaries([std::str::from_utf8(&written).unwrap()]);
+        assert_eq!(written, seen, "{framing:?}");
+        // What goes: padding, log-probabilities, token ids.
+        assert_eq!(hidden.difference(&seen).count(), 8, "{framing:?}");
     }
+}
+
+#[test]
+fn a_plain_text_in_any_place_of_an_answer_is_seen_or_not_written() {
+    // Each string and number in turn says what is no odd text at all.
+    let body: Json = serde_json::from_str(&with_canaries(&ANSWER.replace("SAID", "delta"))).unwrap();
+    let (mut texts, mut numbers) = (0, 0);
+    for pointer in pointers(&body) {
+        for secret in [json!("project-bluebird"), json!("sk-proj-abcdef"), json!(4111111111111111u64)] {
+            let mut body = body.clone();
+            *body.pointer_mut(&pointer).unwrap() = secret.clone();
+            let secret = secret.to_string().replace('"', "");
+            let (codec, events, error) = run(Framing::Sse, &[format!("data: {body}\n\n").as_bytes()]);
+            let Some(event) = events.first() else {
+                assert!(error.is_some());
+                continue;
+            };
+            let written = codec.encode(event, &vec![None; event.texts.len()]).unwrap();
+            let seen = event.texts.iter().any(|text| text.text.contains(&secret));
+            assert!(seen || !std::str::from_utf8(&written).unwrap().contains(&secret), "{pointer}: {secret}");
+            *(if secret.starts_with('4') { &mut numbers } else { &mut texts }) += usize::from(seen);
+        }
+    }
+    assert!(texts > 120 && numbers > 60, "{texts} {numbers}");
 }
 
 fn any_json() -> impl Strategy<Value = Json> {

@@ -2,30 +2,9 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{edits, parse};
-use crate::text::{Kind, Role, SegmentId};
+use super::{edited, listed, messages, parse};
+use crate::text::{Kind, Role};
 use crate::wire::WireError;
-
-/// `turn role kind text`, with `!` before texts that can't be edited.
-fn listed(body: impl Into<String>) -> Vec<String> {
-    let prompt = parse(body).unwrap();
-    let line = |segment: &crate::text::Segment| {
-        let place = segment.place;
-        let turn = place.turn.map_or("-".into(), |turn| turn.to_string());
-        let mark = if place.editable { "" } else { "!" };
-        format!("{turn} {} {} {mark}{}", place.role.as_str(), place.kind.as_str(), segment.text)
-    };
-    assert!(prompt.segments().iter().enumerate().all(|(index, segment)| segment.id == SegmentId(index as u32)));
-    prompt.segments().iter().map(line).collect()
-}
-
-fn messages(messages: Json) -> String {
-    json!({ "model": "m", "messages": messages }).to_string()
-}
-
-fn edited(body: &str, list: &[(u32, std::ops::Range<usize>, &str)]) -> Result<String, WireError> {
-    parse(body).unwrap().edited(&edits(list)).map(|bytes| String::from_utf8(bytes.into()).unwrap())
-}
 
 #[test]
 fn finds_texts_and_their_places() {
@@ -78,8 +57,8 @@ fn finds_texts_and_their_places() {
         ),
         (json!({"role": "function", "name": "f", "content": "result"}), &["0 tool content result", "0 tool name f"]),
         (
-            json!({"role": "user", "content": "hi", "thinking": [{"t": "hm"}, 5, true]}),
-            &["0 user content hi", "0 user other thinking\nt\nhm"],
+            json!({"role": "user", "content": "hi", "thinking": [{"t": "hm", "n": 5}, true]}),
+            &["0 user content hi", "0 user other thinking\nn\n5\nt\nhm"],
         ),
     ] {
         assert_eq!(listed(messages(json!([message]))), expected, "{message}");
@@ -187,13 +166,42 @@ fn refuses_what_it_cannot_read_one_way() {
             "modalities[1]: unsupported type; this route judges text only: `text`",
         ),
         (with(r#""modalities":"audio""#), "modalities: expected an array"),
-        (
-            with(r#""logit_bias":{"say this":1}"#),
-            "logit_bias.*: expected a plain word: up to 128 letters, digits and `-_./:@+`",
-        ),
+        (with(r#""logit_bias":[1]"#), "logit_bias: expected an object"),
         (
             with(r#""prompt_token_ids":[1,2]"#),
             "prompt_token_ids: unsupported type; this route judges text only: `text` and, from the assistant, `refusal`",
+        ),
+        (
+            with(r#""prompt":[1,2]"#),
+            "prompt[0]: unsupported type; this route judges text only, and numbers in an array may be token ids",
+        ),
+        (
+            with(r#""x":{"y":[["a",7]]}"#),
+            "x.y[0][1]: unsupported type; this route judges text only, and numbers in an array may be token ids",
+        ),
+        (
+            messages(json!([{"role": "user", "content": "a", "prefix": [7]}])),
+            "messages[0].prefix[0]: unsupported type; this route judges text only, and numbers in an array may be token ids",
+        ),
+        (
+            messages(json!([{"role": "user", "content": [{"type": "refusal", "refusal": "a"}]}])),
+            "messages[0].content[0].refusal: unsupported type; this route judges a `refusal` from the assistant, who alone refuses",
+        ),
+        (
+            messages(json!([{"role": "tool", "content": [{"type": "text", "text": "a", "refusal": ""}]}])),
+            "messages[0].content[0].refusal: unsupported type; this route judges a `refusal` from the assistant, who alone refuses",
+        ),
+        (
+            messages(json!([{"role": "user", "content": "a", "refusal": "b"}])),
+            "messages[0].refusal: unsupported type; this route judges a `refusal` from the assistant, who alone refuses",
+        ),
+        (
+            with(r#""tools":[{"type":"custom","custom":{"name":"f","format":{"type":"grammar","grammar":{}}}}]"#),
+            "tools[0].custom.format: unsupported type; this route judges no grammars; a schema may stand in `response_format`",
+        ),
+        (
+            with(r#""response_format":{"type":"regex","pattern":"b"}"#),
+            "response_format: unsupported type; this route judges the formats `text`, `json_object` and `json_schema`",
         ),
         (r#"{"messages":[],"messages":[]}"#.into(), "not strict JSON at byte 15: the object has this key twice"),
     ] {

@@ -1,0 +1,212 @@
+//! The members of a request.
+
+use super::{CALLED, CALLS, REASONING, ROLES, TIERS};
+use crate::text::Kind;
+use crate::wire::shape::{Object, Rule};
+use Rule::*;
+
+const TEXT_ONLY: &str = "this route judges text only: `text` and, from the assistant, `refusal`";
+const TOOLS_ONLY: &str = "this route judges calls of the client's own tools only: `function` and `custom`";
+const OWN_TEMPLATE: &str =
+    "this route judges messages, and a template of the request's own could say anything beside them";
+const NO_GRAMMAR: &str = "this route judges no grammars; a schema may stand in `response_format`";
+const FORMATS_ONLY: &str = "this route judges the formats `text`, `json_object` and `json_schema`";
+
+/// The body of a request.
+pub static REQUEST: Object = Object {
+    required: &["messages"],
+    fields: &[
+        ("messages", Turns(&Object(&MESSAGE))),
+        ("model", Rule::OPEN_WORD),
+        ("stream", Plain),
+        ("stream_options", Object(&STREAM_OPTIONS)),
+        ("n", Plain),
+        ("max_tokens", Plain),
+        ("max_completion_tokens", Plain),
+        ("temperature", Plain),
+        ("top_p", Plain),
+        ("frequency_penalty", Plain),
+        ("presence_penalty", Plain),
+        ("seed", Plain),
+        ("logprobs", Plain),
+        ("top_logprobs", Plain),
+        ("parallel_tool_calls", Plain),
+        ("store", Plain),
+        ("logit_bias", Keyed(is_token_id, &Plain)),
+        ("modalities", Each(&OneOf(&["text", "audio", "image"]))),
+        ("reasoning_effort", OneOf(&["none", "minimal", "low", "medium", "high", "xhigh"])),
+        ("service_tier", TIERS),
+        ("verbosity", OneOf(&["low", "medium", "high"])),
+        ("prompt_cache_retention", OneOf(&["in-memory", "in_memory", "24h"])),
+        ("tools", Each(&Group(Kind::ToolDefinition, &Tagged(TOOLS, TOOLS_ONLY)))),
+        ("functions", Each(&Group(Kind::ToolDefinition, &Object(&FUNCTION)))),
+        ("tool_choice", CHOICE_OF_TOOL),
+        ("function_call", CHOICE_OF_TOOL),
+        ("response_format", Group(Kind::Other, &Tagged(FORMATS, FORMATS_ONLY))),
+        ("stop", Any(Kind::Other)),
+        ("user", Text(Kind::Other)),
+        ("metadata", Any(Kind::Other)),
+        ("prediction", Object(&PREDICTION)),
+        ("safety_identifier", Text(Kind::Other)),
+        ("prompt_cache_key", Text(Kind::Other)),
+        ("web_search_options", Any(Kind::Other)),
+        ("audio", Refuse(TEXT_ONLY)),
+        // Sampling, as vLLM, SGLang, llama.cpp and OpenRouter extend it.
+        ("top_k", Plain),
+        ("min_p", Plain),
+        ("top_a", Plain),
+        ("repetition_penalty", Plain),
+        ("length_penalty", Plain),
+        ("min_tokens", Plain),
+        ("ignore_eos", Plain),
+        ("skip_special_tokens", Plain),
+        ("include_stop_str_in_output", Plain),
+        ("stop_token_ids", Each(&Plain)),
+        // Prompts in a form that only the upstream's tokenizer can read.
+        ("prompt_token_ids", Refuse(TEXT_ONLY)),
+        ("input_ids", Refuse(TEXT_ONLY)),
+        ("prompt_embeds", Refuse(TEXT_ONLY)),
+        ("input_embeds", Refuse(TEXT_ONLY)),
+        ("image_data", Refuse(TEXT_ONLY)),
+        ("audio_data", Refuse(TEXT_ONLY)),
+        ("video_data", Refuse(TEXT_ONLY)),
+        ("multi_modal_data", Refuse(TEXT_ONLY)),
+        // Programs, which say more than their text does.
+        ("chat_template", Refuse(OWN_TEMPLATE)),
+        ("template", Refuse(OWN_TEMPLATE)),
+        ("grammar", Refuse(NO_GRAMMAR)),
+        ("guided_choice", Refuse(NO_GRAMMAR)),
+        ("guided_grammar", Refuse(NO_GRAMMAR)),
+        ("guided_json", Refuse(NO_GRAMMAR)),
+        ("guided_regex", Refuse(NO_GRAMMAR)),
+        ("guided_whitespace_pattern", Refuse(NO_GRAMMAR)),
+        ("structured_outputs", Refuse(NO_GRAMMAR)),
+        ("structural_tag", Refuse(NO_GRAMMAR)),
+        ("ebnf", Refuse(NO_GRAMMAR)),
+        ("regex", Refuse(NO_GRAMMAR)),
+    ],
+};
+
+static STREAM_OPTIONS: Object = Object {
+    required: &[],
+    fields: &[("include_usage", Plain), ("include_obfuscation", Plain), ("continuous_usage_stats", Plain)],
+};
+
+static MESSAGE: Object = Object {
+    required: &["role"],
+    fields: &[
+        ("role", ROLES),
+        ("content", CONTENT),
+        ("name", Text(Kind::Name)),
+        ("refusal", Text(Kind::Refusal)),
+        ("reasoning", REASONING),
+        ("reasoning_content", REASONING),
+        ("reasoning_details", Any(Kind::Reasoning)),
+        ("tool_calls", Each(&Object(&CALL))),
+        ("function_call", Object(&CALLED)),
+        ("tool_call_id", Fixed(Kind::Other)),
+        ("cache_control", CACHE_CONTROL),
+        ("audio", Refuse(TEXT_ONLY)),
+        ("images", Refuse(TEXT_ONLY)),
+    ],
+};
+
+const CONTENT: Rule = ByType(Some(&Text(Kind::Content)), Some(&Joined(&Tagged(PARTS, TEXT_ONLY))), None);
+const CHOICE_OF_TOOL: Rule =
+    ByType(Some(&OneOf(&["none", "auto", "required", "any"])), None, Some(&Schema(Kind::ToolDefinition)));
+const CACHE_CONTROL: Rule = Object(&CACHE);
+
+static CACHE: Object =
+    Object { required: &[], fields: &[("type", OneOf(&["ephemeral"])), ("ttl", OneOf(&["5m", "1h"]))] };
+
+const PARTS: &[(&str, &Object)] = &[("text", &TEXT_PART), ("refusal", &REFUSAL_PART)];
+
+static TEXT_PART: Object = Object { required: &["text"], fields: PART_FIELDS };
+static REFUSAL_PART: Object = Object { required: &["refusal"], fields: PART_FIELDS };
+
+/// Of both types: a reader that goes by the members and not by the type sees nothing else.
+const PART_FIELDS: &[(&str, Rule)] = &[
+    ("type", OneOf(&["text", "refusal"])),
+    ("text", Text(Kind::Content)),
+    ("refusal", Text(Kind::Refusal)),
+    ("cache_control", CACHE_CONTROL),
+    ("image_url", Refuse(TEXT_ONLY)),
+    ("image", Refuse(TEXT_ONLY)),
+    ("image_embeds", Refuse(TEXT_ONLY)),
+    ("input_audio", Refuse(TEXT_ONLY)),
+    ("audio_url", Refuse(TEXT_ONLY)),
+    ("video_url", Refuse(TEXT_ONLY)),
+    ("file", Refuse(TEXT_ONLY)),
+];
+
+static CALL: Object = Object {
+    required: &[],
+    fields: &[
+        ("id", Fixed(Kind::Other)),
+        ("type", CALLS),
+        ("index", Plain),
+        ("function", Object(&CALLED)),
+        ("custom", Object(&CALLED)),
+    ],
+};
+
+const TOOLS: &[(&str, &Object)] = &[("function", &TOOL), ("custom", &TOOL)];
+
+static TOOL: Object = Object {
+    required: &[],
+    fields: &[
+        ("type", CALLS),
+        ("function", Object(&FUNCTION)),
+        ("custom", Object(&CUSTOM)),
+        ("cache_control", CACHE_CONTROL),
+    ],
+};
+
+static FUNCTION: Object = Object {
+    required: &["name"],
+    fields: &[
+        ("name", Fixed(Kind::ToolDefinition)),
+        ("description", Text(Kind::ToolDefinition)),
+        ("parameters", Schema(Kind::ToolDefinition)),
+        ("strict", Plain),
+    ],
+};
+
+static CUSTOM: Object = Object {
+    required: &["name"],
+    fields: &[
+        ("name", Fixed(Kind::ToolDefinition)),
+        ("description", Text(Kind::ToolDefinition)),
+        ("format", Tagged(&[("text", &FREE_TEXT)], NO_GRAMMAR)),
+    ],
+};
+
+static FREE_TEXT: Object = Object { required: &[], fields: &[("type", OneOf(&["text"]))] };
+
+const FORMATS: &[(&str, &Object)] = &[("text", &FORMAT), ("json_object", &FORMAT), ("json_schema", &FORMAT)];
+
+static FORMAT: Object = Object {
+    required: &[],
+    fields: &[
+        ("type", OneOf(&["text", "json_object", "json_schema"])),
+        ("json_schema", Object(&JSON_SCHEMA)),
+        ("schema", Schema(Kind::Other)),
+    ],
+};
+
+static JSON_SCHEMA: Object = Object {
+    required: &[],
+    fields: &[
+        ("name", Fixed(Kind::Other)),
+        ("description", Text(Kind::Other)),
+        ("schema", Schema(Kind::Other)),
+        ("strict", Plain),
+    ],
+};
+
+static PREDICTION: Object = Object { required: &[], fields: &[("type", OneOf(&["content"])), ("content", CONTENT)] };
+
+/// No vocabulary has ten million tokens.
+fn is_token_id(key: &str) -> bool {
+    (1..=7).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_digit())
+}

@@ -1,0 +1,279 @@
+//! The texts of a request as segments: single ones, groups that are one text, and what other readers may join.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::text::{Kind, Place, Role, Segment, SegmentId};
+use crate::wire::WireError;
+use crate::wire::json::{self, Document, NodeId, Type, Value};
+use crate::wire::openai_chat::fields::REQUEST;
+use crate::wire::shape::{Form, Leaf, Rule, Sink, Style, unexpected, unsupported, walk};
+
+const WHO_REFUSES: &str = "this route judges a `refusal` from the assistant, who alone refuses";
+
+/// The segments of a request, and where each comes from.
+#[derive(Default)]
+pub struct Segments {
+    /// In document order; those that join several texts behind the last of these.
+    pub list: Vec<Segment>,
+    /// Tool arguments that are JSON themselves, by the string they stand in.
+    pub inner: BTreeMap<NodeId, Document>,
+    /// What each segment is made of, in the order of its text.
+    pieces: Vec<Vec<Piece>>,
+}
+
+/// A part of a segment's text. What no piece covers (a separator) stands in no string of the body.
+pub struct Piece {
+    pub span: Range<usize>,
+    /// The string, key or number of the body that it comes from.
+    pub string: NodeId,
+    pub edit: Access,
+}
+
+/// Where an edit of a piece goes.
+#[derive(Clone, Copy)]
+pub enum Access {
+    Fixed,
+    String,
+    /// A string of the JSON in the string.
+    Inner(NodeId),
+}
+
+impl Segments {
+    /// Finds every text of a request, `max` segments at most.
+    pub fn find(body: Value<'_>, max: usize) -> Result<Self, WireError> {
+        let mut texts = Texts {
+            max,
+            found: Segments::default(),
+            turn: None,
+            depth: 0,
+            group: Vec::new(),
+            group_kind: Kind::Other,
+            joined: None,
+            said: Vec::new(),
+        };
+        walk(body, Rule::Object(&REQUEST), Style::Strict, &mut texts)?;
+        texts.end_of_run()?;
+        Ok(texts.found)
+    }
+
+    pub fn pieces(&self, id: SegmentId) -> &[Piece] {
+        self.pieces.get(id.0 as usize).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Makes segments of what the walk finds.
+struct Texts<'d> {
+    max: usize,
+    found: Segments,
+    turn: Option<Turn>,
+    /// Groups within one another; the outermost decides.
+    depth: usize,
+    group: Vec<Leaf<'d>>,
+    group_kind: Kind,
+    joined: Option<Vec<Leaf<'d>>>,
+    /// The contents of adjacent messages of the user.
+    said: Vec<(Turn, Leaf<'d>)>,
+}
+
+/// A message: its number and who speaks.
+type Turn = (u32, Role);
+
+impl<'d> Texts<'d> {
+    fn add(&mut self, turn: Option<Turn>, kind: Kind, text: &str, pieces: Vec<Piece>) -> Result<(), WireError> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        if self.found.list.len() >= self.max {
+            return Err(WireError::Shape {
+                at: "the body".into(),
+                expected: format!("expected at most {} texts", self.max),
+            });
+        }
+        let (turn, role) = turn.map_or((None, Role::None), |(turn, role)| (Some(turn), role));
+        let editable = pieces.iter().any(|piece| !matches!(piece.edit, Access::Fixed));
+        let place = Place { role, kind, turn, editable };
+        // The limit on nodes keeps this far below 2^32.
+        let id = SegmentId(self.found.list.len() as u32);
+        self.found.list.push(Segment { id, place, text: text.into(), fresh: 0 });
+        self.found.pieces.push(pieces);
+        Ok(())
+    }
+
+    /// One text of several leaves.
+    fn add_all<'l>(
+        &mut self,
+        turn: Option<Turn>,
+        kind: Kind,
+        leaves: impl IntoIterator<Item = &'l Leaf<'d>>,
+        between: &str,
+    ) -> Result<(), WireError>
+    where
+        'd: 'l,
+    {
+        let mut text = String::new();
+        let mut pieces = Vec::new();
+        for leaf in leaves.into_iter().filter(|leaf| !leaf.text.is_empty()) {
+            if !text.is_empty() {
+                text.push_str(between);
+            }
+            let start = text.len();
+            text.push_str(&leaf.text);
+            let edit = if leaf.form.is_editable() { Access::String } else { Access::Fixed };
+            pieces.push(Piece { span: start..text.len(), string: leaf.value.id(), edit });
+        }
+        self.add(turn, kind, &text, pieces)
+    }
+
+    /// What the user has said in several messages on end is judged as one text, too: as lines, and seamless. It counts to the
+    /// last of them.
+    fn end_of_run(&mut self) -> Result<(), WireError> {
+        let said = std::mem::take(&mut self.said);
+        let (Some((first, _)), Some((last, _))) = (said.first(), said.last()) else { return Ok(()) };
+        if first.0 == last.0 {
+            return Ok(());
+        }
+        ["\n", ""].into_iter().try_for_each(|between| {
+            self.add_all(Some(*last), Kind::Content, said.iter().map(|(_, leaf)| leaf), between)
+        })
+    }
+
+    /// Tool arguments that are JSON are judged with the escapes of their own strings undone: what the tool reads. Each of these
+    /// strings can be edited; keys, numbers and structure can't, so that what was JSON stays JSON.
+    fn add_arguments(&mut self, leaf: &Leaf<'d>) -> Result<(), WireError> {
+        let string = leaf.value.id();
+        let fixed = |span| Piece { span, string, edit: Access::Fixed };
+        let Ok(document) = Document::parse(leaf.text.as_bytes().to_vec(), &json::Limits::default()) else {
+            self.add_all(self.turn, leaf.kind, [leaf], "")?;
+            // A looser reader may still make JSON of it.
+            let loose = json::unescape(&leaf.text);
+            return if loose == leaf.text {
+                Ok(())
+            } else {
+                self.add(self.turn, leaf.kind, &loose, vec![fixed(0..loose.len())])
+            };
+        };
+        let (mut text, mut pieces, mut copied) = (String::new(), Vec::new(), 0);
+        let mut strings = Vec::new();
+        collect_strings(document.root(), &mut strings);
+        for (value, is_key) in strings {
+            // The quotes go with what stands around the string.
+            let Range { start, end } = value.span();
+            let before = text.len();
+            text.push_str(&leaf.text[copied..start + 1]);
+            pieces.push(fixed(before..text.len()));
+            let start = text.len();
+            text.push_str(&value.text().unwrap_or_default());
+            let edit = if is_key { Access::Fixed } else { Access::Inner(value.id()) };
+            pieces.push(Piece { span: start..text.len(), string, edit });
+            copied = end - 1;
+        }
+        let before = text.len();
+        text.push_str(&leaf.text[copied..]);
+        pieces.push(fixed(before..text.len()));
+        pieces.retain(|piece| !piece.span.is_empty());
+        self.add(self.turn, leaf.kind, &text, pieces)?;
+        self.found.inner.insert(string, document);
+        Ok(())
+    }
+}
+
+impl<'d> Sink<'d> for Texts<'d> {
+    fn leaf(&mut self, leaf: Leaf<'d>) -> Result<(), WireError> {
+        let by_user = self.turn.is_some_and(|(_, role)| role == Role::User);
+        if leaf.kind == Kind::Refusal && self.turn.is_some_and(|(_, role)| role != Role::Assistant) {
+            return Err(unsupported(leaf.value, WHO_REFUSES));
+        }
+        if !by_user && !leaf.text.is_empty() {
+            self.end_of_run()?;
+        }
+        if self.depth > 0 {
+            self.group.push(leaf);
+            return Ok(());
+        }
+        if let Some(turn) = self.turn.filter(|_| by_user && leaf.kind == Kind::Content && !leaf.text.is_empty()) {
+            self.said.push((turn, leaf.clone()));
+        }
+        match &mut self.joined {
+            Some(joined) => {
+                joined.push(leaf);
+                Ok(())
+            }
+            None if leaf.form == Form::Arguments => self.add_arguments(&leaf),
+            None => self.add_all(self.turn, leaf.kind, [&leaf], ""),
+        }
+    }
+
+    fn open(&mut self, kind: Kind) {
+        if self.depth == 0 {
+            self.group_kind = kind;
+        }
+        self.depth += 1;
+    }
+
+    fn close(&mut self) -> Result<(), WireError> {
+        self.depth -= 1;
+        if self.depth > 0 {
+            return Ok(());
+        }
+        let leaves = std::mem::take(&mut self.group);
+        self.add_all(self.turn, self.group_kind, &leaves, "\n")
+    }
+
+    fn open_joined(&mut self) {
+        self.joined = Some(Vec::new());
+    }
+
+    /// Parts of a message are judged as lines, and, since some upstreams put nothing between them, as one seamless text. Where
+    /// they are of two kinds, each also alone: some upstreams leave the other out.
+    fn close_joined(&mut self) -> Result<(), WireError> {
+        let mut leaves = self.joined.take().unwrap_or_default();
+        leaves.retain(|leaf| !leaf.text.is_empty());
+        let Some(kind) = leaves.first().map(|leaf| leaf.kind) else { return Ok(()) };
+        let mixed = leaves.iter().any(|leaf| leaf.kind != kind);
+        let together = if mixed { Kind::Content } else { kind };
+        self.add_all(self.turn, together, &leaves, "\n")?;
+        if leaves.len() > 1 {
+            self.add_all(self.turn, together, &leaves, "")?;
+        }
+        for kind in [Kind::Content, Kind::Refusal].into_iter().filter(|_| mixed) {
+            self.add_all(self.turn, kind, leaves.iter().filter(|leaf| leaf.kind == kind), "")?;
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self, position: u32, message: Value<'d>) -> Result<u32, WireError> {
+        let role = message.get("role").filter(|role| role.kind() == Type::String);
+        let known = match role.and_then(Value::text).as_deref() {
+            Some("system") => Role::System,
+            Some("developer") => Role::Developer,
+            Some("user") => Role::User,
+            Some("assistant") => Role::Assistant,
+            Some("tool" | "function") => Role::Tool,
+            _ => {
+                return Err(unexpected(
+                    role.unwrap_or(message),
+                    "a role: system, developer, user, assistant, tool or function",
+                ));
+            }
+        };
+        self.turn = Some((position, known));
+        Ok(position)
+    }
+
+    fn end_turn(&mut self) {
+        self.turn = None;
+    }
+}
+
+/// Every string of a document and whether it is a key, in document order.
+fn collect_strings<'d>(value: Value<'d>, out: &mut Vec<(Value<'d>, bool)>) {
+    match value.kind() {
+        Type::String => out.push((value, false)),
+        Type::Object => value.members().for_each(|(key, member)| {
+            out.push((key, true));
+            collect_strings(member, out);
+        }),
+        _ => value.elements().for_each(|element| collect_strings(element, out)),
+    }
+}

@@ -1,0 +1,118 @@
+//! What stands around the words of an answer: ids, words, numbers and keys, judged unless they are the API's own.
+
+use serde_json::{Value as Json, json};
+
+use super::{run, stream, texts_of};
+use crate::wire::Framing;
+
+/// The texts of each event of a stream of these chunks, less the end mark.
+fn judged(chunks: &[Json]) -> Vec<Vec<String>> {
+    let (_, events, error) = run(Framing::Sse, &[stream(chunks).as_bytes()]);
+    assert_eq!(error, None);
+    events.iter().take(chunks.len()).map(texts_of).collect()
+}
+
+fn said(delta: Json) -> Json {
+    json!({"choices": [{"delta": delta, "index": 0}]})
+}
+
+#[test]
+fn what_the_api_itself_says_is_no_text() {
+    let filters =
+        json!({"hate": {"filtered": false, "severity": "safe"}, "jailbreak": {"detected": false, "filtered": false}});
+    let chunk = json!({
+        "id": "chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT", "object": "chat.completion.chunk", "created": 1741569952,
+        "service_tier": "default", "system_fingerprint": "fp_44709d6fcb", "obfuscation": "Lw3uPqsVHK",
+        "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": filters}],
+        "choices": [{"index": 0, "finish_reason": "tool_calls", "content_filter_results": filters,
+            "delta": {"role": "assistant", "tool_calls": [{"index": 0, "id": "call_abc", "type": "function"}],
+                "reasoning_details": [{"type": "reasoning.text", "format": "anthropic-claude-v1", "index": 0, "id": "rs_1"}],
+                "annotations": [{"type": "url_citation", "url_citation": {"start_index": 1, "end_index": 5}}]}}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3, "cost": 0.00012, "prompt_tokens_details": {"cached_tokens": 0}},
+    });
+    assert_eq!(judged(&[chunk]), [Vec::<String>::new()]);
+}
+
+#[test]
+fn what_could_be_a_text_is_judged() {
+    let secret = "sk-proj-abcdefghijklmnop";
+    for (chunk, expected) in [
+        (json!({"id": secret}), &["0 other 0 !sk-proj-abcdefghijklmnop"][..]),
+        (json!({"model": "m"}), &["0 other 0 !m"]),
+        (json!({"system_fingerprint": "bob@example.com"}), &["0 other 0 !bob@example.com"]),
+        (json!({"created": 4111111111111111u64}), &["0 other 0 !4111111111111111"]),
+        (json!({"usage": {"total_tokens": 1, "a-b": "x"}}), &["0 other 0 !a-b", "0 other 1 x"]),
+        (json!({"usage": {"total_tokens": 4111111111111111u64}}), &["0 other 0 !4111111111111111"]),
+        (
+            json!({"prompt_filter_results": [{"content_filter_results": {"hate": {"severity": "x"}}}]}),
+            &["0 other 0 !x"],
+        ),
+        (json!({"error": {"type": "x", "code": "y"}}), &["0 other 0 !y", "0 other 1 !x"]),
+        (json!({"choices": [{"index": 0, "finish_reason": "x"}]}), &["0 other 0 !x"]),
+        (json!({"choices": [{"index": 0, "stop_reason": 5}]}), &["0 other 0 !5"]),
+        (json!({"new-member": 5}), &["0 other 0 !new-member", "0 other 1 !5"]),
+        (said(json!({"role": "x"})), &["0 other 0 !x"]),
+        (
+            said(json!({"tool_calls": [{"id": "functions.send:0", "type": "x"}]})),
+            &["0 other 0 !functions.send:0", "0 other 1 !x"],
+        ),
+        (
+            said(json!({"tool_calls": [{"function": {"arguments": {"id": secret, "n": 4111, "type": "t"}}}]})),
+            &[
+                "0 tool_arguments 0 !id",
+                "0 tool_arguments 1 sk-proj-abcdefghijklmnop",
+                "0 tool_arguments 2 !n",
+                "0 tool_arguments 3 !4111",
+                "0 tool_arguments 4 !type",
+                "0 tool_arguments 5 t",
+            ],
+        ),
+        (
+            said(json!({"reasoning_details": [{"id": secret, "format": "f", "n": 4111}]})),
+            &["0 other 0 !f", "0 other 1 !sk-proj-abcdefghijklmnop", "0 other 2 !n", "0 other 3 !4111"],
+        ),
+        (
+            said(json!({"annotations": [{"type": "url_citation", "url_citation": {"id": secret}}]})),
+            &["0 other 0 !id", "0 other 1 sk-proj-abcdefghijklmnop"],
+        ),
+    ] {
+        assert_eq!(judged(std::slice::from_ref(&chunk)), [expected], "{chunk}");
+    }
+}
+
+#[test]
+fn what_every_chunk_repeats_is_judged_once() {
+    let chunk = |model: &str, left: u32| json!({"model": model, "choices": [], "left": left});
+    let long = "m".repeat(200);
+    let texts =
+        judged(&[chunk("a", 7), chunk("a", 7), chunk("b", 71), chunk("a", 71), chunk(&long, 71), chunk(&long, 71)]);
+    assert_eq!(texts[0], ["0 other 0 !left", "0 other 1 !7", "0 other 2 !a"]);
+    assert_eq!(texts[1], ["0 other 0 !", "0 other 1 !", "0 other 2 !"]);
+    // One number is not the start of the next.
+    assert_eq!(texts[2], ["0 other 0 !", "0 other 1 !\n71", "0 other 2 !\nb"]);
+    assert_eq!(texts[3], ["0 other 0 !", "0 other 1 !", "0 other 2 !\na"]);
+    let long = format!("0 other 2 !\n{long}");
+    assert_eq!((&texts[4][2], &texts[5][2]), (&long, &long));
+}
+
+#[test]
+fn a_text_in_several_parts_is_one_text() {
+    let part = |text: &str| json!({"type": "text", "text": text});
+    let chunks = [
+        said(json!({"content": "pro"})),
+        said(json!({"content": [part("ject blue"), {"type": "text", "text": "bi", "refusal": "no", "x": "y"}]})),
+        said(json!({"content": "rd", "reasoning_details": [{"text": "hm"}, {"text": "m"}]})),
+    ];
+    let expected = [
+        &["0 content 0 pro"][..],
+        &["0 content 0 ject blue", "0 refusal 0 no", "0 content 0 bi", "0 other 0 !x", "0 other 1 y"],
+        &["0 content 0 rd", "0 reasoning 0 hm", "0 reasoning 0 m"],
+    ];
+    assert_eq!(judged(&chunks), expected);
+    // A transcript between them is another text.
+    let chunks = [
+        said(json!({"audio": {"transcript": "spoken"}, "content": "blue"})),
+        said(json!({"audio": {"transcript": "word"}, "content": "bird"})),
+    ];
+    assert_eq!(judged(&chunks)[1], ["0 content 0 word", "0 content 1 bird"]);
+}

@@ -1,0 +1,174 @@
+//! Shapes: a dialect's bodies as tables, and the one walk that visits every value of a body by them.
+//!
+//! The walk leaves nothing out: what a table does not name is judged, key and all, and a value that no rule takes is an
+//! error (or, in an answer, text). Unjudged stay only booleans, the API's own words and ids, and the numbers of its own members.
+
+mod schema;
+mod walk;
+
+pub use walk::walk;
+
+use std::borrow::Cow;
+
+use crate::text::Kind;
+use crate::wire::WireError;
+use crate::wire::json::Value;
+
+/// What may stand at a place. `null` may stand anywhere, and is nothing.
+#[derive(Clone, Copy)]
+pub enum Rule {
+    /// A text.
+    Text(Kind),
+    /// A text that can't be replaced: an id that something else refers to, a function's name.
+    Fixed(Kind),
+    /// JSON in a string, as a model wrote it.
+    Arguments,
+    /// A word of the API. One of this list is not judged; any other string is a text that can't be replaced.
+    OneOf(&'static [&'static str]),
+    /// The same with a shape in place of the list: ids, which say nothing.
+    Like(fn(&str) -> bool),
+    /// A boolean, or a number that means what the API says.
+    Plain,
+    /// Any JSON: each string, number and key below is part of one text.
+    Any(Kind),
+    /// The same for a JSON schema, less its own words.
+    Schema(Kind),
+    Object(&'static Object),
+    /// An object whose `type` picks its shape; the sentence says which types there are.
+    Tagged(&'static [(&'static str, &'static Object)], &'static str),
+    /// An object with keys of this shape.
+    Keyed(fn(&str) -> bool, &'static Rule),
+    Each(&'static Rule),
+    /// An array whose elements are told apart by their `index`, where they have one.
+    Indexed(&'static Rule),
+    /// The messages of a request or the choices of an answer.
+    Turns(&'static Rule),
+    /// An array of texts that other readers may join.
+    Joined(&'static Rule),
+    /// The texts of one kind below have one place: a reader of the answer joins them.
+    One(&'static Rule),
+    /// All below is one text.
+    Group(Kind, &'static Rule),
+    /// By JSON type: string, array, object.
+    ByType(Option<&'static Rule>, Option<&'static Rule>, Option<&'static Rule>),
+    /// Can't be judged; the sentence says what can.
+    Refuse(&'static str),
+    /// Is looked after elsewhere.
+    Unread,
+}
+
+impl Rule {
+    /// A word that is whole by itself and for which there is no list: a model's name.
+    pub const OPEN_WORD: Rule = Rule::OneOf(&[]);
+}
+
+/// An object's members.
+pub struct Object {
+    pub fields: &'static [(&'static str, Rule)],
+    pub required: &'static [&'static str],
+}
+
+/// How a walk takes what no rule fits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// A request: refused.
+    Strict,
+    /// An answer: judged as text.
+    Lenient,
+}
+
+/// A string, a number or a key that has to be judged.
+#[derive(Clone)]
+pub struct Leaf<'d> {
+    pub value: Value<'d>,
+    /// Of a number, its digits as they came.
+    pub text: Cow<'d, str>,
+    pub kind: Kind,
+    pub form: Form,
+    /// A digest of the path: equal for equal places of different events of a stream.
+    pub place: u64,
+}
+
+/// What may be done with a leaf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// It can be replaced.
+    Free,
+    /// See [`Rule::Arguments`]. It can be replaced.
+    Arguments,
+    /// It can't be replaced.
+    Fixed,
+    /// It can't be replaced, and no reader joins it to what stands there in another event: keys, numbers, words.
+    Whole,
+}
+
+/// Takes what a walk finds, in document order.
+pub trait Sink<'d> {
+    fn leaf(&mut self, leaf: Leaf<'d>) -> Result<(), WireError>;
+
+    /// What comes up to `close` is one text.
+    fn open(&mut self, _kind: Kind) {}
+
+    fn close(&mut self) -> Result<(), WireError> {
+        Ok(())
+    }
+
+    /// Texts up to `close_joined` may be read as one.
+    fn open_joined(&mut self) {}
+
+    fn close_joined(&mut self) -> Result<(), WireError> {
+        Ok(())
+    }
+
+    /// A message or choice starts; gives its number.
+    fn turn(&mut self, position: u32, element: Value<'d>) -> Result<u32, WireError>;
+
+    fn end_turn(&mut self) {}
+}
+
+impl Form {
+    pub fn is_editable(self) -> bool {
+        matches!(self, Form::Free | Form::Arguments)
+    }
+}
+
+/// The error for a value that is not what the shape wants.
+pub fn unexpected(value: Value<'_>, expected: &str) -> WireError {
+    WireError::Shape { at: place_of(value), expected: format!("expected {expected}") }
+}
+
+/// The error for a value that can't be judged; the sentence says what can.
+pub fn unsupported(value: Value<'_>, supported: &'static str) -> WireError {
+    WireError::Unsupported { at: place_of(value), supported }
+}
+
+impl Rule {
+    /// What the rule wants, for messages.
+    fn wants(self) -> &'static str {
+        match self {
+            Rule::Text(_) | Rule::Fixed(_) | Rule::Arguments | Rule::OneOf(_) | Rule::Like(_) => "a string",
+            Rule::Plain => "a number or a boolean",
+            Rule::Object(_) | Rule::Tagged(..) | Rule::Keyed(..) => "an object",
+            Rule::Each(_) | Rule::Indexed(_) | Rule::Turns(_) | Rule::Joined(_) => "an array",
+            Rule::ByType(None, Some(_), None) => "an array",
+            Rule::ByType(Some(_), Some(_), None) => "a string or an array",
+            Rule::ByType(Some(_), None, Some(_)) => "a string or an object",
+            _ => "another type",
+        }
+    }
+
+    /// What a text is that stands where the rule wants something else.
+    fn kind(self) -> Kind {
+        match self {
+            Rule::Text(kind) | Rule::Fixed(kind) => kind,
+            Rule::Arguments => Kind::ToolArguments,
+            Rule::ByType(Some(inner), ..) => inner.kind(),
+            _ => Kind::Other,
+        }
+    }
+}
+
+fn place_of(value: Value<'_>) -> String {
+    let path = value.document().path(value.id());
+    if path.is_empty() { "the body".into() } else { path }
+}

@@ -1,0 +1,232 @@
+//! The walk over a body by its tables.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::text::Kind;
+use crate::wire::WireError;
+use crate::wire::json::{Type, Value};
+use crate::wire::shape::{Form, Leaf, Object, Rule, Sink, Style, schema, unexpected, unsupported};
+
+/// Digits before the point that a number of an answer may have and be one of the API's own: a count, a time in seconds.
+const SHORT: usize = 10;
+
+const TOKEN_IDS: &str = "this route judges text only, and numbers in an array may be token ids";
+
+/// Visits every value under `root`.
+pub fn walk<'d>(root: Value<'d>, rule: Rule, style: Style, sink: &mut impl Sink<'d>) -> Result<(), WireError> {
+    Walk { style, sink }.visit(root, rule, At { place: 0, one: None })
+}
+
+struct Walk<'s, S> {
+    style: Style,
+    sink: &'s mut S,
+}
+
+/// Where a value stands.
+#[derive(Clone, Copy)]
+struct At {
+    /// A digest of the path.
+    place: u64,
+    /// The place of the texts that are one with their neighbours: see [`Rule::One`].
+    one: Option<u64>,
+}
+
+impl<'d, S: Sink<'d>> Walk<'_, S> {
+    fn visit(&mut self, value: Value<'d>, rule: Rule, at: At) -> Result<(), WireError> {
+        if value.is_null() {
+            return Ok(());
+        }
+        match (rule, value.kind()) {
+            (Rule::Unread, _) => Ok(()),
+            (Rule::Refuse(supported), _) => Err(unsupported(value, supported)),
+            (Rule::Text(kind), Type::String) => self.leaf(value, kind, Form::Free, at.text()),
+            (Rule::Fixed(kind), Type::String) => self.leaf(value, kind, Form::Fixed, at.text()),
+            (Rule::Arguments, Type::String) => self.leaf(value, Kind::ToolArguments, Form::Arguments, at.text()),
+            (Rule::OneOf(words), Type::String) => self.word(value, |text| words.contains(&text), at.place),
+            (Rule::Like(fits), Type::String) => self.word(value, fits, at.place),
+            (Rule::Plain, Type::Bool) => Ok(()),
+            (Rule::Plain, Type::Number) if self.style == Style::Strict || is_short(value.raw()) => Ok(()),
+            (Rule::Any(kind), _) => self.group(kind, |walk| walk.any(value, kind, at.place)),
+            (Rule::Schema(kind), _) => self.group(kind, |walk| walk.schema(value, kind, true, at.place)),
+            (Rule::Group(kind, inner), _) => self.group(kind, |walk| walk.visit(value, *inner, at)),
+            (Rule::One(inner), _) => self.visit(value, *inner, At { one: Some(at.place), ..at }),
+            (Rule::Object(object), Type::Object) => self.object(value, object, at),
+            (Rule::Tagged(variants, supported), Type::Object) => {
+                let Some(tag) = value.get("type").and_then(Value::text) else {
+                    return Err(unexpected(value, "an object with a `type`"));
+                };
+                match variants.iter().find(|(name, _)| *name == tag) {
+                    Some((_, object)) => self.object(value, object, at),
+                    None => Err(unsupported(value, supported)),
+                }
+            }
+            (Rule::Keyed(fits, inner), Type::Object) => value.members().try_for_each(|(key, member)| {
+                let name = key.text().unwrap_or_default();
+                let at = at.step(&name);
+                if fits(&name) { self.visit(member, *inner, at) } else { self.unknown(key, member, at.place) }
+            }),
+            (Rule::Each(inner), Type::Array) => {
+                self.elements(value, |walk, element, position| walk.visit(element, *inner, at.step(position)))
+            }
+            (Rule::Indexed(inner), Type::Array) => self.elements(value, |walk, element, position| {
+                let index = element.get("index").and_then(Value::u32).unwrap_or(position);
+                walk.visit(element, *inner, at.step(index))
+            }),
+            (Rule::Turns(inner), Type::Array) => self.elements(value, |walk, element, position| {
+                let index = walk.sink.turn(position, element)?;
+                walk.visit(element, *inner, at.step(index))?;
+                walk.sink.end_turn();
+                Ok(())
+            }),
+            (Rule::Joined(inner), Type::Array) => {
+                self.sink.open_joined();
+                self.elements(value, |walk, element, position| walk.visit(element, *inner, at.step(position)))?;
+                self.sink.close_joined()
+            }
+            (Rule::ByType(Some(inner), _, _), Type::String)
+            | (Rule::ByType(_, Some(inner), _), Type::Array)
+            | (Rule::ByType(_, _, Some(inner)), Type::Object) => self.visit(value, *inner, at),
+            (rule, _) => match self.style {
+                Style::Strict => Err(unexpected(value, rule.wants())),
+                Style::Lenient => self.visit(value, Rule::Any(rule.kind()), at),
+            },
+        }
+    }
+
+    fn object(&mut self, value: Value<'d>, object: &'static Object, at: At) -> Result<(), WireError> {
+        for (key, member) in value.members() {
+            let name = key.text().unwrap_or_default();
+            let known = |name: &str| object.fields.iter().find(|(field, _)| *field == name);
+            let at = at.step(&name);
+            if let Some((_, rule)) = known(&name) {
+                self.visit(member, *rule, at)?;
+                continue;
+            }
+            // Some readers match keys without regard to case: to them this would be the known member.
+            if let Some((field, _)) = known(&fold(&name)) {
+                return Err(unexpected(key, &format!("`{field}`, spelled so")));
+            }
+            self.unknown(key, member, at.place)?;
+        }
+        match object.required.iter().find(|field| value.get(field).is_none_or(Value::is_null)) {
+            Some(field) => Err(unexpected(value, &format!("a member `{field}`"))),
+            None => Ok(()),
+        }
+    }
+
+    /// A member that no table names: text, of which an upstream may make what it likes.
+    fn unknown(&mut self, key: Value<'d>, member: Value<'d>, place: u64) -> Result<(), WireError> {
+        match number_in_array(member) {
+            Some(number) if self.style == Style::Strict => Err(unsupported(number, TOKEN_IDS)),
+            _ => self.group(Kind::Other, |walk| {
+                walk.key(key, Kind::Other, place)?;
+                walk.any(member, Kind::Other, place)
+            }),
+        }
+    }
+
+    fn any(&mut self, value: Value<'d>, kind: Kind, place: u64) -> Result<(), WireError> {
+        match value.kind() {
+            Type::String => self.leaf(value, kind, Form::Free, place),
+            Type::Number => self.leaf(value, kind, Form::Whole, step(place, "number")),
+            Type::Object => value.members().try_for_each(|(key, member)| {
+                let place = step(place, key.text().unwrap_or_default());
+                self.key(key, kind, place)?;
+                self.any(member, kind, place)
+            }),
+            _ => self.elements(value, |walk, element, position| walk.any(element, kind, step(place, position))),
+        }
+    }
+
+    fn schema(&mut self, value: Value<'d>, kind: Kind, prose: bool, place: u64) -> Result<(), WireError> {
+        match value.kind() {
+            Type::String => self.leaf(value, kind, if prose { Form::Free } else { Form::Fixed }, place),
+            Type::Number => self.leaf(value, kind, Form::Whole, step(place, "number")),
+            Type::Object => value.members().try_for_each(|(key, member)| {
+                let name = key.text().unwrap_or_default();
+                let place = step(place, &name);
+                if !schema::is_key(&name) {
+                    self.key(key, kind, place)?;
+                }
+                if name == "type" && member.text().is_some_and(|text| schema::is_type(&text)) {
+                    return Ok(());
+                }
+                self.schema(member, kind, schema::is_prose(&name), place)
+            }),
+            _ => {
+                self.elements(value, |walk, element, position| walk.schema(element, kind, false, step(place, position)))
+            }
+        }
+    }
+
+    /// Apart from the texts around it, which it must not part.
+    fn word(&mut self, value: Value<'d>, fits: impl Fn(&str) -> bool, place: u64) -> Result<(), WireError> {
+        match value.text() {
+            Some(text) if !fits(&text) => {
+                self.group(Kind::Other, |walk| walk.leaf(value, Kind::Other, Form::Whole, place))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A key that no table names.
+    fn key(&mut self, key: Value<'d>, kind: Kind, place: u64) -> Result<(), WireError> {
+        self.leaf(key, kind, Form::Whole, step(place, "key"))
+    }
+
+    fn leaf(&mut self, value: Value<'d>, kind: Kind, form: Form, place: u64) -> Result<(), WireError> {
+        let text = value.text().unwrap_or_else(|| value.raw().into());
+        self.sink.leaf(Leaf { value, text, kind, form, place })
+    }
+
+    fn group(&mut self, kind: Kind, inner: impl FnOnce(&mut Self) -> Result<(), WireError>) -> Result<(), WireError> {
+        self.sink.open(kind);
+        inner(self)?;
+        self.sink.close()
+    }
+
+    fn elements(
+        &mut self,
+        value: Value<'d>,
+        mut each: impl FnMut(&mut Self, Value<'d>, u32) -> Result<(), WireError>,
+    ) -> Result<(), WireError> {
+        value.elements().zip(0u32..).try_for_each(|(element, position)| each(self, element, position))
+    }
+}
+
+impl At {
+    fn step(self, by: impl Hash) -> At {
+        At { place: step(self.place, by), ..self }
+    }
+
+    fn text(self) -> u64 {
+        self.one.unwrap_or(self.place)
+    }
+}
+
+/// The first number that stands in an array, at any depth.
+fn number_in_array(value: Value<'_>) -> Option<Value<'_>> {
+    let own = value.elements().find(|element| element.kind() == Type::Number);
+    own.or_else(|| value.elements().find_map(number_in_array))
+        .or_else(|| value.members().find_map(|(_, member)| number_in_array(member)))
+}
+
+fn is_short(number: &str) -> bool {
+    number.len() <= 32 && number.trim_start_matches('-').bytes().take_while(u8::is_ascii_digit).count() <= SHORT
+}
+
+/// Simple case folding, as far as it leads to ASCII: the long s and the Kelvin sign are the only others.
+fn fold(name: &str) -> String {
+    let fold = |c| match c {
+        'ſ' => 's',
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    };
+    name.chars().map(fold).collect()
+}
+
+fn step(place: u64, step: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (place, step).hash(&mut hasher);
+    hasher.finish()
+}
