@@ -127,8 +127,11 @@ async fn a_text_is_paid_for_once_for_each_policy() {
     let upstream = fine().await;
     let guardrail = by_model("stage = [\"input\"]\neffort = \"none\"\ndeadline = \"1h\"\non_error = \"block\"");
     let proxy = Proxy::start(config(&upstream).guardrail("model", &guardrail));
+    // As a conversation grows: the roles take turns.
     let turns = |texts: &[&str]| {
-        let messages: Vec<Value> = texts.iter().map(|text| json!({"role": "user", "content": text})).collect();
+        let roles = ["user", "assistant"].into_iter().cycle();
+        let messages: Vec<Value> =
+            roles.zip(texts).map(|(role, text)| json!({"role": role, "content": text})).collect();
         json!({"model": "m", "messages": messages}).to_string()
     };
     for (at, (texts, asked, cached)) in

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::guardrail::Stage;
 use crate::policy::Label;
-use crate::text::{Segment, Span};
+use crate::text::{Place, Segment, Span};
 
 /// Judges one segment. Dropping the future cancels the work behind it.
 #[async_trait]
@@ -20,6 +20,11 @@ pub trait Detector: Send + Sync {
 
     /// Every label that a verdict of this detector can carry.
     fn labels(&self) -> &[Label];
+
+    /// Whether a text at this place is anything that this detector could speak of.
+    fn judges(&self, _place: &Place) -> bool {
+        true
+    }
 
     /// Whether a verdict is worth keeping: false where judging costs less than the look-up.
     fn cacheable(&self) -> bool {

@@ -116,7 +116,8 @@ struct Asks<'a> {
 
 /// The texts that a guardrail judges. White space alone says nothing.
 fn selected<'a>(guardrail: &Guardrail, stage: Stage, segments: &'a [Segment]) -> impl Iterator<Item = &'a Segment> {
-    guardrail.selects(stage, segments).filter(|segment| !segment.text.trim().is_empty())
+    let judged = |segment: &&Segment| !segment.text.trim().is_empty() && guardrail.detector.judges(&segment.place);
+    guardrail.selects(stage, segments).filter(judged)
 }
 
 /// When and where guardrails are asked.

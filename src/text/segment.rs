@@ -54,6 +54,8 @@ pub enum Kind {
     /// Name, description or parameter schema of a tool.
     ToolDefinition,
     Name,
+    /// A word of the protocol that is on no list (a model's name, an error's code): no spaces, not long.
+    Word,
     /// A string leaf that no other kind fits: it is judged all the same.
     Other,
 }
@@ -68,6 +70,7 @@ impl Kind {
             Kind::ToolArguments => "tool_arguments",
             Kind::ToolDefinition => "tool_definition",
             Kind::Name => "name",
+            Kind::Word => "word",
             Kind::Other => "other",
         }
     }

@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use crate::guardrail::{Ask, DetectError, Detector, Finding, Identity, PolicyRef, Priority, Verdict};
 use crate::model::{EncodeError, Job, JobError, Outcome, Step};
 use crate::policy::{Effort, Label, Policy};
+use crate::text::{Kind, Place};
 
 /// Tokens of content that are judged at once.
 const WINDOW: usize = 4096;
@@ -155,6 +156,12 @@ impl Detector for SafeguardDetector {
 
     fn labels(&self) -> &[Label] {
         &self.labels
+    }
+
+    /// A policy speaks of what somebody says. A single word of the protocol is no such thing, and stands in every request
+    /// and answer: patterns look at it.
+    fn judges(&self, place: &Place) -> bool {
+        place.kind != Kind::Word
     }
 }
 

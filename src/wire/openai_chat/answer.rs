@@ -7,9 +7,8 @@ use bytes::Bytes;
 
 use crate::wire::json::{Document, Limits, Patch, Type, Value};
 use crate::wire::openai_chat::channels::{Channels, found, index_of};
-use crate::wire::openai_chat::ids::is_plain;
 use crate::wire::openai_chat::{copies, reply};
-use crate::wire::shape::{Form, unexpected};
+use crate::wire::shape::{Form, is_word, unexpected};
 use crate::wire::{AnswerCodec, Body, Cut, Event, EventText, Framing, WireError, sse};
 
 /// The codec of one answer.
@@ -242,7 +241,7 @@ fn header_of(root: Value<'_>) -> Header {
     let own = reply::header("");
     let word = |name| {
         root.get(name)
-            .filter(|value| value.text().is_some_and(|text| is_plain(&text)))
+            .filter(|value| value.text().is_some_and(|text| is_word(&text)))
             .map(|value| value.raw().to_owned())
     };
     let created = root.get("created").and_then(Value::u32).map(|seconds| seconds.to_string());

@@ -9,11 +9,6 @@ pub fn is_id(text: &str) -> bool {
     is_of_a_family(text) || is_hexadecimal(text)
 }
 
-/// Whether a string could be a model's name: no white space, not long.
-pub fn is_plain(text: &str) -> bool {
-    (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:@+".contains(&b))
-}
-
 fn is_of_a_family(text: &str) -> bool {
     let (family, rest) = text.split_once(['-', '_']).unwrap_or_default();
     let plain = rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');

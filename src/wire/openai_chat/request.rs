@@ -7,9 +7,8 @@ use bytes::Bytes;
 
 use crate::text::{Edit, Edits, Segment, SegmentId};
 use crate::wire::json::{self, Document, NodeId, Patch, Value};
-use crate::wire::openai_chat::ids::is_plain;
 use crate::wire::openai_chat::segments::{Access, Segments};
-use crate::wire::shape::{unexpected, unsupported};
+use crate::wire::shape::{is_word, unexpected, unsupported};
 use crate::wire::{Prompt, WireError};
 
 /// Choices that a request may ask for, as OpenAI bounds it.
@@ -46,7 +45,7 @@ impl ChatPrompt {
             return Err(unsupported(modality, "this route judges text only: `text`"));
         }
         let model = root.get("model").and_then(Value::text).map(Cow::into_owned);
-        if let Some(value) = root.get("model").filter(|_| model.as_deref().is_some_and(|model| !is_plain(model))) {
+        if let Some(value) = root.get("model").filter(|_| model.as_deref().is_some_and(|model| !is_word(model))) {
             return Err(unexpected(value, "a plain word: up to 128 letters, digits and `-_./:@+`"));
         }
         Ok(ChatPrompt { found, streams, model: model.unwrap_or_default(), document })

@@ -132,6 +132,11 @@ impl Form {
     }
 }
 
+/// Whether a string is a single word, as a model's name is: no white space, not long.
+pub fn is_word(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:@+".contains(&b))
+}
+
 /// The error for a value that is not what the shape wants.
 pub fn unexpected(value: Value<'_>, expected: &str) -> WireError {
     WireError::Shape { at: place_of(value), expected: format!("expected {expected}") }

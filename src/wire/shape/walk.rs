@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use crate::text::Kind;
 use crate::wire::WireError;
 use crate::wire::json::{Type, Value};
-use crate::wire::shape::{Form, Leaf, Object, Rule, Sink, Style, schema, unexpected, unsupported};
+use crate::wire::shape::{Form, Leaf, Object, Rule, Sink, Style, is_word, schema, unexpected, unsupported};
 
 /// Digits before the point that a number of an answer may have and be one of the API's own: a count, a time in seconds.
 const SHORT: usize = 10;
@@ -163,7 +163,8 @@ impl<'d, S: Sink<'d>> Walk<'_, S> {
     fn word(&mut self, value: Value<'d>, fits: impl Fn(&str) -> bool, place: u64) -> Result<(), WireError> {
         match value.text() {
             Some(text) if !fits(&text) => {
-                self.group(Kind::Other, |walk| walk.leaf(value, Kind::Other, Form::Whole, place))
+                let kind = if is_word(&text) { Kind::Word } else { Kind::Other };
+                self.group(kind, |walk| walk.leaf(value, kind, Form::Whole, place))
             }
             _ => Ok(()),
         }

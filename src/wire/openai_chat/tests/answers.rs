@@ -54,16 +54,16 @@ fn finds_the_texts_of_a_completion() {
         "2 name 0 !f",
         "2 tool_arguments 1 {\"a\":1}",
         "2 name 1 !g",
-        "2 other 2 !x",
+        "2 word 0 !x",
         "2 tool_arguments 2 i",
         "2 name 2 !h",
-        "2 other 3 !an odd id",
-        "2 other 4 !END",
-        "0 other 0 !m",
-        "0 other 1 !a b",
-        "0 other 2 !x",
-        "0 other 3 !odd key",
-        "0 other 4 !1",
+        "2 other 2 !an odd id",
+        "2 word 1 !END",
+        "0 word 0 !m",
+        "0 other 0 !a b",
+        "0 other 1 !x",
+        "0 other 2 !odd key",
+        "0 other 3 !1",
     ];
     assert_eq!(texts_of(&event), expected);
 }
@@ -73,7 +73,7 @@ fn errors_are_judged_whatever_their_shape() {
     for (body, expected) in [
         (
             json!({"error": {"code": "c", "message": "the prompt said x", "param": null, "type": "t"}}),
-            &["0 other 0 !c", "0 other 1 the prompt said x", "0 other 2 !t"][..],
+            &["0 word 0 !c", "0 other 0 the prompt said x", "0 word 1 !t"][..],
         ),
         (json!({"error": "plain"}), &["0 other 0 plain"]),
         (
@@ -326,6 +326,6 @@ fn refuses_and_answers_in_the_dialects_words() {
     assert_eq!((events.len(), error), (4, None));
     assert_eq!(
         events.iter().flat_map(texts_of).collect::<Vec<_>>(),
-        ["0 other 0 !gpt-x", "0 other 0 !", "0 content 0 I \"can't\".", "0 other 0 !"]
+        ["0 word 0 !gpt-x", "0 word 0 !", "0 content 0 I \"can't\".", "0 word 0 !"]
     );
 }

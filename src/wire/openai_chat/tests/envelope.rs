@@ -37,24 +37,21 @@ fn what_the_api_itself_says_is_no_text() {
 fn what_could_be_a_text_is_judged() {
     let secret = "sk-proj-abcdefghijklmnop";
     for (chunk, expected) in [
-        (json!({"id": secret}), &["0 other 0 !sk-proj-abcdefghijklmnop"][..]),
-        (json!({"model": "m"}), &["0 other 0 !m"]),
-        (json!({"system_fingerprint": "bob@example.com"}), &["0 other 0 !bob@example.com"]),
+        (json!({"id": secret}), &["0 word 0 !sk-proj-abcdefghijklmnop"][..]),
+        (json!({"model": "m"}), &["0 word 0 !m"]),
+        (json!({"system_fingerprint": "bob@example.com"}), &["0 word 0 !bob@example.com"]),
         (json!({"created": 4111111111111111u64}), &["0 other 0 !4111111111111111"]),
         (json!({"usage": {"total_tokens": 1, "a-b": "x"}}), &["0 other 0 !a-b", "0 other 1 x"]),
         (json!({"usage": {"total_tokens": 4111111111111111u64}}), &["0 other 0 !4111111111111111"]),
-        (
-            json!({"prompt_filter_results": [{"content_filter_results": {"hate": {"severity": "x"}}}]}),
-            &["0 other 0 !x"],
-        ),
-        (json!({"error": {"type": "x", "code": "y"}}), &["0 other 0 !y", "0 other 1 !x"]),
-        (json!({"choices": [{"index": 0, "finish_reason": "x"}]}), &["0 other 0 !x"]),
+        (json!({"prompt_filter_results": [{"content_filter_results": {"hate": {"severity": "x"}}}]}), &["0 word 0 !x"]),
+        (json!({"error": {"type": "x", "code": "y"}}), &["0 word 0 !y", "0 word 1 !x"]),
+        (json!({"choices": [{"index": 0, "finish_reason": "x"}]}), &["0 word 0 !x"]),
         (json!({"choices": [{"index": 0, "stop_reason": 5}]}), &["0 other 0 !5"]),
         (json!({"new-member": 5}), &["0 other 0 !new-member", "0 other 1 !5"]),
-        (said(json!({"role": "x"})), &["0 other 0 !x"]),
+        (said(json!({"role": "x"})), &["0 word 0 !x"]),
         (
             said(json!({"tool_calls": [{"id": "functions.send:0", "type": "x"}]})),
-            &["0 other 0 !functions.send:0", "0 other 1 !x"],
+            &["0 word 0 !functions.send:0", "0 word 1 !x"],
         ),
         (
             said(json!({"tool_calls": [{"function": {"arguments": {"id": secret, "n": 4111, "type": "t"}}}]})),
@@ -69,7 +66,7 @@ fn what_could_be_a_text_is_judged() {
         ),
         (
             said(json!({"reasoning_details": [{"id": secret, "format": "f", "n": 4111}]})),
-            &["0 other 0 !f", "0 other 1 !sk-proj-abcdefghijklmnop", "0 other 2 !n", "0 other 3 !4111"],
+            &["0 word 0 !f", "0 word 1 !sk-proj-abcdefghijklmnop", "0 other 0 !n", "0 other 1 !4111"],
         ),
         (
             said(json!({"annotations": [{"type": "url_citation", "url_citation": {"id": secret}}]})),
@@ -86,13 +83,14 @@ fn what_every_chunk_repeats_is_judged_once() {
     let long = "m".repeat(200);
     let texts =
         judged(&[chunk("a", 7), chunk("a", 7), chunk("b", 71), chunk("a", 71), chunk(&long, 71), chunk(&long, 71)]);
-    assert_eq!(texts[0], ["0 other 0 !left", "0 other 1 !7", "0 other 2 !a"]);
-    assert_eq!(texts[1], ["0 other 0 !", "0 other 1 !", "0 other 2 !"]);
+    assert_eq!(texts[0], ["0 other 0 !left", "0 other 1 !7", "0 word 0 !a"]);
+    assert_eq!(texts[1], ["0 other 0 !", "0 other 1 !", "0 word 0 !"]);
     // One number is not the start of the next.
-    assert_eq!(texts[2], ["0 other 0 !", "0 other 1 !\n71", "0 other 2 !\nb"]);
-    assert_eq!(texts[3], ["0 other 0 !", "0 other 1 !", "0 other 2 !\na"]);
-    let long = format!("0 other 2 !\n{long}");
-    assert_eq!((&texts[4][2], &texts[5][2]), (&long, &long));
+    assert_eq!(texts[2], ["0 other 0 !", "0 other 1 !\n71", "0 word 0 !\nb"]);
+    assert_eq!(texts[3], ["0 other 0 !", "0 other 1 !", "0 word 0 !\na"]);
+    // Too long for a word, and for remembering.
+    assert_eq!(texts[4][2], format!("0 other 2 !{long}"));
+    assert_eq!(texts[5][2], format!("0 other 2 !\n{long}"));
 }
 
 #[test]

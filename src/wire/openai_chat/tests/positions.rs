@@ -38,16 +38,16 @@ fn refuses_what_makes_text_of_its_own() {
 #[test]
 fn words_that_are_not_the_apis_own_are_judged() {
     for (member, expected) in [
-        (json!({"model": "gpt-4o"}), &["- none other !gpt-4o"][..]),
+        (json!({"model": "gpt-4o"}), &["- none word !gpt-4o"][..]),
         (
             json!({"stream_options": {"include_usage": true, "bob@example.com": "project-bluebird"}}),
             &["- none other bob@example.com\nproject-bluebird"],
         ),
         (json!({"reasoning_effort": "low", "service_tier": "auto", "verbosity": "high"}), &[]),
-        (json!({"reasoning_effort": "sk-1"}), &["- none other !sk-1"]),
-        (json!({"service_tier": "sk-1"}), &["- none other !sk-1"]),
+        (json!({"reasoning_effort": "sk-1"}), &["- none word !sk-1"]),
+        (json!({"service_tier": "sk-1"}), &["- none word !sk-1"]),
         (json!({"tool_choice": "auto"}), &[]),
-        (json!({"tool_choice": "sk-1"}), &["- none other !sk-1"]),
+        (json!({"tool_choice": "sk-1"}), &["- none word !sk-1"]),
         (json!({"logit_bias": {"50256": -100, "4111111111111111": 1}}), &["- none other !4111111111111111\n1"]),
     ] {
         let mut body = member.clone();
@@ -57,7 +57,7 @@ fn words_that_are_not_the_apis_own_are_judged() {
     let message = json!({"role": "assistant", "content": null, "cache_control": {"type": "ephemeral", "a": ["sk-1"]},
         "tool_calls": [{"id": "call_1", "type": "sk-2", "function": {"name": "f"}}]});
     let expected =
-        ["0 assistant other a\nsk-1", "0 assistant name !f", "0 assistant other !call_1", "0 assistant other !sk-2"];
+        ["0 assistant other a\nsk-1", "0 assistant name !f", "0 assistant other !call_1", "0 assistant word !sk-2"];
     assert_eq!(listed(messages(json!([message]))), expected);
 }
 
@@ -90,7 +90,7 @@ fn what_readers_may_join_is_judged_joined() {
     let parted = json!([{"type": "text", "text": "blue", "cache_control": {"type": "x"}}, part("bird")]);
     assert_eq!(
         listed(messages(json!([{"role": "user", "content": parted}]))),
-        ["0 user other !x", "0 user content blue\nbird", "0 user content bluebird"]
+        ["0 user word !x", "0 user content blue\nbird", "0 user content bluebird"]
     );
     let mixed = json!([part("blue"), {"type": "refusal", "refusal": "no"}, part("bird")]);
     assert_eq!(
