@@ -129,8 +129,9 @@ async fn run_until_told(plan: Plan, reloader: Arc<Reloader>, telemetry: Arc<Tele
         tokio::select! {
             _ = hang_up.recv() => {
                 telemetry.audit.reopen();
-                // The outcome is logged and counted where it is known.
-                let _ = reloader.reload().await;
+                // On its own: it may start a model, and the end must be heard meanwhile. It logs and counts its outcome.
+                let reloader = reloader.clone();
+                tokio::spawn(async move { reloader.reload().await });
             }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,

@@ -1,7 +1,7 @@
 //! Headers on their way through: what a client may send, what goes to the upstream, what comes back.
 
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Uri, Version};
+use http::{HeaderMap, Uri, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use crate::live::{Limits, Upstream, UpstreamVersion};
@@ -146,8 +146,8 @@ pub fn outgoing(
 ) -> Result<RequestHeader, Refused> {
     let malformed = |_| Refused::Header("it can't be forwarded");
     let target = format!("{}{path}", upstream.base_path);
-    let mut out =
-        RequestHeader::build(Method::POST, target.as_bytes(), Some(request.headers.len() + 4)).map_err(malformed)?;
+    let mut out = RequestHeader::build(request.method.clone(), target.as_bytes(), Some(request.headers.len() + 4))
+        .map_err(malformed)?;
     for (name, value) in request.headers.iter().filter(|(name, _)| !is_stripped(name)) {
         out.append_header(name.clone(), value.clone()).map_err(malformed)?;
     }

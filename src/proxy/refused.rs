@@ -16,7 +16,7 @@ pub enum Refused {
     Unreadable,
     #[error("the request header did not arrive within {} s", .after.as_secs_f32())]
     HeaderTimeout { after: std::time::Duration },
-    #[error("the request header has {got} bytes or fields more than the limit of {limit}")]
+    #[error("the request header has {got} bytes or fields; the limit is {limit}")]
     HeaderTooLarge { got: usize, limit: usize },
     #[error("the request header is not acceptable: {0}")]
     Header(&'static str),

@@ -77,6 +77,9 @@ impl Trail {
             self.action = self.action.max(Some(decision.action));
         }
         self.unjudged |= decision.unjudged;
+        if decision.unjudged {
+            tracing::warn!(exchange = %self.info.id, route = self.info.route.as_deref(), stage = stage.as_str(), "let through unjudged");
+        }
         for applied in decision.applied.iter().filter(|applied| applied.mode == Mode::Enforce) {
             let named = name(applied);
             if self.named.len() < NAMED && !self.named.contains(&named) {
@@ -131,7 +134,8 @@ impl Trail {
 
     /// The exchange is over.
     pub fn finish(mut self, refused: Option<&Refused>) {
-        if let Some(refused) = refused {
+        // What was cut or spoken is told already: that the client left after it changes nothing.
+        if let (Ending::Passed, Some(refused)) = (self.ending, refused) {
             self.ending = ending(refused);
             match self.ending {
                 // The decision that led to it has its line.
