@@ -49,9 +49,10 @@ fn post(body: &str) -> Vec<u8> {
     request("POST", "/v1/chat/completions", &[("content-type", "application/json")], body)
 }
 
-/// A prompt whose verdict takes minutes.
+/// A prompt whose verdict takes about a minute: eleven windows, each to be read and reasoned about. One window alone would
+/// not do: how soon the random model ends its reasoning depends on how the processor rounds.
 fn endless() -> String {
-    chat(&"a long text, word by word; ".repeat(400), false)
+    chat(&"a long text, word by word; ".repeat(2400), false)
 }
 
 async fn ask_endlessly(proxy: &Proxy) -> Client {
