@@ -24,6 +24,9 @@ pub const VERDICT: Duration = Duration::from_millis(50);
 /// Bytes of text after which one is asked: four events.
 pub const WINDOW: usize = 4 * upstream::WORD;
 
+/// More than there are streams.
+const MAX_CONNECTIONS: usize = 4096;
+
 struct Sleeping {
     identity: Identity,
     labels: Vec<Label>,
@@ -59,11 +62,10 @@ pub fn run(to: &str) {
     runtime.block_on(async {
         let verdicts = Arc::new(VerdictCache::new(1024));
         let live = live(to, Arc::clone(&verdicts));
-        let max_connections = live.limits.max_connections;
         let audit = Audit::open(Target::None, false).expect("an audit that tells nobody");
         let telemetry = Arc::new(Telemetry::new(audit, verdicts));
         let service = Service::new(Arc::new(Current::new(live)), telemetry);
-        let server = Arc::new(Server::new(service, max_connections, WORKERS));
+        let server = Arc::new(Server::new(service, MAX_CONNECTIONS, WORKERS));
         let socket = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         println!("listening on http://{}", socket.local_addr().expect("an address"));
         server.serve(Listener { socket, tls: None }).await;
@@ -93,7 +95,7 @@ fn live(to: &str, verdicts: Arc<VerdictCache>) -> Live {
         mode: Mode::Enforce,
         timing: Timing::Before,
     });
-    for route in &mut live.routes {
+    for route in live.routes.iter_mut().filter_map(Arc::get_mut) {
         if let Handling::Inspect(inspect) = &mut route.handling {
             inspect.output.push(Arc::clone(&guardrail));
             inspect.gate.window = WindowSize::Bytes(WINDOW);

@@ -16,6 +16,8 @@ mod words;
 
 pub use builtin::{Builtin, UnknownBuiltin};
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
@@ -71,17 +73,15 @@ impl PatternDetector {
         })
     }
 
-    /// The matches in `block` of the segment's text that end after `fresh`, by label.
-    fn judge(&self, segment: &Segment, block: Span, spans: &mut [Vec<Span>]) {
+    /// Adds the matches in `block` of the segment's text that end after `fresh`, by label.
+    fn judge(&self, segment: &Segment, block: Span, spans: &mut BTreeMap<usize, Vec<Span>>) {
         let views = Views::of(&segment.text[block.clone()]);
         for view in views.iter() {
             self.set.find(&view.text, &mut |label, span| {
                 let raw = view.raw_span(span);
                 let raw = block.start + raw.start..block.start + raw.end;
-                if raw.end > segment.fresh
-                    && let Some(spans) = spans.get_mut(label)
-                {
-                    spans.push(raw);
+                if raw.end > segment.fresh {
+                    spans.entry(label).or_default().push(raw);
                 }
             });
         }
@@ -91,7 +91,9 @@ impl PatternDetector {
 #[async_trait]
 impl Detector for PatternDetector {
     async fn detect(&self, ask: &Ask) -> Result<Verdict, DetectError> {
-        let mut spans = vec![Vec::new(); self.set.labels().len()];
+        let labels = self.set.labels();
+        // Most texts have no match: then this takes no memory.
+        let mut spans = BTreeMap::new();
         for (nth, block) in reach::blocks(&ask.segment, self.set.looks_for(Builtin::PrivateKey)).enumerate() {
             if nth > 0 {
                 // Lets other exchanges, and this one's deadline, in between.
@@ -100,10 +102,12 @@ impl Detector for PatternDetector {
             match block {
                 Block::Look(block) => self.judge(&ask.segment, block, &mut spans),
                 // Nobody writes so. It may be anything, so it is taken for everything.
-                Block::Opaque(block) => spans.iter_mut().for_each(|spans| spans.push(block.clone())),
+                Block::Opaque(block) => {
+                    (0..labels.len()).for_each(|label| spans.entry(label).or_default().push(block.clone()));
+                }
             }
         }
-        let found = self.set.labels().iter().zip(spans).filter(|(_, spans)| !spans.is_empty());
+        let found = spans.into_iter().filter_map(|(label, spans)| Some((labels.get(label)?, spans)));
         Ok(Verdict { findings: found.map(|(label, spans)| Finding::new(label.clone(), merged(spans))).collect() })
     }
 
@@ -159,7 +163,6 @@ fn digest(spec: &PatternSpec) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
     use std::sync::LazyLock;
     use std::time::Duration;
 
