@@ -6,7 +6,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BUILD := cargo build --locked --bins --examples
 
 .DEFAULT_GOAL := help
-.PHONY: help tools demo test venv ci fmt clippy doc deny slim examples bench clean
+.PHONY: help tools demo test ci fmt clippy doc deny slim examples bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,7 +15,7 @@ demo: tools ## build, start an upstream and the proxy, show what it does, serve 
 	$(BUILD)
 	@$(TARGET)/debug/examples/demo
 
-test: tools venv ## every test, with the real OpenAI SDK among them
+test: tools ## every test, with the real OpenAI SDK among them
 	cargo test --locked
 
 bench: tools ## print the figures: throughput, latency, streams, memory
@@ -45,11 +45,8 @@ examples: tools ## every deployment in examples/, checked by the program itself
 deny: tools ## licences, sources and advisories of the dependencies
 	@scripts/deny.sh
 
-tools: ## fetch libtorch and cmake into .deps, where they are missing
+tools: ## fetch what is missing: libtorch and cmake into .deps, the Python packages of tests/sdk into .venv
 	@scripts/tools.sh
-
-venv: ## make .venv with the Python packages of tests/sdk
-	@scripts/venv.sh
 
 clean: ## remove what was built; .deps and .venv stay
 	cargo clean

@@ -18,4 +18,5 @@ if [ "$(printf '%s\n%s\n' "$wanted" "$have" | sort -V | head -n 1)" != "$wanted"
     exit 1
 fi
 
-exec scripts/libtorch.sh
+scripts/libtorch.sh
+exec scripts/venv.sh

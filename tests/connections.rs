@@ -216,7 +216,7 @@ async fn closed_port() -> SocketAddr {
 async fn failures_of_the_upstream_are_told_in_the_dialects_shape() {
     let json = |lines: &str| Answer::raw(format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{lines}\r\n"));
     let old = "HTTP/1.0 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
-    let (refused, broken, stalled) = ("upstream_answer_refused", "upstream_unavailable", "upstream_timeout");
+    let (refused, broken, stalled) = ("upstream_invalid_response", "upstream_unavailable", "upstream_timeout");
     let cases = [
         ("no answer", Answer::default().close(), 502, broken),
         ("reset", Answer::default().reset(), 502, broken),
@@ -254,7 +254,9 @@ async fn failures_of_the_upstream_are_told_in_the_dialects_shape() {
         ("no type", Answer::head(200, &[("content-length", "2")]).send("{}"), 502, refused),
         ("no JSON", Answer::json("CANARY"), 502, refused),
         ("two values", Answer::json(completion("a") + &completion("CANARY")), 502, refused),
-        ("too large", Answer::json(completion(&"x".repeat(70_000))), 502, refused),
+        ("too large", Answer::json(completion(&"x".repeat(70_000))), 502, "answer_too_large"),
+        ("empty", Answer::head(205, &[("content-type", "application/json"), ("content-length", "0")]), 502, refused),
+        ("misspelled", Answer::json(completion("a").replace("content", "conTENT")), 502, refused),
         ("error page", Answer::whole(500, "text/html", "<p>CANARY</p>"), 500, "upstream_error"),
         ("gateway's page", Answer::whole(503, "text/html", "CANARY"), 503, "upstream_error"),
         ("error that is no JSON", Answer::whole(400, "application/json", "CANARY"), 400, "upstream_error"),
@@ -427,5 +429,48 @@ async fn a_drain_has_an_end() {
         assert!(proxy.ended().await.success());
         assert!(proxy.log().contains("still open"), "{}", proxy.log());
         client.closed().await;
+        let told = proxy.audited(1, |line| line["outcome"] == "cut").await;
+        assert_eq!((told.len(), &told[0]["code"]), (1, &serde_json::json!("proxy_stopped")));
     }
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_observers() {
+    let upstream = answering("fine").await;
+    // Many texts, none of them short: it takes a good while to look at them all.
+    let watch = "stage = [\"input\"]\non_error = \"block\"\ndeadline = \"10min\"\nmode = \"observe\"\n\
+                 [patterns]\nbuiltin = [\"pii\", \"secrets\"]\n[actions]\ndefault = \"annotate\"\n";
+    let config = Config::new(upstream.address()).guardrail("watch", watch);
+    let mut proxy = Proxy::start(config.server("workers = 2\ndrain = \"10min\""));
+    let text = "Call me on the number that you have, or write; I am at home. ".repeat(16);
+    let messages = vec![serde_json::json!({"role": "user", "content": text}); 4000];
+    let answer = proxy.chat(serde_json::json!({"model": "m", "messages": messages}).to_string()).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    proxy.signal("TERM");
+    assert!(proxy.ended().await.success());
+    let audit = proxy.audit(1).await;
+    let asked = &audit[0]["asked"][0];
+    assert!(asked["guardrail"] == "watch" && asked["answered"] == asked["segments"], "{audit:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_has_no_body_is_given_none() {
+    let without = |status| Answer::head(status, &[("x-up", "1")]);
+    let chunked = Answer::head(200, &[("transfer-encoding", "chunked")]);
+    let odd = Answer::head(204, &[("content-length", "0")]);
+    let upstream = Upstream::scripted(vec![without(204), without(304), odd, without(200), chunked]).await;
+    let proxy = Proxy::start(Config::new(upstream.address()).route("methods = [\"POST\", \"HEAD\"]"));
+    let mut client = proxy.connect().await;
+    for (method, status) in [("POST", 204), ("POST", 304), ("POST", 204), ("HEAD", 200), ("HEAD", 200)] {
+        let body = if method == "POST" { chat("hi", false) } else { String::new() };
+        client.send(request(method, CHAT, &[JSON], body)).await;
+        let answer = client.open().await;
+        assert_eq!(answer.status, status);
+        for name in ["transfer-encoding", "content-length"] {
+            assert_eq!(answer.head.header(name), None, "{method} {status}");
+        }
+        assert!(answer.head.header("x-portcullis-id").is_some());
+    }
+    // The next answer begins where the last one ended.
+    assert_eq!(client.request("GET", "/unknown", &[], "").await.status, 404);
 }

@@ -120,6 +120,24 @@ async fn a_broken_file_changes_nothing_but_what_is_told() {
 }
 
 #[tokio::test]
+async fn what_takes_effect_at_the_start_only_is_told() {
+    let upstream = fine().await;
+    let proxy = start(&upstream).await;
+    assert_eq!(status(&proxy).await["needs_restart"], serde_json::json!([]));
+    let toml = proxy.config.toml();
+    replace(
+        &proxy,
+        "portcullis.toml",
+        &toml.replace("workers = 2", "workers = 1").replace("[audit]", "[audit]\ncontent = true"),
+    );
+    proxy.counted("portcullis_live_generation", 2.0).await;
+    assert_eq!(status(&proxy).await["needs_restart"], serde_json::json!(["server", "audit"]));
+    replace(&proxy, "portcullis.toml", &toml);
+    proxy.counted("portcullis_live_generation", 3.0).await;
+    assert_eq!(status(&proxy).await["needs_restart"], serde_json::json!([]));
+}
+
+#[tokio::test]
 async fn an_open_stream_keeps_what_it_began_with() {
     let cue = Cue::new();
     let begun = Answer::stream()
@@ -274,4 +292,12 @@ async fn reloads_under_traffic_drop_nothing() {
     stop.store(true, Ordering::Relaxed);
     assert!(traffic.await.expect("no request failed") > 0);
     proxy.counted("portcullis_reloads_total{result=\"error\"}", 0.0).await;
+    // Every one is counted, however close they came.
+    within("as many reloads as generations", async {
+        let (all, loaded) = ("portcullis_live_generation", "portcullis_reloads_total{result=\"ok\"}");
+        while proxy.metric(all).await != proxy.metric(loaded).await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
 }

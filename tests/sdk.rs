@@ -66,7 +66,7 @@ fn python() -> PathBuf {
         return own.into();
     }
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
-    assert!(python.exists(), "the OpenAI SDK is not installed: run `make test`, which makes it");
+    assert!(python.exists(), "the OpenAI SDK is not installed: run `make tools`, once");
     python
 }
 

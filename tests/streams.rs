@@ -263,6 +263,8 @@ async fn failures_of_the_upstream_are_told_in_the_stream() {
         (begun().event("{\"choices\":[],\"choices\":[]}").done(), "upstream_invalid_response", "upstream"),
         (begun().chunk(b"data: \xff\n\n").done(), "upstream_invalid_response", "upstream"),
         (begun().event(delta(0, json!({"audio": {"data": "AAAA"}}))).done(), "upstream_invalid_response", "upstream"),
+        (begun().event(delta(0, json!({"conTENT": "x"}))).done(), "upstream_invalid_response", "upstream"),
+        (begun().event(chunk(&"x".repeat(20_000))).done(), "answer_too_large", "upstream"),
     ];
     let (mut script, mut told) = (Vec::new(), Vec::new());
     for (answer, code, ending) in cases {
@@ -270,7 +272,7 @@ async fn failures_of_the_upstream_are_told_in_the_stream() {
         told.push((code, ending));
     }
     let upstream = Upstream::scripted(script).await;
-    let proxy = Proxy::start(config(&upstream).stream(SMALL));
+    let proxy = Proxy::start(config(&upstream).stream(SMALL).section("[limits]\nmax_event = \"16 KiB\""));
     let mut client = proxy.connect().await;
     for (index, (code, ending)) in told.iter().enumerate() {
         let exchanges = format!("portcullis_exchanges_total{{route=\"chat\",outcome=\"{ending}\"}}");
@@ -287,6 +289,11 @@ async fn failures_of_the_upstream_are_told_in_the_stream() {
         assert!(text.ends_with("data: [DONE]\n\n") && reasons(&events).is_empty(), "{index}");
         proxy.counted(&exchanges, before + 1.0).await;
     }
+    // The audit has the same codes.
+    told.retain(|(_, ending)| *ending == "upstream");
+    let cuts = proxy.audited(told.len(), |line| line["outcome"] == "cut").await;
+    let cuts: Vec<_> = cuts.iter().map(|line| line["code"].as_str().expect("a code")).collect();
+    assert_eq!(cuts, told.iter().map(|(code, _)| *code).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -294,8 +301,8 @@ async fn failures_before_the_first_verdict_are_answers_of_their_own() {
     let few = || Answer::stream().event(chunk("few"));
     let cases = [
         (few().reset(), 502, "upstream_unavailable"),
-        (few().end(), 502, "upstream_answer_refused"),
-        (Answer::stream().chunk("data: {\n\n").done(), 502, "upstream_answer_refused"),
+        (few().end(), 502, "upstream_invalid_response"),
+        (Answer::stream().chunk("data: {\n\n").done(), 502, "upstream_invalid_response"),
         (
             Answer::head(
                 200,
@@ -303,7 +310,7 @@ async fn failures_before_the_first_verdict_are_answers_of_their_own() {
             )
             .send("x"),
             502,
-            "upstream_answer_refused",
+            "upstream_invalid_response",
         ),
         (Answer::head(503, &[("content-type", "text/event-stream"), ("content-length", "0")]), 503, "upstream_error"),
     ];
@@ -361,15 +368,15 @@ async fn what_is_held_has_a_limit() {
     let limits = "max_hold = \"1h\"\nmax_held = \"8 KiB\"\nlookahead = 16\n";
     let all = Proxy::start(config(&upstream).stream(&format!("{limits}window = \"all\"")));
     let refused = all.chat(chat("hi", true)).await;
-    assert_eq!((refused.status, refused.code().as_str()), (502, "upstream_answer_refused"));
+    assert_eq!((refused.status, refused.code().as_str()), (502, "answer_too_large"));
     let some = Proxy::start(
         config(&upstream).stream(&format!("{limits}window = 50")).section("[limits]\nmax_event = \"16 KiB\""),
     );
     let cut = some.chat(chat("hi", true)).await;
     let events = cut.events();
     assert!(cut.status == 200 && events[events.len() - 2].contains("answer_too_large"), "{events:?}");
-    assert_eq!(some.chat(chat("hi", true)).await.code(), "upstream_answer_refused");
-    assert_eq!(some.chat(chat("hi", false)).await.code(), "upstream_answer_refused");
+    assert_eq!(some.chat(chat("hi", true)).await.code(), "answer_too_large");
+    assert_eq!(some.chat(chat("hi", false)).await.code(), "answer_too_large");
     // More than may be held goes through where verdicts free it.
     let answer = some.chat(chat("hi", true)).await;
     assert_eq!(answer.content(), "word ".repeat(20 * 64));

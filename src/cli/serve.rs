@@ -1,6 +1,7 @@
 //! `portcullis serve`: reads the configuration, opens the listeners, and runs until it is told to end.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,8 +12,9 @@ use anyhow::Context;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Config, Tls};
@@ -60,17 +62,9 @@ fn serve(path: &Path, config: Config) -> anyhow::Result<()> {
     let engines = Engines::new();
     let verdicts = Arc::new(VerdictCache::new(VERDICTS));
     let live = assemble(&config, 1, &engines, verdicts.clone())?;
-    let audit = match &config.audit {
-        None => Audit::open(Target::None, false),
-        Some(audit) if audit.file.as_os_str() == "-" => Audit::open(Target::Stdout, audit.content),
-        Some(audit) => Audit::open(Target::File(audit.file.clone()), audit.content),
-    };
-    let audit = audit.with_context(|| {
-        let file = config.audit.as_ref().map(|audit| audit.file.display().to_string());
-        format!("can't open the audit file {}", file.unwrap_or_default())
-    })?;
+    let audit = open_audit(config.audit.as_ref())?;
     let telemetry = Arc::new(Telemetry::new(audit, verdicts));
-    telemetry.metrics.reloaded(live.generation);
+    telemetry.metrics.reloads(live.generation, 0);
     let plan = Plan::of(&config);
     let reloader = Reloader::new(path, config, live, engines);
     let ended = runtime.block_on(run_until_told(plan, reloader, telemetry.clone()));
@@ -80,6 +74,15 @@ fn serve(path: &Path, config: Config) -> anyhow::Result<()> {
         tracing::error!("lines of the audit were lost at the end");
     }
     ended
+}
+
+fn open_audit(plan: Option<&config::Audit>) -> anyhow::Result<Audit> {
+    let Some(plan) = plan else { return Ok(Audit::open(Target::None, false)?) };
+    let target = match plan.file.as_os_str() == "-" {
+        true => Target::Stdout,
+        false => Target::File(plan.file.clone()),
+    };
+    Audit::open(target, plan.content).with_context(|| format!("can't open the audit file {}", plan.file.display()))
 }
 
 /// What of the configuration is read at the start only.
@@ -95,77 +98,97 @@ impl Plan {
 }
 
 async fn run_until_told(plan: Plan, reloader: Arc<Reloader>, telemetry: Arc<Telemetry>) -> anyhow::Result<()> {
-    // Signals are caught from here on: one that comes while the listeners open must not be lost.
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-
+    // Caught from here on: one that comes while the listeners open must not be lost.
+    let mut signals = Signals::catch()?;
     let service = Service::new(reloader.current().clone(), telemetry.clone());
     let server = Arc::new(Server::new(service, plan.server.max_connections, plan.server.workers));
-    let mut addresses = Vec::new();
-    for address in &plan.server.listen {
-        addresses.push(format!("listening on http://{}", open(&server, *address, None).await?));
-    }
-    for tls in &plan.server.tls {
-        let config = tls_config(tls)?;
-        addresses.push(format!("listening on https://{}", open(&server, tls.listen, Some(config)).await?));
-    }
-    let admin =
-        Arc::new(Admin { reloader: reloader.clone(), telemetry: telemetry.clone(), ready: AtomicBool::new(true) });
-    let socket = bind(plan.admin.listen).await?;
-    addresses.push(format!("admin on http://{}", socket.local_addr()?));
-    let stop_admin = Arc::new(Notify::new());
-    let stopping = stop_admin.clone();
-    let token = plan.admin.token.as_ref().map(|token| Arc::from(token.expose()));
-    let admin_task = tokio::spawn(serve_admin(socket, token, admin.clone(), async move { stopping.notified().await }));
-
+    let mut addresses = listen(&server, &plan.server).await?;
+    let admin = AdminListener::open(&plan.admin, reloader.clone(), telemetry.clone()).await?;
+    addresses.push(format!("admin on http://{}", admin.address));
     announce(&addresses);
-    match reloader.watch() {
-        Ok(_) => {}
-        Err(error) => tracing::warn!(%error, "files are not watched; SIGHUP reloads"),
+    watch(&reloader, &telemetry);
+    while let Told::Reload = signals.next().await {
+        telemetry.audit.reopen();
+        // On its own: it may start a model, and the end must be heard meanwhile. It logs and counts its outcome.
+        let reloader = reloader.clone();
+        tokio::spawn(async move { reloader.reload().await });
     }
-    tokio::spawn(count_reloads(reloader.clone(), telemetry.clone()));
-    loop {
+    admin.state.ready.store(false, Ordering::Relaxed);
+    drain(&server, plan.server.drain, &mut signals).await;
+    admin.close().await
+}
+
+/// The signals that it hears.
+struct Signals {
+    hang_up: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+/// What a signal asks for.
+enum Told {
+    Reload,
+    End,
+}
+
+impl Signals {
+    fn catch() -> io::Result<Self> {
+        Ok(Signals {
+            hang_up: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
         tokio::select! {
-            _ = hang_up.recv() => {
-                telemetry.audit.reopen();
-                // On its own: it may start a model, and the end must be heard meanwhile. It logs and counts its outcome.
-                let reloader = reloader.clone();
-                tokio::spawn(async move { reloader.reload().await });
-            }
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            _ = self.hang_up.recv() => Told::Reload,
+            _ = self.terminate.recv() => Told::End,
+            _ = self.interrupt.recv() => Told::End,
         }
     }
-    tracing::info!(limit = ?plan.server.drain, "draining");
-    admin.ready.store(false, Ordering::Relaxed);
+}
+
+/// Lets open exchanges end, for at most `limit`, and for no longer than until it is told again.
+async fn drain(server: &Server, limit: Duration, signals: &mut Signals) {
+    tracing::info!(?limit, "draining");
+    let told_again = async { while let Told::Reload = signals.next().await {} };
     let left = tokio::select! {
-        left = server.drain(plan.server.drain) => left,
-        // Asked again: at once.
-        _ = interrupt.recv() => server.drain(Duration::ZERO).await,
-        _ = terminate.recv() => server.drain(Duration::ZERO).await,
+        left = server.drain(limit) => left,
+        () = told_again => server.drain(Duration::ZERO).await,
     };
     match left {
         0 => tracing::info!("drained"),
         left => tracing::warn!(left, "connections were still open at the end of the drain"),
     }
-    stop_admin.notify_one();
-    admin_task.await.context("the admin listener failed")
+}
+
+/// Opens the listeners for traffic; says where they are.
+async fn listen(server: &Arc<Server>, plan: &config::Server) -> anyhow::Result<Vec<String>> {
+    let mut addresses = Vec::new();
+    for address in &plan.listen {
+        addresses.push(format!("listening on http://{}", open(server, *address, None).await?));
+    }
+    for tls in &plan.tls {
+        let config = tls_config(tls)?;
+        addresses.push(format!("listening on https://{}", open(server, tls.listen, Some(config)).await?));
+    }
+    Ok(addresses)
 }
 
 /// Opens a listener and serves it.
 async fn open(
     server: &Arc<Server>,
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     tls: Option<Arc<rustls::ServerConfig>>,
-) -> anyhow::Result<std::net::SocketAddr> {
+) -> anyhow::Result<SocketAddr> {
     let socket = bind(address).await?;
     let bound = socket.local_addr()?;
     tokio::spawn(server.clone().serve(Listener { socket, tls }));
     Ok(bound)
 }
 
-async fn bind(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))
 }
 
@@ -195,21 +218,58 @@ fn announce(addresses: &[String]) {
     let _ = out.flush();
 }
 
+/// Reloads when a file changes, and counts every reload.
+fn watch(reloader: &Arc<Reloader>, telemetry: &Arc<Telemetry>) {
+    if let Err(error) = reloader.watch() {
+        tracing::warn!(%error, "files are not watched; SIGHUP reloads");
+    }
+    tokio::spawn(count_reloads(reloader.clone(), telemetry.clone()));
+}
+
 async fn count_reloads(reloader: Arc<Reloader>, telemetry: Arc<Telemetry>) {
     let mut status = reloader.subscribe();
-    let mut failures = status.borrow_and_update().failures;
-    while status.changed().await.is_ok() {
-        let now = status.borrow_and_update().clone();
-        if now.failures > failures {
-            failures = now.failures;
-            telemetry.metrics.reload_failed();
-        } else {
-            telemetry.metrics.reloaded(now.generation);
+    loop {
+        let (generation, failures) = {
+            let now = status.borrow_and_update();
+            (now.generation, now.failures)
+        };
+        telemetry.metrics.reloads(generation, failures);
+        if status.changed().await.is_err() {
+            return;
         }
     }
 }
 
-/// What the admin listener shows.
+/// The admin listener, while it serves.
+struct AdminListener {
+    address: SocketAddr,
+    state: Arc<Admin>,
+    /// Dropped, it ends.
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl AdminListener {
+    async fn open(plan: &config::Admin, reloader: Arc<Reloader>, telemetry: Arc<Telemetry>) -> anyhow::Result<Self> {
+        let socket = bind(plan.listen).await?;
+        let address = socket.local_addr()?;
+        let state = Arc::new(Admin { reloader, telemetry, ready: AtomicBool::new(true) });
+        let (stop, stopped) = oneshot::channel();
+        let token = plan.token.as_ref().map(|token| Arc::from(token.expose()));
+        let task = tokio::spawn(serve_admin(socket, token, state.clone(), async move {
+            // Nothing is ever sent.
+            let _ = stopped.await;
+        }));
+        Ok(AdminListener { address, state, stop, task })
+    }
+
+    async fn close(self) -> anyhow::Result<()> {
+        drop(self.stop);
+        self.task.await.context("the admin listener failed")
+    }
+}
+
+/// What it shows.
 struct Admin {
     reloader: Arc<Reloader>,
     telemetry: Arc<Telemetry>,
@@ -233,6 +293,7 @@ impl AdminState for Admin {
             digest: status.digest.to_string(),
             loaded_at: status.loaded_at,
             last_reload_error: status.last_error,
+            needs_restart: status.needs_restart,
         }
     }
 }

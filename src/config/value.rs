@@ -73,7 +73,7 @@ impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let day = Duration::from_secs(24 * 60 * 60);
         text(deserializer, "a duration such as \"250ms\", \"10s\" or \"2min\", more than 0 and at most 1 day", |text| {
-            humantime_serde::re::humantime::parse_duration(text).ok()
+            humantime::parse_duration(text).ok()
         })
         .and_then(|time| match time {
             time if time.is_zero() || time > day => {

@@ -278,7 +278,7 @@ impl Gate {
             }
             _ => false,
         };
-        Step::Ask(Window { segments, last: self.ended })
+        Step::Ask(Window { segments })
     }
 
     /// Takes from the queue what may leave, encoded.
@@ -288,6 +288,8 @@ impl Gate {
             let Some(held) = self.queue.pop_front() else { break };
             self.queued -= held.event.size;
             match self.encode(&held) {
+                // One alone need not be copied.
+                Ok(bytes) if out.is_empty() => out = bytes.into(),
                 Ok(bytes) => out.extend_from_slice(&bytes),
                 Err(error) => {
                     match (error, self.redaction.take()) {
@@ -325,20 +327,30 @@ impl Gate {
         self.cut(cut, CutCause::Blocked(decision));
     }
 
+    /// In fixed words: those of the error can name members of the answer, which could be content.
     fn cut_wire(&mut self, error: WireError) {
         let code = match error {
-            WireError::UpstreamError => "upstream_error",
+            WireError::TooLarge { .. } => "answer_too_large",
             _ => "upstream_invalid_response",
         };
-        let refusal = refusal(StatusCode::BAD_GATEWAY, code, format!("the upstream's answer can't be judged: {error}"));
-        self.cut(Cut::Failed(&refusal), CutCause::Wire(error));
+        let why = match error {
+            WireError::TooLarge { .. } => "an event is larger than may be held",
+            WireError::Truncated => "it ends too early",
+            WireError::Json(_) => "it is not strict JSON",
+            WireError::Shape { .. } => "it does not have the shape of its API",
+            WireError::Unsupported { .. } | WireError::NotEditable { .. } => "a part of it is unsupported",
+        };
+        self.refuse(refusal(StatusCode::BAD_GATEWAY, code, format!("the upstream's answer can't be judged: {why}")));
     }
 
     fn cut_full(&mut self) {
         let limit = self.settings.max_held;
         let message = format!("the upstream's answer is larger than the {limit} bytes that may be held for a verdict");
-        let refusal = refusal(StatusCode::BAD_GATEWAY, "answer_too_large", message);
-        self.cut(Cut::Failed(&refusal), CutCause::HeldLimit { limit });
+        self.refuse(refusal(StatusCode::BAD_GATEWAY, "answer_too_large", message));
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.cut(Cut::Failed(&refusal), CutCause::Refused(refusal.clone()));
     }
 
     /// The first cut counts. What is held goes with it.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::guardrail::Decision;
 use crate::text::Segment;
-use crate::wire::WireError;
+use crate::wire::Refusal;
 
 /// What the driver is to do next.
 #[derive(Debug)]
@@ -28,19 +28,14 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Window {
     pub segments: Vec<Segment>,
-    /// No more text follows.
-    pub last: bool,
 }
 
 /// Why the gate has cut.
 #[derive(Debug)]
 pub enum CutCause {
     Blocked(Box<Decision>),
-    Wire(WireError),
-    /// The answer is larger than may be held, and nothing of it can be released.
-    HeldLimit {
-        limit: usize,
-    },
-    /// The driver said so: [`Gate::fail`].
+    /// The answer can't be read, or is larger than may be held. A client that has got nothing yet is told the same.
+    Refused(Refusal),
+    /// The driver said so: [`crate::gate::Gate::fail`].
     Failed,
 }

@@ -50,7 +50,7 @@ fn say(step: Step) -> String {
         Step::Ask(window) => {
             let segments = window.segments.iter().map(|s| format!("{}:{}@{}", s.id.0, s.text, s.fresh));
             let segments: Vec<_> = segments.collect();
-            format!("ask{} {}", if window.last { " last" } else { "" }, segments.join(" "))
+            format!("ask {}", segments.join(" "))
         }
     }
 }
@@ -130,7 +130,7 @@ fn windows_end_at_a_sentence_where_one_is_near() {
     // The rest goes on waiting for its own.
     assert_eq!(gate.wake_at(), Some(now + Duration::from_secs(1)));
     gate.finish(now);
-    assert_eq!(drain(&mut gate, now), ["ask last 0:So it is 3.14. No@0"]);
+    assert_eq!(drain(&mut gate, now), ["ask 0:So it is 3.14. No@0"]);
 }
 
 #[test]
@@ -166,12 +166,31 @@ fn a_broken_stream_cuts_after_what_was_decided_before_it() {
     assert_eq!(says(&mut gate, &["0cabcd", "0cef", "?"], now), ["ask 0:abcd@0"]);
     assert_eq!(drain(&mut gate, now), ["wait"]);
     gate.resolve(Decision::allow());
-    assert_eq!(drain(&mut gate, now), ["> 0cabcd/", "CUT upstream_error/"]);
+    assert_eq!(drain(&mut gate, now), ["> 0cabcd/", "CUT upstream_invalid_response/"]);
 
     let mut gate = self::gate(settings(4, 0));
     gate.push(b"0cabc", now);
     gate.finish(now);
-    assert!(matches!(gate.step(now), Step::Cut(_, CutCause::Wire(WireError::Truncated))));
+    let Step::Cut(_, CutCause::Refused(refusal)) = gate.step(now) else { panic!("no cut") };
+    assert_eq!((refusal.code, refusal.status), ("upstream_invalid_response", StatusCode::BAD_GATEWAY));
+}
+
+#[test]
+fn what_cannot_be_read_is_told_without_its_words() {
+    let at = || "canary".to_owned();
+    for (error, code) in [
+        (WireError::Shape { at: at(), expected: at() }, "upstream_invalid_response"),
+        (WireError::Unsupported { at: at(), supported: "canary" }, "upstream_invalid_response"),
+        (WireError::NotEditable { at: at() }, "upstream_invalid_response"),
+        (WireError::Truncated, "upstream_invalid_response"),
+        (WireError::TooLarge { limit: 9 }, "answer_too_large"),
+    ] {
+        let mut gate = gate(settings(4, 0));
+        gate.cut_wire(error);
+        let Step::Cut(bytes, CutCause::Refused(refusal)) = gate.step(Instant::now()) else { panic!("no cut") };
+        assert!(refusal.code == code && bytes.starts_with(format!("CUT {code}").as_bytes()), "{refusal:?}");
+        assert!(!refusal.message.contains("canary"), "{}", refusal.message);
+    }
 }
 
 #[test]
@@ -259,7 +278,8 @@ fn held_bytes_are_limited() {
     // Held for the end, and too large for it.
     assert_eq!(says(&mut gate, &["!0cfghij"], now), ["ask 0:abcdefghij@5"]);
     gate.resolve(Decision::allow());
-    assert!(matches!(gate.step(now), Step::Cut(_, CutCause::HeldLimit { limit: 8 })));
+    let Step::Cut(_, CutCause::Refused(refusal)) = gate.step(now) else { panic!("no cut") };
+    assert!(refusal.code == "answer_too_large" && refusal.message.contains(" 8 bytes"), "{}", refusal.message);
     // The whole answer or nothing.
     let mut gate = self::gate(limited(WindowSize::All));
     assert_eq!(says(&mut gate, &["0cabcde"], now), ["CUT answer_too_large/"]);
@@ -272,7 +292,7 @@ fn the_whole_answer_is_one_window() {
     assert_eq!(says(&mut gate, &["0cab", "1ccd", "0ref", "[DONE]"], now), ["pull"]);
     assert_eq!((gate.wake_at(), drain(&mut gate, now + Duration::from_secs(9))), (None, vec!["pull".into()]));
     gate.finish(now);
-    assert_eq!(drain(&mut gate, now), ["ask last 0:ab@0 1:cd@0 2:ef@0"]);
+    assert_eq!(drain(&mut gate, now), ["ask 0:ab@0 1:cd@0 2:ef@0"]);
     gate.resolve(redact(1, 0..1));
     assert_eq!(drain(&mut gate, now), ["> 0cab/1c#d/0ref/[DONE]/", "done"]);
 }

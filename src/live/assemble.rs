@@ -30,23 +30,14 @@ pub fn assemble(
         guardrails: BTreeMap::new(),
         upstreams: BTreeMap::new(),
     };
-    let routes: Result<Vec<Route>, Diagnostic> = config.routes.iter().map(|route| parts.route(route)).collect();
+    let routes: Result<Vec<_>, _> = config.routes.iter().map(|route| parts.route(route).map(Arc::new)).collect();
     let mut routes = routes.map_err(|problem| ConfigError::new(problem, &config.sources))?;
     // An exact path goes before a wildcard, and a longer wildcard before a shorter: else a route that passes could take
     // what another would have judged.
-    routes.sort_by_key(|route| (route.path.ends_with("/*"), std::cmp::Reverse(route.path.len())));
-    let config::Limits { max_body, max_header, max_headers, header_timeout, body_timeout, max_segments, max_event } =
+    routes.sort_by_key(|route| (route.is_wildcard(), std::cmp::Reverse(route.path.len())));
+    let config::Limits { max_body, max_header, max_headers, header_timeout, body_timeout, max_event, .. } =
         config.limits;
-    let limits = Limits {
-        max_body,
-        max_header,
-        max_headers,
-        header_timeout,
-        body_timeout,
-        max_connections: config.server.max_connections,
-        max_segments,
-        max_event,
-    };
+    let limits = Limits { max_body, max_header, max_headers, header_timeout, body_timeout, max_event };
     Ok(Live { generation, digest: config.sources.digest().into(), routes, limits, verdicts })
 }
 
@@ -218,6 +209,32 @@ mod tests {
                 panic!("{path}")
             };
             assert_eq!(&*route.id, id, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_takes_no_other_reading_of_a_judged_path() {
+        let judged = "[[route]]\nid = \"chat\"\npath = \"/v1/chat/completions\"\ndialect = \"openai_chat\"\nupstream = \"u\"\nguardrails = []\n";
+        let pass = |id, path, methods| {
+            format!("[[route]]\nid = \"{id}\"\npath = \"{path}\"\nupstream = \"u\"\npass = true\nmethods = {methods}\n")
+        };
+        let all = pass("all", "/v1/*", "[\"GET\", \"POST\", \"PUT\"]");
+        let live = live(&format!("{all}{judged}{}", pass("list", "/v1/chat/completions", "[\"GET\"]")));
+        let found = |method: Method, path: &str| match live.route(&method, path) {
+            RouteMatch::Found(route) => route.id.to_string(),
+            RouteMatch::WrongMethod(_) => "method".to_owned(),
+            RouteMatch::None => "none".to_owned(),
+        };
+        for (method, path, expected) in [
+            (Method::POST, "/v1/chat/completions", "chat"),
+            (Method::GET, "/v1/chat/completions", "list"),
+            (Method::PUT, "/v1/chat/completions", "method"),
+            (Method::POST, "/v1/Chat/Completions", "none"),
+            (Method::GET, "/V1/chat/completions", "none"),
+            (Method::POST, "/v1/chat/completion", "all"),
+            (Method::PUT, "/v1/Models", "all"),
+        ] {
+            assert_eq!(found(method.clone(), path), expected, "{method} {path}");
         }
     }
 }

@@ -22,7 +22,7 @@ pub struct Live {
     pub generation: u64,
     /// Hex SHA-256 over every file that the configuration was read from.
     pub digest: Arc<str>,
-    pub routes: Vec<Route>,
+    pub routes: Vec<Arc<Route>>,
     pub limits: Limits,
     /// Outlives reloads: its keys name model and policy by digest.
     pub verdicts: Arc<VerdictCache>,

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, Method};
 
 use crate::config::Secret;
 use crate::gate::GateSettings;
-use crate::guardrail::{Guardrail, Stage, Timing};
+use crate::guardrail::{Guardrail, Stage};
 use crate::live::Live;
 use crate::wire::Dialect;
 
@@ -38,10 +38,10 @@ pub struct Inspect {
     pub on_block: BlockStyle,
 }
 
-/// What the client sees of a blocked prompt.
+/// What the client sees of a blocked prompt, and of an answer that is blocked before any of it has left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BlockStyle {
-    /// HTTP 400 in the dialect's error shape.
+    /// An error in the dialect's shape.
     Error,
     /// An ordinary assistant message with this text, for chatbots that cannot show an error.
     Message(Arc<str>),
@@ -66,7 +66,7 @@ pub struct Upstream {
     pub first_byte_timeout: Duration,
     /// Between two pieces of the answer's body.
     pub idle_timeout: Duration,
-    /// PEM bundle of certificate authorities to trust instead of the system's.
+    /// Certificate authorities to trust instead of the system's, each in DER.
     pub ca: Option<Arc<Vec<rustls_pki_types::CertificateDer<'static>>>>,
 }
 
@@ -77,7 +77,7 @@ pub enum UpstreamVersion {
     Http2,
 }
 
-/// Bounds on what a client may send.
+/// Bounds on what a client may send, and `max_event` on what an upstream may.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Whole request body, bytes.
@@ -89,18 +89,15 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// From the end of the header to the end of the body.
     pub body_timeout: Duration,
-    pub max_connections: usize,
-    /// Segments of one request.
-    pub max_segments: usize,
-    /// One event of a stream, or a unary answer, bytes.
+    /// One event of an answer's stream, bytes. A whole answer is held, within the gate's `max_held`.
     pub max_event: usize,
 }
 
 /// What became of a path.
 pub enum RouteMatch<'a> {
-    Found(&'a Route),
+    Found(&'a Arc<Route>),
     /// A route has this path, with other methods.
-    WrongMethod(&'a Route),
+    WrongMethod(&'a Arc<Route>),
     None,
 }
 
@@ -116,10 +113,12 @@ pub enum PathError {
 }
 
 impl Live {
-    /// Finds the route of a canonical path.
+    /// Finds the route of a canonical path. A wildcard takes no path that an upstream could read as one that is judged: in
+    /// other case, or with another method.
     pub fn route(&self, method: &Method, path: &str) -> RouteMatch<'_> {
+        let judged = self.routes.iter().any(|route| route.is_judged() && route.path.eq_ignore_ascii_case(path));
         let mut other = RouteMatch::None;
-        for route in self.routes.iter().filter(|route| route.matches(path)) {
+        for route in self.routes.iter().filter(|route| route.matches(path) && !(judged && route.is_wildcard())) {
             if route.methods.contains(method) {
                 return RouteMatch::Found(route);
             }
@@ -130,6 +129,15 @@ impl Live {
 }
 
 impl Route {
+    /// Whether its path ends in `/*`.
+    pub(super) fn is_wildcard(&self) -> bool {
+        self.path.ends_with("/*")
+    }
+
+    fn is_judged(&self) -> bool {
+        matches!(self.handling, Handling::Inspect(_))
+    }
+
     fn matches(&self, path: &str) -> bool {
         match self.path.strip_suffix("/*") {
             Some(prefix) => path.strip_prefix(prefix).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/')),
@@ -144,11 +152,6 @@ impl Inspect {
             Stage::Input => &self.input,
             Stage::Output => &self.output,
         }
-    }
-
-    /// The input guardrails with this timing.
-    pub fn input_timed(&self, timing: Timing) -> Vec<Arc<Guardrail>> {
-        self.input.iter().filter(|guardrail| guardrail.timing == timing).cloned().collect()
     }
 }
 

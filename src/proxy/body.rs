@@ -43,7 +43,7 @@ pub async fn read(session: &mut ServerSession, limits: &Limits) -> Result<Bytes,
         }
         let mut first = Bytes::new();
         let mut rest = BytesMut::new();
-        while let Some(piece) = session.read_request_body().await.map_err(|error| unreadable(&error))? {
+        while let Some(piece) = session.read_request_body().await.map_err(|error| unreadable(&error, limits))? {
             if first.len().max(rest.len()) + piece.len() > limit {
                 return Err(Refused::BodyTooLarge { limit });
             }
@@ -62,6 +62,15 @@ pub async fn read(session: &mut ServerSession, limits: &Limits) -> Result<Bytes,
     timeout(limits.body_timeout, reading).await.unwrap_or(Err(Refused::BodyTimeout { after: limits.body_timeout }))
 }
 
+/// What it means that a body could not be read on.
+pub fn unreadable(error: &pingora::Error, limits: &Limits) -> Refused {
+    match error.etype().as_str() {
+        "ReadTimedout" => Refused::BodyTimeout { after: limits.body_timeout },
+        "InvalidChunk" | "InvalidTrailerEnd" => Refused::Framing,
+        _ => Refused::ClientGone,
+    }
+}
+
 /// Bytes that a client may send ahead of its answer. They are read away one by one, to see when it hangs up.
 const AHEAD: usize = 64 << 10;
 
@@ -74,12 +83,5 @@ pub async fn client_gone(session: &mut ServerSession) {
             Err(error) if *error.etype() == ErrorType::ConnectError => session.set_keepalive(None),
             Err(_) => return,
         }
-    }
-}
-
-fn unreadable(error: &pingora::Error) -> Refused {
-    match error.etype().as_str() {
-        "InvalidChunk" | "InvalidTrailerEnd" => Refused::Framing,
-        _ => Refused::ClientGone,
     }
 }

@@ -1,6 +1,7 @@
 //! One exchange on an inspected route. Reads from top to bottom as the way of the data: body, texts, verdicts, upstream,
 //! gate, client.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,15 +11,15 @@ use http::StatusCode;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
-use crate::guardrail::{Cleared, Decision, Stage, Timing};
+use crate::guardrail::{Cleared, Decision, Stage, Timing, evaluate};
 use crate::live::{BlockStyle, Inspect, Live, Route};
-use crate::proxy::judge::{Observers, ask, blocked, enforcing, refuse_blocked};
+use crate::proxy::judge::{Observers, ask, blocked, enforcing, refuse_blocked, unredactable};
 use crate::proxy::refused::Refused;
 use crate::proxy::trail::Trail;
 use crate::proxy::upstream::{Answer, Outgoing, Upstreams};
 use crate::proxy::{body, headers, relay, reply};
 use crate::text::Segment;
-use crate::wire::{Framing, Prompt};
+use crate::wire::{Framing, Prompt, WireError};
 
 /// What one exchange works with. All of it from one snapshot.
 pub struct Exchange<'a> {
@@ -63,7 +64,7 @@ impl Exchange<'_> {
         let prompt = self.parse(body.clone())?;
         match self.judge_and_relay(session, prompt.as_deref(), body).await {
             Err(refused) if self.speaks(&refused) => {
-                self.trail.spoken(&refused);
+                self.trail.refused(&refused);
                 self.say(session, prompt.as_deref()).await
             }
             ended => ended,
@@ -98,7 +99,8 @@ impl Exchange<'_> {
     /// The prompt's texts; nothing where no guardrail would read them and no answer has to be made up. Guardrails that
     /// only observe refuse nothing.
     fn parse(&self, body: Bytes) -> Result<Option<Box<dyn Prompt>>, Refused> {
-        let needed = self.inspect.on_block != BlockStyle::Error || !enforcing(&self.inspect.input, None).is_empty();
+        let needed =
+            self.inspect.on_block != BlockStyle::Error || enforcing(&self.inspect.input, None).next().is_some();
         if !needed && self.inspect.input.is_empty() {
             return Ok(None);
         }
@@ -121,17 +123,25 @@ impl Exchange<'_> {
     ) -> Result<Judged, Refused> {
         let segments: Arc<[Segment]> = prompt.segments().into();
         self.observe(Stage::Input, &segments, None);
-        let before = enforcing(&self.inspect.input, Some(Timing::Before));
-        let decision =
-            self.unless_gone(session, ask(self.live.clone(), before, Stage::Input, segments.clone())).await?;
+        let before: Vec<_> = enforcing(&self.inspect.input, Some(Timing::Before)).collect();
+        let decision = match before.is_empty() {
+            true => Decision::allow(),
+            false => {
+                let judging = pin!(evaluate(&before, Stage::Input, &segments, &self.live.verdicts));
+                unless_gone(session, judging).await?
+            }
+        };
         self.trail.decided(Stage::Input, None, &decision, &segments);
         refuse_blocked(Stage::Input, &decision)?;
         let body = match decision.edits.is_empty() {
             true => body,
-            false => prompt.edited(&decision.edits).map_err(Refused::Request)?,
+            false => prompt.edited(&decision.edits).map_err(|error| match error {
+                WireError::NotEditable { at } => unredactable(Stage::Input, &decision, Some(at)),
+                error => Refused::Request(error),
+            })?,
         };
         let request = self.clear(session, &decision, body)?;
-        let beside = enforcing(&self.inspect.input, Some(Timing::Beside));
+        let beside: Arc<[_]> = enforcing(&self.inspect.input, Some(Timing::Beside)).collect();
         let beside = (!beside.is_empty()).then(|| ask(self.live.clone(), beside, Stage::Input, segments.clone()));
         Ok(Judged { request, beside, segments })
     }
@@ -145,70 +155,51 @@ impl Exchange<'_> {
     /// Sends the request and waits for the answer's header, and for the verdict that is made beside it.
     async fn send(&mut self, session: &mut ServerSession, judged: Judged) -> Result<Answer, Refused> {
         let Judged { request, beside, segments } = judged;
-        let sending = self.upstreams.send(&self.route.upstream, request);
-        let begun = Instant::now();
-        let Some(mut verdict) = beside else {
-            let answer = self.unless_gone(session, sending).await?;
-            self.trail.waited_for_upstream(begun.elapsed());
-            return answer.map_err(Refused::Upstream);
-        };
-        let both = async {
-            tokio::pin!(sending);
-            let mut answer = None;
-            loop {
+        let mut sending = pin!(self.upstreams.send(&self.route.upstream, request));
+        let mut sent = None;
+        if let Some(mut verdict) = beside {
+            let judging = pin!(async {
                 tokio::select! {
-                    // A block drops `sending`, or the answer: the upstream is cancelled.
-                    decision = &mut verdict => {
-                        let allowed = refuse_blocked(Stage::Input, &decision).and_then(|()| match decision.edits.is_empty() {
-                            true => Ok(()),
-                            // The prompt has gone out as it was.
-                            false => Err(blocked(Stage::Input, &decision)),
-                        });
-                        let answer = match (allowed, answer) {
-                            (Err(refused), _) => Err(refused),
-                            (Ok(()), Some(answer)) => answer,
-                            (Ok(()), None) => sending.await.map_err(Refused::Upstream),
-                        };
-                        return (decision, answer);
-                    }
-                    sent = &mut sending, if answer.is_none() => answer = Some(sent.map_err(Refused::Upstream)),
+                    decision = &mut verdict => return decision,
+                    answer = sending.as_mut() => sent = Some(answer),
                 }
+                verdict.await
+            });
+            let decision = unless_gone(session, judging).await?;
+            self.trail.decided(Stage::Input, None, &decision, &segments);
+            // A block drops `sending`, or the answer: the upstream is cancelled.
+            refuse_blocked(Stage::Input, &decision)?;
+            if !decision.edits.is_empty() {
+                // The prompt has gone out as it was.
+                return Err(unredactable(Stage::Input, &decision, None));
+            }
+        }
+        let answer = match sent {
+            Some(answer) => answer,
+            None => {
+                let begun = Instant::now();
+                let answer = unless_gone(session, sending).await?;
+                self.trail.waited_for_upstream(begun.elapsed());
+                answer
             }
         };
-        let (decision, answer) = self.unless_gone(session, both).await?;
-        self.trail.decided(Stage::Input, None, &decision, &segments);
-        answer
+        answer.map_err(Refused::Upstream)
     }
 
     /// Shows the observing guardrails what they stand before. Nobody waits for them.
     pub fn observe(&self, stage: Stage, segments: &Arc<[Segment]>, window: Option<u64>) {
         let guardrails = self.inspect.guardrails(stage);
-        self.observers.observe(self.live, guardrails, (stage, window), segments, self.trail.observer());
-    }
-
-    /// Runs `work` until it ends or the client hangs up, which drops it.
-    pub async fn unless_gone<T>(
-        &self,
-        session: &mut ServerSession,
-        work: impl Future<Output = T>,
-    ) -> Result<T, Refused> {
-        tokio::select! {
-            // Most work is done at once; then the socket need not be asked.
-            biased;
-            done = work => Ok(done),
-            () = body::client_gone(session) => Err(Refused::ClientGone),
-        }
+        self.observers.observe(self.live, guardrails, (stage, window), segments, || self.trail.observer());
     }
 
     async fn refuse(&mut self, session: &mut ServerSession, refused: &Refused) -> pingora::Result<()> {
-        let extra = self.trail.headers();
-        reply::refuse(session, &*self.inspect.dialect, refused, &extra).await
+        self.trail.refused(refused);
+        reply::refuse(session, &*self.inspect.dialect, refused, &self.trail.headers()).await
     }
 
     /// Whether a block is told as an ordinary message.
     fn speaks(&self, refused: &Refused) -> bool {
-        matches!(refused, Refused::InputBlocked { .. } | Refused::OutputBlocked { .. })
-            && self.inspect.on_block != BlockStyle::Error
+        refused.is_block() && self.inspect.on_block != BlockStyle::Error
     }
 
     async fn say(&mut self, session: &mut ServerSession, prompt: Option<&dyn Prompt>) -> Result<(), Refused> {
@@ -218,7 +209,17 @@ impl Exchange<'_> {
             Framing::Json => "application/json",
             Framing::Sse => "text/event-stream",
         };
-        let header = ResponseHeader::build(StatusCode::OK, Some(4)).map_err(|_| Refused::ClientGone)?;
-        reply::whole(session, header, media_type, body, &self.trail.headers()).await.map_err(|_| Refused::ClientGone)
+        let header = Box::new(ResponseHeader::build(StatusCode::OK, Some(5)).map_err(|_| Refused::ClientGone)?);
+        reply::whole(session, header, media_type, body, self.trail.headers()).await.map_err(|_| Refused::ClientGone)
+    }
+}
+
+/// Runs `work` until it ends or the client hangs up. Pin what is large before: then it is not moved.
+pub async fn unless_gone<T>(session: &mut ServerSession, work: impl Future<Output = T>) -> Result<T, Refused> {
+    tokio::select! {
+        // Most work is done at once; then the socket need not be asked.
+        biased;
+        done = work => Ok(done),
+        () = body::client_gone(session) => Err(Refused::ClientGone),
     }
 }

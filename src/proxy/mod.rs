@@ -6,6 +6,7 @@ mod connection;
 mod exchange;
 mod headers;
 mod judge;
+mod peers;
 mod refused;
 mod relay;
 mod reply;

@@ -1,8 +1,11 @@
 //! Every way in which an exchange ends without its answer, whose fault it is, and what the client is told. Messages say
 //! what, where and why; never the content.
 
+use std::sync::Arc;
+
 use http::{HeaderValue, StatusCode};
 
+use crate::guardrail::Stage;
 use crate::live::PathError;
 use crate::proxy::upstream::UpstreamError;
 use crate::wire::{Refusal, WireError};
@@ -43,27 +46,35 @@ pub enum Refused {
     #[error("the request body can't be judged: {0}")]
     Request(#[source] WireError),
     #[error("the request was blocked by guardrail `{guardrail}`")]
-    InputBlocked { guardrail: String },
+    InputBlocked { guardrail: Arc<str> },
     #[error("the answer was blocked by guardrail `{guardrail}`")]
-    OutputBlocked { guardrail: String },
+    OutputBlocked { guardrail: Arc<str> },
+    /// What a guardrail redacts stands where nothing can be replaced, or has left in part.
+    #[error("the {} was blocked: what guardrail `{guardrail}` redacts in it can't be redacted", what(.stage))]
+    Unredactable { stage: Stage, guardrail: Arc<str>, at: Option<String> },
     #[error("a text of the request is too long for guardrail `{guardrail}` to judge")]
-    TooLong { guardrail: String },
+    TooLong { guardrail: Arc<str> },
     #[error("guardrail `{guardrail}` can't judge at the moment")]
-    GuardrailUnavailable { guardrail: String },
+    GuardrailUnavailable { guardrail: Arc<str> },
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
     #[error("the upstream's answer is not acceptable: {0}")]
     Answer(&'static str),
-    #[error("the upstream's answer can't be judged: {0}")]
-    AnswerUnreadable(#[source] WireError),
-    #[error("the upstream's answer is larger than the {limit} bytes that may be held")]
-    AnswerTooLarge { limit: usize },
+    /// The gate can't read it or can't hold it, and has said so in its own words.
+    #[error("{}", .0.message)]
+    Unjudgeable(Refusal),
     /// An error answer of the upstream that is not in the dialect's shape: its words stay here.
     #[error("the upstream answered with status {}", .status.as_u16())]
     UpstreamStatus { status: StatusCode, retry_after: Option<HeaderValue> },
     /// Nobody is there to be told.
     #[error("the client has gone")]
     ClientGone,
+    /// The same: the drain is over.
+    #[error("the proxy has stopped")]
+    Stopped,
+    /// The same: a panic.
+    #[error("a part of the proxy has failed")]
+    Failed,
 }
 
 impl Refused {
@@ -85,21 +96,22 @@ impl Refused {
             BodyTooLarge { .. } => "request_too_large",
             BodyTimeout { .. } => "request_timeout",
             Request(WireError::Unsupported { .. }) => "unsupported_content",
-            Request(WireError::NotEditable { .. }) | InputBlocked { .. } | OutputBlocked { .. } => {
-                "content_policy_violation"
-            }
+            InputBlocked { .. } | OutputBlocked { .. } | Unredactable { .. } => "content_policy_violation",
             Framing | Request(_) => "invalid_request_body",
             TooLong { .. } => "content_too_long",
             GuardrailUnavailable { .. } => "guardrail_unavailable",
             Upstream(error) if error.is_timeout() => "upstream_timeout",
             Upstream(_) => "upstream_unavailable",
-            Answer(_) | AnswerUnreadable(_) | AnswerTooLarge { .. } => "upstream_answer_refused",
+            Answer(_) => "upstream_invalid_response",
+            Unjudgeable(refusal) => refusal.code,
             UpstreamStatus { .. } => "upstream_error",
             ClientGone => "client_gone",
+            Stopped => "proxy_stopped",
+            Failed => "internal_error",
         }
     }
 
-    fn status(&self) -> StatusCode {
+    pub fn status(&self) -> StatusCode {
         use Refused::*;
         match self {
             HeaderTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -117,21 +129,38 @@ impl Refused {
             | Request(_)
             | InputBlocked { .. }
             | OutputBlocked { .. }
+            | Unredactable { .. }
             | ClientGone => StatusCode::BAD_REQUEST,
-            TooManyConnections | GuardrailUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            TooManyConnections | GuardrailUnavailable { .. } | Stopped => StatusCode::SERVICE_UNAVAILABLE,
             Upstream(error) if error.is_timeout() => StatusCode::GATEWAY_TIMEOUT,
-            Upstream(_) | Answer(_) | AnswerUnreadable(_) | AnswerTooLarge { .. } => StatusCode::BAD_GATEWAY,
+            Upstream(_) | Answer(_) => StatusCode::BAD_GATEWAY,
+            Unjudgeable(refusal) => refusal.status,
             UpstreamStatus { status, .. } => *status,
+            Failed => StatusCode::INTERNAL_SERVER_ERROR,
         }
+    }
+
+    /// Whether a verdict is the reason.
+    pub fn is_block(&self) -> bool {
+        use Refused::*;
+        matches!(self, InputBlocked { .. } | OutputBlocked { .. } | Unredactable { .. })
     }
 
     /// What a dialect turns into its error shape.
     pub fn refusal(&self) -> Refusal {
         let param = match self {
             Refused::Request(WireError::Shape { at, .. } | WireError::Unsupported { at, .. }) => Some(at.clone()),
+            Refused::Unredactable { at, .. } => at.clone(),
             _ => None,
         };
         // The source says where and what; the outer sentence alone would leave the client guessing.
         Refusal { status: self.status(), code: self.code(), message: self.to_string(), param }
+    }
+}
+
+fn what(stage: &Stage) -> &'static str {
+    match stage {
+        Stage::Input => "request",
+        Stage::Output => "answer",
     }
 }

@@ -4,9 +4,9 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{StatusCode, Version, header};
+use http::{HeaderValue, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
@@ -15,6 +15,7 @@ use crate::guardrail::{Decision, Guardrail, Stage};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::judge::{ask, blocked, enforcing};
 use crate::proxy::refused::Refused;
+use crate::proxy::trail::Trail;
 use crate::proxy::upstream::{Answer, UpstreamError};
 use crate::proxy::{body, headers, reply, unjudged};
 use crate::text::Segment;
@@ -23,35 +24,36 @@ use crate::wire::Framing;
 /// A client that has waited so long for the next verdict gets a comment, so that nothing in between gives up.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
+/// Every answer has a header.
+const NO_HEADER: Refused = Refused::Answer("it has no header");
+
 /// Brings the answer to the client. Errors while nothing has been sent; later failures are told in the stream.
 pub async fn relay(
     exchange: &mut Exchange<'_>,
     session: &mut ServerSession,
     answer: &mut Answer,
 ) -> Result<(), Refused> {
-    let guardrails = enforcing(&exchange.inspect.output, None);
+    let guardrails: Arc<[_]> = enforcing(&exchange.inspect.output, None).collect();
     if guardrails.is_empty() {
         return unjudged::pass_on(exchange, session, answer).await;
     }
-    let (status, framing) = accept(answer.header())?;
-    let mut out = ResponseHeader::build(status, Some(12)).map_err(|_| Refused::Answer("its status"))?;
-    if let Some(header) = answer.header() {
-        headers::relay_judged(header, &mut out).map_err(|_| Refused::Answer("its header"))?;
-    }
+    let from = answer.header().ok_or(NO_HEADER)?;
+    let (status, framing) = (from.status, accept(from)?);
+    let mut header = Box::new(ResponseHeader::build(status, Some(12)).map_err(|_| Refused::Answer("its status"))?);
+    headers::relay_judged(from, &mut header).map_err(|_| Refused::Answer("its header"))?;
     let gate = gate(exchange, framing);
     let mut relay = Relay {
         exchange,
         guardrails,
-        client: Client { session, status, framing, header: Some(out), whole: BytesMut::new(), heard: Instant::now() },
+        client: Client { session, framing, header: Some(header), whole: Bytes::new(), heard: Instant::now() },
         gate,
         pending: None,
         windows: 0,
         failure: None,
     };
-    let ended = relay.run(answer).await;
-    match ended {
+    match relay.run(answer).await {
         // An error answer that is not in the dialect's shape: the client gets one that is, with its status.
-        Err(Refused::AnswerUnreadable(_)) if !status.is_success() => Err(failed(answer.header())),
+        Err(Refused::Unjudgeable(_)) if !status.is_success() => Err(answer.header().map_or(NO_HEADER, failed)),
         ended => ended,
     }
 }
@@ -60,7 +62,7 @@ pub async fn relay(
 struct Relay<'r, 'a> {
     exchange: &'r mut Exchange<'a>,
     /// Those that are waited for. At least one.
-    guardrails: Vec<Arc<Guardrail>>,
+    guardrails: Arc<[Arc<Guardrail>]>,
     client: Client<'r>,
     gate: Gate,
     /// The verdict that is being made, and on what.
@@ -73,12 +75,11 @@ struct Relay<'r, 'a> {
 /// The client's side: the header goes out with the first released byte.
 struct Client<'r> {
     session: &'r mut ServerSession,
-    status: StatusCode,
     framing: Framing,
     /// Until it is sent.
-    header: Option<ResponseHeader>,
+    header: Option<Box<ResponseHeader>>,
     /// A JSON body, until its length is known.
-    whole: BytesMut,
+    whole: Bytes,
     /// When the client last got something.
     heard: Instant,
 }
@@ -96,12 +97,12 @@ impl Relay<'_, '_> {
     async fn run(&mut self, answer: &mut Answer) -> Result<(), Refused> {
         loop {
             match self.gate.step(Instant::now()) {
-                Step::Release(bytes) => self.client.send(bytes, &self.exchange.trail.headers()).await?,
+                Step::Release(bytes) => self.client.send(bytes, &self.exchange.trail).await?,
                 Step::Ask(window) => self.ask(window),
                 Step::Pull => self.wait(Some(answer)).await?,
                 Step::Wait => self.wait(None).await?,
                 Step::Cut(bytes, cause) => return self.cut(bytes, cause, answer).await,
-                Step::Done => return self.client.end(&self.exchange.trail.headers()).await,
+                Step::Done => return self.client.end(&self.exchange.trail).await,
             }
             self.exchange.trail.held(self.gate.held());
         }
@@ -164,17 +165,20 @@ impl Relay<'_, '_> {
     async fn cut(&mut self, bytes: Bytes, cause: CutCause, answer: &mut Answer) -> Result<(), Refused> {
         let refused = match cause {
             CutCause::Blocked(decision) => blocked(Stage::Output, &decision),
-            CutCause::Wire(error) => Refused::AnswerUnreadable(error),
-            CutCause::HeldLimit { limit } => Refused::AnswerTooLarge { limit },
+            CutCause::Refused(refusal) => {
+                tracing::warn!(route = %self.exchange.route.id, reason = refusal.message, "an answer can't be judged");
+                Refused::Unjudgeable(refusal)
+            }
             CutCause::Failed => self.failure.take().unwrap_or(Refused::Answer("it broke off")),
         };
-        answer.cancel().await;
         if !self.client.began() {
             return Err(refused);
         }
+        // The client may be slow to take the end: the upstream need not wait for it.
+        answer.cancel().await;
         self.exchange.trail.cut(&refused);
         self.client.write(bytes).await?;
-        self.client.end(&[]).await
+        self.client.end(&self.exchange.trail).await
     }
 }
 
@@ -188,26 +192,26 @@ impl Client<'_> {
         (self.framing == Framing::Sse && self.began()).then(|| self.heard + HEARTBEAT)
     }
 
-    async fn send(&mut self, bytes: Bytes, extra: &[(&'static str, String)]) -> Result<(), Refused> {
+    async fn send(&mut self, bytes: Bytes, trail: &Trail) -> Result<(), Refused> {
         match self.framing {
-            Framing::Json => {
-                self.whole.extend_from_slice(&bytes);
-                Ok(())
-            }
+            // The whole body is one event.
+            Framing::Json if self.whole.is_empty() => self.whole = bytes,
+            Framing::Json => self.whole = [&self.whole[..], &bytes].concat().into(),
             Framing::Sse => {
-                self.begin_stream(extra).await?;
-                self.write(bytes).await
+                self.begin_stream(trail).await?;
+                self.write(bytes).await?;
             }
         }
+        Ok(())
     }
 
-    async fn begin_stream(&mut self, extra: &[(&'static str, String)]) -> Result<(), Refused> {
+    async fn begin_stream(&mut self, trail: &Trail) -> Result<(), Refused> {
         let Some(mut header) = self.header.take() else { return Ok(()) };
         let built = header
-            .insert_header(header::CONTENT_TYPE, "text/event-stream")
-            .and_then(|()| header.insert_header(header::CACHE_CONTROL, "no-cache"));
+            .insert_header(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))
+            .and_then(|()| header.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-cache")));
         match built {
-            Ok(()) => reply::begin_stream(self.session, header, extra).await.map_err(|_| Refused::ClientGone),
+            Ok(()) => reply::begin(self.session, header, trail.headers()).await.map_err(|_| Refused::ClientGone),
             Err(_) => Err(Refused::ClientGone),
         }
     }
@@ -218,21 +222,18 @@ impl Client<'_> {
     }
 
     /// All is released.
-    async fn end(&mut self, extra: &[(&'static str, String)]) -> Result<(), Refused> {
-        let ended = match (self.framing, self.header.take()) {
-            (Framing::Json, Some(header)) => {
-                let body = std::mem::take(&mut self.whole).freeze();
-                reply::whole(self.session, header, "application/json", body, extra).await
+    async fn end(&mut self, trail: &Trail) -> Result<(), Refused> {
+        let ended = match self.header.take_if(|_| self.framing == Framing::Json) {
+            Some(header) => {
+                let body = std::mem::take(&mut self.whole);
+                reply::whole(self.session, header, "application/json", body, trail.headers()).await
             }
-            (Framing::Sse, Some(header)) => {
-                // A stream without a single event.
-                self.header = Some(header);
-                self.begin_stream(extra).await?;
+            None => {
+                // Of a stream without a single event.
+                self.begin_stream(trail).await?;
                 self.session.write_response_body(Bytes::new(), true).await
             }
-            (_, None) => self.session.write_response_body(Bytes::new(), true).await,
         };
-        tracing::trace!(status = %self.status, "answer sent");
         ended.map_err(|_| Refused::ClientGone)
     }
 }
@@ -283,31 +284,25 @@ async fn read(answer: Option<&mut Answer>) -> Result<Option<Bytes>, UpstreamErro
     }
 }
 
-/// What kind of answer it is, by its header alone. Whatever can't be judged is refused.
-fn accept(header: Option<&ResponseHeader>) -> Result<(StatusCode, Framing), Refused> {
-    let header = header.ok_or(Refused::Answer("it has no header"))?;
+/// How an answer is framed, by its header alone. Whatever can't be judged is refused.
+fn accept(header: &ResponseHeader) -> Result<Framing, Refused> {
     let status = header.status;
-    if header.version == Version::HTTP_10 && header.headers.contains_key(header::TRANSFER_ENCODING) {
-        return Err(Refused::Answer("HTTP/1.0 has no transfer codings"));
-    }
-    if status.is_redirection() || status == StatusCode::PARTIAL_CONTENT || status == StatusCode::NO_CONTENT {
+    let partial = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::PARTIAL_CONTENT].contains(&status);
+    if status.is_redirection() || partial {
         return Err(Refused::Answer("it is a redirect, partial or empty"));
     }
     if headers::list(&header.headers, header::CONTENT_ENCODING).any(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Err(Refused::Answer("it is compressed, although that was declined"));
     }
     match headers::media_type(&header.headers).as_deref() {
-        Some("application/json") => Ok((status, Framing::Json)),
-        Some("text/event-stream") if status.is_success() => Ok((status, Framing::Sse)),
-        _ if !status.is_success() => Err(failed(Some(header))),
+        Some("application/json") => Ok(Framing::Json),
+        Some("text/event-stream") if status.is_success() => Ok(Framing::Sse),
+        _ if !status.is_success() => Err(failed(header)),
         _ => Err(Refused::Answer("it is neither JSON nor an event stream")),
     }
 }
 
 /// The upstream's own failure, in words of ours.
-fn failed(header: Option<&ResponseHeader>) -> Refused {
-    header.map_or(Refused::Answer("it has no header"), |header| Refused::UpstreamStatus {
-        status: header.status,
-        retry_after: headers::retry_after(header),
-    })
+fn failed(header: &ResponseHeader) -> Refused {
+    Refused::UpstreamStatus { status: header.status, retry_after: headers::retry_after(header) }
 }

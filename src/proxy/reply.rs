@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Version, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
@@ -21,16 +21,19 @@ const SPARED_BYTES: usize = 64 << 10;
 /// Seconds after which a client may try again when a guardrail can't judge.
 const RETRY_AFTER: u32 = 1;
 
+/// A header that an answer gets from us.
+pub type Extra = (&'static str, HeaderValue);
+
 /// Sends a refusal in the dialect's shape, with the headers given besides. The connection stays usable where the request
 /// was read to its end.
 pub async fn refuse(
     session: &mut ServerSession,
     dialect: &dyn Dialect,
     refused: &Refused,
-    extra: &[(&'static str, String)],
+    extra: &[Extra],
 ) -> pingora::Result<()> {
     let refusal = refused.refusal();
-    let mut header = ResponseHeader::build(refusal.status, Some(6))?;
+    let mut header = Box::new(ResponseHeader::build(refusal.status, Some(6))?);
     match refused {
         Refused::Method { allow } => header.insert_header(header::ALLOW, allow)?,
         Refused::GuardrailUnavailable { .. } => header.insert_header(header::RETRY_AFTER, RETRY_AFTER)?,
@@ -41,7 +44,7 @@ pub async fn refuse(
     if !read {
         session.set_keepalive(None);
     }
-    whole(session, header, "application/json", dialect.refuse(&refusal), extra).await?;
+    whole(session, header, "application/json", dialect.refuse(&refusal), extra.iter().cloned()).await?;
     if !read {
         // Closing a socket with unread bytes resets it, and the reset can overtake the refusal.
         drain(session, LINGER_BYTES).await;
@@ -68,33 +71,36 @@ pub fn bare(refused: &Refused) -> Vec<u8> {
 /// Sends a whole body.
 pub async fn whole(
     session: &mut ServerSession,
-    mut header: ResponseHeader,
-    media_type: &str,
+    mut header: Box<ResponseHeader>,
+    media_type: &'static str,
     body: Bytes,
-    extra: &[(&'static str, String)],
+    extra: impl IntoIterator<Item = Extra>,
 ) -> pingora::Result<()> {
-    header.insert_header(header::CONTENT_TYPE, media_type)?;
+    header.insert_header(header::CONTENT_TYPE, HeaderValue::from_static(media_type))?;
     header.insert_header(header::CONTENT_LENGTH, body.len())?;
-    for (name, value) in extra {
-        header.insert_header(*name, value)?;
-    }
-    session.write_response_header(Box::new(header)).await?;
+    begin(session, header, extra).await?;
     session.write_response_body(body, true).await
 }
 
-/// Begins a body whose length is not known.
-pub async fn begin_stream(
+/// Sends the header of a body. Where it gives no length, and there can be a body, that is sent in chunks.
+pub async fn begin(
     session: &mut ServerSession,
-    mut header: ResponseHeader,
-    extra: &[(&'static str, String)],
+    mut header: Box<ResponseHeader>,
+    extra: impl IntoIterator<Item = Extra>,
 ) -> pingora::Result<()> {
-    if session.req_header().version == Version::HTTP_11 {
-        header.insert_header(header::TRANSFER_ENCODING, "chunked")?;
+    let request = session.req_header();
+    // RFC 9112, section 6.3.
+    let bodiless =
+        request.method == Method::HEAD || matches!(header.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if header.status == StatusCode::NO_CONTENT {
+        header.remove_header(&header::CONTENT_LENGTH);
+    } else if !bodiless && request.version == Version::HTTP_11 && !header.headers.contains_key(header::CONTENT_LENGTH) {
+        header.insert_header(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
     }
     for (name, value) in extra {
-        header.insert_header(*name, value)?;
+        header.insert_header(name, value)?;
     }
-    session.write_response_header(Box::new(header)).await
+    session.write_response_header(header).await
 }
 
 /// Whether all of the request's body has come, so that a next request can follow it.

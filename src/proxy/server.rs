@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use crate::live::Current;
 use crate::proxy::connection::Connection;
+use crate::proxy::judge::Observers;
 use crate::proxy::refused::Refused;
 use crate::proxy::reply;
 use crate::proxy::service::Service;
@@ -35,6 +36,7 @@ pub struct Server {
     proxy: Arc<HttpProxy<Service>>,
     current: Arc<Current>,
     telemetry: Arc<Telemetry>,
+    observers: Observers,
     /// As many permits as connections may be open.
     connections: Arc<Semaphore>,
     max_connections: usize,
@@ -51,6 +53,7 @@ impl Server {
     /// `workers` sizes the pools of Pingora that are kept by thread.
     pub fn new(service: Service, max_connections: usize, workers: usize) -> Self {
         let (current, telemetry) = (service.current.clone(), service.telemetry.clone());
+        let observers = service.observers.clone();
         let conf = ServerConf { threads: workers, ..ServerConf::default() };
         let mut proxy = HttpProxy::new(service, Arc::new(conf));
         let mut options = HttpServerOptions::default();
@@ -60,7 +63,7 @@ impl Server {
         proxy.handle_init_modules();
         let connections = Arc::new(Semaphore::new(max_connections));
         let stop = watch::Sender::new(false);
-        Server { proxy: Arc::new(proxy), current, telemetry, connections, max_connections, stop }
+        Server { proxy: Arc::new(proxy), current, telemetry, observers, connections, max_connections, stop }
     }
 
     /// Serves a listener until the drain begins.
@@ -89,15 +92,23 @@ impl Server {
         }
     }
 
-    /// Stops accepting, ends idle connections, and waits until the others have ended, at most `limit`. Returns how many
-    /// were still open.
+    /// Stops accepting, ends idle connections, and waits until the others have ended and what they left to observers is
+    /// judged, at most `limit`. Returns how many were still open.
     pub async fn drain(&self, limit: Duration) -> usize {
         self.stop.send_replace(true);
         ServerApp::cleanup(&*self.proxy).await;
         // All permits are back when no connection is left.
         let all = u32::try_from(self.max_connections).unwrap_or(u32::MAX);
-        let _ = timeout(limit, self.connections.acquire_many(all)).await;
-        self.max_connections - self.connections.available_permits().min(self.max_connections)
+        let ended = async {
+            let _ = self.connections.acquire_many(all).await;
+            self.observers.idle().await;
+        };
+        let late = timeout(limit, ended).await.is_err();
+        let left = self.max_connections - self.connections.available_permits().min(self.max_connections);
+        if late && left == 0 {
+            tracing::warn!("observers were still judging at the end of the drain");
+        }
+        left
     }
 
     async fn connection(

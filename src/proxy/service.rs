@@ -9,11 +9,11 @@ use bytes::Bytes;
 use http::Method;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
-use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 
-use crate::live::{Current, Handling, Live, Route, RouteMatch, Upstream, canonical_path};
+use crate::live::{Current, Handling, Limits, Live, Route, RouteMatch, Upstream, canonical_path};
 use crate::proxy::connection::{Clock, Connection};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::judge::Observers;
@@ -31,7 +31,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Service {
     pub(super) current: Arc<Current>,
     upstreams: Upstreams,
-    observers: Observers,
+    pub(super) observers: Observers,
     pub(super) telemetry: Arc<Telemetry>,
 }
 
@@ -45,14 +45,15 @@ pub struct Context {
 
 /// A request on a `pass` route.
 struct Passing {
-    /// Of the route in `live`.
-    index: usize,
+    route: Arc<Route>,
     /// Canonical.
     path: String,
     trail: Trail,
     begun: Instant,
     /// Bytes of its body so far.
     received: usize,
+    /// Peers that took no connection.
+    failed: usize,
     /// Why it ends without its answer.
     refused: Option<Refused>,
 }
@@ -76,7 +77,10 @@ impl ProxyHttp for Service {
         if let Some(clock) = &context.clock {
             clock.header_done();
         }
-        session.as_downstream_mut().set_write_timeout(Some(WRITE_TIMEOUT));
+        let session = session.as_downstream_mut();
+        session.set_write_timeout(Some(WRITE_TIMEOUT));
+        // Pingora's own would end a body before its time. HTTP/2 has none.
+        session.set_read_timeout(Some(context.live.limits.body_timeout));
         Ok(())
     }
 
@@ -84,21 +88,20 @@ impl ProxyHttp for Service {
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
         let live = context.live.clone();
         let session = session.as_downstream_mut();
-        let (path, index) = match find(session, &live) {
+        let (path, route) = match find(session, &live) {
             Ok(found) => found,
             Err(refused) => {
                 let trail = Trail::new(self.telemetry.clone(), &live, None, Some(session));
                 return refuse(session, trail, &refused).await.map(|()| true);
             }
         };
-        // `find` has taken the index from these routes.
-        let Some(route) = live.routes.get(index) else { return Ok(true) };
         let trail = Trail::new(self.telemetry.clone(), &live, Some(route), Some(session));
         let Handling::Inspect(inspect) = &route.handling else {
             if let Err(refused) = body::check_declared(session.req_header(), &live.limits) {
                 return refuse(session, trail, &refused).await.map(|()| true);
             }
-            context.passing = Some(Passing { index, path, trail, begun: Instant::now(), received: 0, refused: None });
+            let (route, begun) = (route.clone(), Instant::now());
+            context.passing = Some(Passing { route, path, trail, begun, received: 0, failed: 0, refused: None });
             return Ok(false);
         };
         let Service { upstreams, observers, .. } = self;
@@ -119,23 +122,49 @@ impl ProxyHttp for Service {
         let (Some(passing), Some(piece)) = (&mut context.passing, piece) else { return Ok(()) };
         passing.received += piece.len();
         let taken = body::check_length(&session.req_header().method, passing.received, limits);
+        let left = limits.body_timeout.saturating_sub(passing.begun.elapsed());
         passing.refused = match taken {
             Err(refused) => Some(refused),
-            Ok(()) if passing.begun.elapsed() > limits.body_timeout => {
-                Some(Refused::BodyTimeout { after: limits.body_timeout })
+            Ok(()) if left.is_zero() => Some(Refused::BodyTimeout { after: limits.body_timeout }),
+            Ok(()) => {
+                // All pieces together have the body's time.
+                session.as_downstream_mut().set_read_timeout(Some(left));
+                return Ok(());
             }
-            Ok(()) => return Ok(()),
         };
         Err(Error::new_str("the request body is over a limit").into_down())
     }
 
-    async fn upstream_peer(&self, _: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
-        let route = context.passing_route().ok_or_else(|| Error::new_str("no route"))?;
-        let peer =
-            self.upstreams.peer(&route.upstream).await.map_err(|error| {
+    /// The peer to try first, or next.
+    async fn upstream_peer(&self, session: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
+        let passing = context.passing.as_mut().ok_or_else(|| Error::new_str("no route"))?;
+        // A further try sends the body from its start.
+        passing.received = 0;
+        let peers =
+            self.upstreams.peers.of(&passing.route.upstream).await.map_err(|error| {
                 Error::because(ErrorType::HTTPStatus(502), "the upstream's address", error).into_up()
             })?;
-        Ok(Box::new((*peer).clone()))
+        let mut peer = HttpPeer::clone(peers.first().ok_or_else(|| Error::new_str("no address"))?);
+        if !session.as_downstream_mut().is_body_done() {
+            // The upstream can't answer before the client has sent all, which has a time of its own.
+            peer.options.read_timeout = peer.options.read_timeout.max(Some(context.live.limits.body_timeout));
+        }
+        Ok(Box::new(peer))
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        peer: &HttpPeer,
+        context: &mut Context,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        if let Some(passing) = &mut context.passing {
+            passing.failed += 1;
+            let known = self.upstreams.peers.failed(&passing.route.upstream, peer, &error);
+            error.set_retry(passing.failed < known);
+        }
+        error
     }
 
     async fn upstream_request_filter(
@@ -144,9 +173,7 @@ impl ProxyHttp for Service {
         request: &mut RequestHeader,
         context: &mut Context,
     ) -> pingora::Result<()> {
-        let (Some(route), Some(Passing { path, .. })) = (context.passing_route(), &context.passing) else {
-            return Ok(());
-        };
+        let Some(Passing { route, path, .. }) = &context.passing else { return Ok(()) };
         let untrusted: Vec<_> = request.headers.keys().filter(|name| headers::is_untrusted(name)).cloned().collect();
         for name in untrusted {
             request.remove_header(&name);
@@ -181,13 +208,17 @@ impl ProxyHttp for Service {
 
     /// A request on a `pass` route failed: the same shapes as on inspected routes.
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut Context) -> FailToProxy {
-        let failed = context.passing_route().map_or(Refused::ClientGone, |route| failure(error, &route.upstream));
         let Some(passing) = &mut context.passing else {
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         };
-        let refused = passing.refused.take().unwrap_or(failed);
         let session = session.as_downstream_mut();
+        let refused = match passing.refused.take() {
+            Some(refused) => refused,
+            None => failure(error, session, &passing.route.upstream, &context.live.limits),
+        };
         session.set_keepalive(None);
+        // What was left of the body's time.
+        session.set_read_timeout(None);
         let mut error_code = 0;
         if session.response_written().is_some() {
             passing.trail.cut(&refused);
@@ -215,16 +246,14 @@ impl ProxyHttp for Service {
     fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
         true
     }
-}
 
-impl Context {
-    fn passing_route(&self) -> Option<&Route> {
-        self.passing.as_ref().and_then(|passing| self.live.routes.get(passing.index))
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Context, _: &Error, _: ProxyWarnLogContext) -> bool {
+        true
     }
 }
 
-/// The canonical path of a request, and the index of its route.
-fn find(session: &ServerSession, live: &Live) -> Result<(String, usize), Refused> {
+/// The canonical path of a request, and its route.
+fn find<'l>(session: &ServerSession, live: &'l Live) -> Result<(String, &'l Arc<Route>), Refused> {
     let request = session.req_header();
     headers::check(request, &live.limits)?;
     let path = canonical_path(request.uri.path())?;
@@ -236,8 +265,7 @@ fn find(session: &ServerSession, live: &Live) -> Result<(String, usize), Refused
     if matches!(route.handling, Handling::Inspect(_)) && request.uri.query().is_some() {
         return Err(Refused::Query);
     }
-    let index = live.routes.iter().position(|other| std::ptr::eq(other, route)).ok_or(Refused::NoRoute)?;
-    Ok((path, index))
+    Ok((path, route))
 }
 
 /// Refuses a request that no exchange runs for.
@@ -248,10 +276,12 @@ async fn refuse(session: &mut ServerSession, trail: Trail, refused: &Refused) ->
 }
 
 /// What an error of Pingora's means on a `pass` route.
-fn failure(error: &Error, upstream: &Upstream) -> Refused {
+fn failure(error: &Error, session: &mut ServerSession, upstream: &Upstream, limits: &Limits) -> Refused {
     let id = upstream.id.clone();
     match (error.esource(), error.etype()) {
-        (ErrorSource::Downstream, _) => Refused::ClientGone,
+        (ErrorSource::Downstream, _) => body::unreadable(error, limits),
+        // It was given the body's time at least: the client has not sent all.
+        (_, ErrorType::ReadTimedout) if !session.is_body_done() => Refused::BodyTimeout { after: limits.body_timeout },
         (_, ErrorType::ReadTimedout) => {
             UpstreamError::IdleTimeout { after: upstream.first_byte_timeout.max(upstream.idle_timeout) }.into()
         }
@@ -265,4 +295,107 @@ fn failure(error: &Error, upstream: &Upstream) -> Refused {
 
 fn allowed(methods: &[Method]) -> String {
     methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::config;
+    use crate::guardrail::VerdictCache;
+    use crate::live::{Engines, assemble};
+    use crate::proxy::{Listener, Server};
+    use crate::telemetry::{Audit, Target};
+
+    const CONFIG: &str = "[server]\nlisten = [\"127.0.0.1:0\"]\n[upstream.u]\nurl = \"http://upstream.test\"\n\
+        [[route]]\nid = \"chat\"\npath = \"/chat\"\ndialect = \"openai_chat\"\nupstream = \"u\"\nguardrails = []\n\
+        [[route]]\nid = \"pass\"\npath = \"/pass\"\nupstream = \"u\"\npass = true\nmethods = [\"POST\"]\n";
+
+    /// A proxy whose upstream has these addresses.
+    async fn proxy(addresses: &[SocketAddr]) -> SocketAddr {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("portcullis.toml");
+        std::fs::write(&path, CONFIG).unwrap();
+        let verdicts = Arc::new(VerdictCache::new(0));
+        let live = assemble(&config::load(&path).unwrap(), 1, &Engines::unstarted(), verdicts.clone()).unwrap();
+        let upstream = live.routes[0].upstream.clone();
+        let telemetry = Telemetry::new(Audit::open(Target::None, false).unwrap(), verdicts);
+        let service = Service::new(Arc::new(Current::new(live)), Arc::new(telemetry));
+        service.upstreams.peers.learn(&upstream, addresses.to_vec());
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        tokio::spawn(Arc::new(Server::new(service, 100, 1)).serve(Listener { socket, tls: None }));
+        address
+    }
+
+    /// Reads a message with a content length; gives its first line.
+    async fn message(stream: &mut BufReader<TcpStream>) -> Option<String> {
+        let (mut first, mut length) = (String::new(), 0);
+        if stream.read_line(&mut first).await.ok()? == 0 {
+            return None;
+        }
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).await.ok()?;
+            match line.to_ascii_lowercase().split_once(':') {
+                Some(("content-length", value)) => length = value.trim().parse().unwrap(),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        stream.read_exact(&mut vec![0; length]).await.ok()?;
+        Some(first)
+    }
+
+    /// An upstream that says `{}`.
+    async fn answering() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            loop {
+                let mut stream = BufReader::new(listener.accept().await.unwrap().0);
+                tokio::spawn(async move {
+                    while message(&mut stream).await.is_some() {
+                        let answer =
+                            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+                        stream.write_all(answer).await.unwrap();
+                    }
+                });
+            }
+        });
+        address
+    }
+
+    /// An address that nobody listens on.
+    async fn closed() -> SocketAddr {
+        TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+    }
+
+    async fn status(proxy: SocketAddr, path: &str) -> String {
+        let mut stream = BufReader::new(TcpStream::connect(proxy).await.unwrap());
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{{}}"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let first = tokio::time::timeout(Duration::from_secs(20), message(&mut stream)).await.unwrap().unwrap();
+        first.split(' ').nth(1).unwrap().to_owned()
+    }
+
+    #[tokio::test]
+    async fn every_address_of_an_upstream_is_tried() {
+        let (one, two, open) = (closed().await, closed().await, answering().await);
+        for path in ["/chat", "/pass"] {
+            for addresses in [vec![one, two, open], vec![one, open, two], vec![open, one]] {
+                let proxy = proxy(&addresses).await;
+                // Once more with what is known now.
+                assert_eq!([status(proxy, path).await, status(proxy, path).await], ["200", "200"], "{path}");
+            }
+            let proxy = proxy(&[one, two]).await;
+            assert_eq!(status(proxy, path).await, "502", "{path}");
+        }
+    }
 }

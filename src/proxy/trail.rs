@@ -1,14 +1,17 @@
 //! The trail of one exchange: what it tells the audit, the metrics, and the client's headers.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
 use pingora::protocols::http::ServerSession;
 use uuid::Uuid;
 
 use crate::guardrail::{Action, Applied, Decision, Mode, Outcome, Stage};
 use crate::live::{Handling, Live, Route};
 use crate::proxy::refused::Refused;
+use crate::proxy::reply::Extra;
 use crate::telemetry::{Ending, ExchangeInfo, Judged, Open, RequestId, Telemetry};
 use crate::text::Segment;
 
@@ -32,6 +35,8 @@ pub struct Trail {
     /// What has been found, as the client is told: guardrail, label, action, policy digest. Never the text.
     named: Vec<String>,
     ending: Ending,
+    /// All of it is recorded.
+    over: bool,
 }
 
 /// Records verdicts that nobody waits for.
@@ -68,6 +73,7 @@ impl Trail {
             passing: route.is_some_and(|route| matches!(route.handling, Handling::Pass)),
             named: Vec::new(),
             ending: Ending::Passed,
+            over: false,
         }
     }
 
@@ -81,8 +87,11 @@ impl Trail {
             tracing::warn!(exchange = %self.info.id, route = self.info.route.as_deref(), stage = stage.as_str(), "let through unjudged");
         }
         for applied in decision.applied.iter().filter(|applied| applied.mode == Mode::Enforce) {
+            if self.named.len() == NAMED {
+                break;
+            }
             let named = name(applied);
-            if self.named.len() < NAMED && !self.named.contains(&named) {
+            if !self.named.contains(&named) {
                 self.named.push(named);
             }
         }
@@ -95,18 +104,22 @@ impl Trail {
     }
 
     /// What the client is told in headers.
-    pub fn headers(&self) -> Vec<(&'static str, String)> {
-        let mut decision = match self.action {
-            _ if self.passing => "pass".to_owned(),
-            None => "none".to_owned(),
-            Some(action) => action.as_str().to_owned(),
+    pub fn headers(&self) -> Vec<Extra> {
+        let decision = match self.action {
+            _ if self.passing => "pass",
+            // A redaction that can't be made blocks.
+            _ if self.ending == Ending::Blocked => Action::Block.as_str(),
+            None => "none",
+            Some(action) => action.as_str(),
         };
-        if self.unjudged {
-            decision.push_str("; unjudged");
-        }
-        let mut headers = vec![("x-portcullis-id", self.info.id.to_string()), ("x-portcullis-decision", decision)];
+        let mut headers = Vec::with_capacity(3);
+        headers.push(("x-portcullis-id", value(self.info.id.to_string())));
+        headers.push(match self.unjudged {
+            true => ("x-portcullis-decision", value(format!("{decision}; unjudged"))),
+            false => ("x-portcullis-decision", HeaderValue::from_static(decision)),
+        });
         if !self.named.is_empty() {
-            headers.push(("x-portcullis-guardrails", self.named.join(", ")));
+            headers.push(("x-portcullis-guardrails", value(self.named.join(", "))));
         }
         headers
     }
@@ -121,9 +134,23 @@ impl Trail {
         self.upstream += time;
     }
 
-    /// A block was told as an ordinary message.
-    pub fn spoken(&mut self, refused: &Refused) {
+    /// It ends without its answer, in a refusal or a message. What is told first counts: that the client leaves after it
+    /// changes nothing.
+    pub fn refused(&mut self, refused: &Refused) {
+        if self.ending != Ending::Passed {
+            return;
+        }
         self.ending = ending(refused);
+        match (self.ending, refused) {
+            // The decision that led to it does not block by itself.
+            (_, Refused::Unredactable { .. }) | (Ending::Refused | Ending::Upstream, _) => {
+                self.telemetry.refused(&self.info, refused.status().as_u16(), refused.code());
+            }
+            // Nobody is told.
+            (Ending::Abandoned | Ending::Stopped, _) => self.telemetry.cut(&self.info, refused.code()),
+            // The decision that led to it has its line.
+            (Ending::Blocked | Ending::Unavailable | Ending::Passed, _) => {}
+        }
     }
 
     /// The answer was ended after some of it had left.
@@ -134,19 +161,19 @@ impl Trail {
 
     /// The exchange is over.
     pub fn finish(mut self, refused: Option<&Refused>) {
-        // What was cut or spoken is told already: that the client left after it changes nothing.
-        if let (Ending::Passed, Some(refused)) = (self.ending, refused) {
-            self.ending = ending(refused);
-            match self.ending {
-                // The decision that led to it has its line.
-                Ending::Blocked | Ending::Unavailable => {}
-                Ending::Abandoned => self.telemetry.cut(&self.info, refused.code()),
-                _ => self.telemetry.refused(&self.info, refused.refusal().status.as_u16(), refused.code()),
-            }
+        self.end(refused);
+    }
+
+    fn end(&mut self, refused: Option<&Refused>) {
+        if std::mem::replace(&mut self.over, true) {
+            return;
+        }
+        if let Some(refused) = refused {
+            self.refused(refused);
         }
         let overhead = self.begun.elapsed().saturating_sub(self.upstream);
         let overhead = (self.ending == Ending::Passed && !self.passing).then_some(overhead);
-        self.telemetry.metrics.ended(self.info.route.as_deref(), self.ending, overhead);
+        self.telemetry.metrics.ended(self.info.route.as_ref(), self.ending, overhead);
         tracing::debug!(
             exchange = %self.info.id,
             route = self.info.route.as_deref(),
@@ -157,6 +184,13 @@ impl Trail {
     }
 }
 
+impl Drop for Trail {
+    /// An exchange that is dropped in its course is told, too.
+    fn drop(&mut self) {
+        self.end(Some(if std::thread::panicking() { &Refused::Failed } else { &Refused::Stopped }));
+    }
+}
+
 impl Observer {
     pub fn observed(&self, stage: Stage, window: Option<u64>, decision: &Decision, segments: &[Segment]) {
         tell(&self.telemetry, &self.info, stage, window, decision, segments);
@@ -164,7 +198,7 @@ impl Observer {
 
     /// Too much waits to be observed already.
     pub fn overloaded(&self, stage: Stage) {
-        self.telemetry.metrics.unobserved(self.info.route.as_deref(), stage);
+        self.telemetry.metrics.unobserved(self.info.route.as_ref(), stage);
         tracing::debug!(exchange = %self.info.id, stage = stage.as_str(), "not observed: too much waits already");
     }
 }
@@ -184,12 +218,13 @@ fn tell(
 
 fn name(applied: &Applied) -> String {
     let mut named = format!("{}; action={}", applied.guardrail, applied.action.as_str());
-    match &applied.outcome {
-        Outcome::Label { label, .. } => named.push_str(&format!("; label={}", token(label.as_str()))),
-        Outcome::Error(error) => named.push_str(&format!("; error={}", error.kind())),
-    }
+    // A string takes every write.
+    let _ = match &applied.outcome {
+        Outcome::Label { label, .. } => write!(named, "; label={}", token(label.as_str())),
+        Outcome::Error(error) => write!(named, "; error={}", error.kind()),
+    };
     if let Some(policy) = &applied.identity.policy {
-        named.push_str(&format!("; policy={}", policy.digest.get(..DIGEST).unwrap_or(&policy.digest)));
+        let _ = write!(named, "; policy={}", policy.digest.get(..DIGEST).unwrap_or(&policy.digest));
     }
     named
 }
@@ -199,16 +234,91 @@ fn token(label: &str) -> String {
     label.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.+".contains(c) { c } else { '_' }).collect()
 }
 
+/// Takes the string as it is, without a copy.
+fn value(text: String) -> HeaderValue {
+    // Ids of guardrails are plain, and so is the rest.
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("-"))
+}
+
 fn ending(refused: &Refused) -> Ending {
     match refused {
-        Refused::InputBlocked { .. } | Refused::OutputBlocked { .. } => Ending::Blocked,
+        _ if refused.is_block() => Ending::Blocked,
         Refused::GuardrailUnavailable { .. } | Refused::TooLong { .. } => Ending::Unavailable,
-        Refused::Upstream(_)
-        | Refused::Answer(_)
-        | Refused::AnswerUnreadable(_)
-        | Refused::AnswerTooLarge { .. }
-        | Refused::UpstreamStatus { .. } => Ending::Upstream,
+        Refused::Upstream(_) | Refused::Answer(_) | Refused::Unjudgeable(_) | Refused::UpstreamStatus { .. } => {
+            Ending::Upstream
+        }
         Refused::ClientGone => Ending::Abandoned,
+        Refused::Stopped | Refused::Failed => Ending::Stopped,
         _ => Ending::Refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guardrail::VerdictCache;
+    use crate::live::Limits;
+    use crate::telemetry::{Audit, Target};
+
+    /// What an exchange leaves in the audit, and how it is counted.
+    fn left(run: impl FnOnce(Trail)) -> (Vec<String>, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let verdicts = Arc::new(VerdictCache::new(1));
+        let audit = Audit::open(Target::File(path.clone()), false).unwrap();
+        let telemetry = Arc::new(Telemetry::new(audit, verdicts.clone()));
+        let limits = Limits {
+            max_body: 1,
+            max_header: 1,
+            max_headers: 1,
+            header_timeout: Duration::ZERO,
+            body_timeout: Duration::ZERO,
+            max_event: 1,
+        };
+        let live = Live { generation: 1, digest: "d".into(), routes: Vec::new(), limits, verdicts };
+        run(Trail::new(telemetry.clone(), &live, None, None));
+        assert!(telemetry.audit.flush(Duration::from_secs(20)));
+        let lines = std::fs::read_to_string(path).unwrap();
+        let metrics = telemetry.metrics.encode();
+        let exchanges = metrics.lines().filter(|line| line.starts_with("portcullis_exchanges_total{"));
+        (lines.lines().map(str::to_owned).collect(), exchanges.collect())
+    }
+
+    #[track_caller]
+    fn leaves(run: impl FnOnce(Trail), told: &[(&str, &str)], outcome: &str) {
+        let (lines, exchanges) = left(run);
+        assert_eq!(lines.len(), told.len(), "{lines:?}");
+        for (line, (outcome, code)) in lines.iter().zip(told) {
+            assert!(line.contains(&format!("\"outcome\":\"{outcome}\"")), "{line}");
+            assert!(line.contains(&format!("\"code\":\"{code}\"")), "{line}");
+        }
+        assert_eq!(exchanges, format!("portcullis_exchanges_total{{route=\"-\",outcome=\"{outcome}\"}} 1"));
+    }
+
+    #[test]
+    fn an_exchange_that_is_dropped_is_told_and_counted() {
+        leaves(drop, &[("cut", "proxy_stopped")], "stopped");
+        let panics = |trail| {
+            let run = std::panic::AssertUnwindSafe(move || {
+                let _trail = trail;
+                panic!("as tested");
+            });
+            std::panic::catch_unwind(run).unwrap_err();
+        };
+        leaves(panics, &[("cut", "internal_error")], "stopped");
+    }
+
+    #[test]
+    fn what_is_told_first_counts_and_is_told_once() {
+        leaves(|trail| trail.finish(None), &[], "passed");
+        leaves(|trail| trail.finish(Some(&Refused::Query)), &[("refused", "query_not_allowed")], "refused");
+        let cut = |mut trail: Trail| {
+            trail.cut(&Refused::Answer("x"));
+            trail.refused(&Refused::ClientGone);
+            trail.finish(Some(&Refused::ClientGone));
+        };
+        leaves(cut, &[("cut", "upstream_invalid_response")], "upstream");
+        let stopped = |mut trail: Trail| trail.refused(&Refused::Query);
+        leaves(stopped, &[("refused", "query_not_allowed")], "refused");
     }
 }

@@ -1,17 +1,17 @@
 //! The way back of an answer that no guardrail is waited for: every byte goes on as it comes, whatever it is. Guardrails in
 //! observe mode are shown a copy.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
 use crate::gate::{Gate, Step};
 use crate::guardrail::{Decision, Stage};
-use crate::proxy::exchange::Exchange;
+use crate::proxy::exchange::{Exchange, unless_gone};
 use crate::proxy::refused::Refused;
 use crate::proxy::relay::gate;
 use crate::proxy::upstream::Answer;
@@ -29,7 +29,10 @@ pub async fn pass_on(
     let mut copy = Copy::new(exchange, from);
     begin(exchange, session, from).await?;
     loop {
-        match exchange.unless_gone(session, answer.read()).await? {
+        let begun = Instant::now();
+        let read = unless_gone(session, pin!(answer.read())).await?;
+        exchange.trail.waited_for_upstream(begun.elapsed());
+        match read {
             Ok(Some(piece)) => {
                 copy.push(exchange, &piece);
                 session.write_response_body(piece, false).await.map_err(|_| Refused::ClientGone)?;
@@ -49,20 +52,10 @@ pub async fn pass_on(
 }
 
 async fn begin(exchange: &Exchange<'_>, session: &mut ServerSession, from: &ResponseHeader) -> Result<(), Refused> {
-    let mut out =
-        ResponseHeader::build(from.status, Some(from.headers.len() + 4)).map_err(|_| Refused::Answer("its status"))?;
+    let out = ResponseHeader::build(from.status, Some(from.headers.len() + 4));
+    let mut out = Box::new(out.map_err(|_| Refused::Answer("its status"))?);
     headers::relay_unjudged(from, &mut out).map_err(|_| Refused::Answer("its header"))?;
-    let extra = exchange.trail.headers();
-    let begun = match from.headers.contains_key(header::CONTENT_LENGTH) {
-        true => {
-            for (name, value) in &extra {
-                out.insert_header(*name, value).map_err(|_| Refused::Answer("its header"))?;
-            }
-            session.write_response_header(Box::new(out)).await
-        }
-        false => reply::begin_stream(session, out, &extra).await,
-    };
-    begun.map_err(|_| Refused::ClientGone)
+    reply::begin(session, out, exchange.trail.headers()).await.map_err(|_| Refused::ClientGone)
 }
 
 /// What the guardrails in observe mode see of an answer.

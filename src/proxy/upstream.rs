@@ -1,10 +1,7 @@
 //! The way to an upstream: pooled connections, one request, its answer piece by piece. Takes only what a decision has
 //! cleared.
 
-use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,31 +10,23 @@ use pingora::RetryType;
 use pingora::connectors::http::Connector;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::client::HttpSession;
-use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
-use pingora::utils::tls::{WrappedX509, parse_x509};
-use tokio::time::{Instant, timeout, timeout_at};
+use pingora::upstreams::peer::HttpPeer;
+use tokio::time::timeout;
 
 use crate::guardrail::Cleared;
-use crate::live::{Upstream, UpstreamVersion};
+use crate::live::Upstream;
 use crate::proxy::headers;
+use crate::proxy::peers::Peers;
 
-/// A resolved name is kept so long.
-const RESOLVED_FOR: Duration = Duration::from_secs(30);
 /// An unused connection is kept so long; most servers close theirs after 60 s or more.
-const POOLED_FOR: Duration = Duration::from_secs(50);
-const MAX_H2_STREAMS: usize = 100;
+pub const POOLED_FOR: Duration = Duration::from_secs(50);
+/// The end of a stream may come so long after its last event.
+const LAST_PIECE: Duration = Duration::from_millis(100);
 
 /// The connections to all upstreams.
 pub struct Upstreams {
+    pub peers: Peers,
     connector: Connector,
-    peers: Mutex<HashMap<Arc<str>, KnownPeer>>,
-}
-
-/// A peer as last resolved.
-struct KnownPeer {
-    of: Arc<Upstream>,
-    peer: Arc<HttpPeer>,
-    until: Instant,
 }
 
 /// A request as it goes out.
@@ -80,27 +69,19 @@ impl UpstreamError {
 
 impl Upstreams {
     pub fn new() -> Self {
-        Upstreams { connector: Connector::new(None), peers: Mutex::default() }
+        Upstreams { peers: Peers::default(), connector: Connector::new(None) }
     }
 
     /// Sends a request and waits for the answer's header; informational answers are dropped. A request that the upstream
     /// can't have read, on a pooled connection that it had closed meanwhile, is sent once more.
     pub async fn send(&self, upstream: &Arc<Upstream>, request: Cleared<Outgoing>) -> Result<Answer, UpstreamError> {
         let request = request.into_inner();
-        let peer = self.peer(upstream).await?;
         let id = || upstream.id.clone();
-        let deadline = Instant::now() + upstream.first_byte_timeout;
         let mut again = true;
         loop {
             // Boxed: most exchanges find a pooled connection, and need not carry the room that connecting takes.
-            let connecting = Box::pin(self.connector.get_http_session(&*peer));
-            let (session, reused) = connecting.await.map_err(|error| {
-                tracing::warn!(upstream = %upstream.id, %error, "can't connect");
-                UpstreamError::Connect { upstream: id() }
-            })?;
-            // Boxed: it is handed through every stage of the exchange.
-            let mut session = Box::new(session);
-            match timeout_at(deadline, exchange_headers(&mut session, &request)).await {
+            let (mut session, reused, peer) = Box::pin(self.connect(upstream)).await?;
+            match timeout(upstream.first_byte_timeout, exchange_headers(&mut session, &request)).await {
                 Err(_) => {
                     return Err(UpstreamError::FirstByteTimeout { upstream: id(), after: upstream.first_byte_timeout });
                 }
@@ -121,38 +102,34 @@ impl Upstreams {
         }
     }
 
+    /// A connection to the first peer that takes one, and whether it was used before.
+    async fn connect(
+        &self,
+        upstream: &Arc<Upstream>,
+    ) -> Result<(Box<HttpSession>, bool, Arc<HttpPeer>), UpstreamError> {
+        for peer in self.peers.of(upstream).await?.iter() {
+            match self.connector.get_http_session(&**peer).await {
+                // Boxed: it is handed through every stage of the exchange.
+                Ok((session, reused)) => return Ok((Box::new(session), reused, peer.clone())),
+                Err(error) => {
+                    self.peers.failed(upstream, peer, &error);
+                }
+            }
+        }
+        Err(UpstreamError::Connect { upstream: upstream.id.clone() })
+    }
+
     /// Hands the connection of a finished answer back to the pool; one that still has bytes to come is closed.
     pub async fn finish(&self, mut answer: Answer) {
+        if !answer.session.response_done() {
+            // Often the last chunk comes alone. What else comes is of no use, and ends the connection.
+            let _ = timeout(LAST_PIECE, answer.session.read_response_body()).await;
+        }
         if answer.session.response_done() {
             self.connector.release_http_session(*answer.session, &*answer.peer, Some(POOLED_FOR)).await;
         } else {
             answer.cancel().await;
         }
-    }
-
-    /// The peer of an upstream, its name resolved within the last half minute.
-    pub async fn peer(&self, upstream: &Arc<Upstream>) -> Result<Arc<HttpPeer>, UpstreamError> {
-        if let Some(known) = self.peers.lock().unwrap_or_else(PoisonError::into_inner).get(&upstream.id)
-            && Arc::ptr_eq(&known.of, upstream)
-            && known.until > Instant::now()
-        {
-            return Ok(known.peer.clone());
-        }
-        let unresolved = || {
-            tracing::warn!(upstream = %upstream.id, host = %upstream.host, "can't be resolved");
-            UpstreamError::Resolve { upstream: upstream.id.clone() }
-        };
-        let resolving = tokio::net::lookup_host((upstream.host.as_str(), upstream.port));
-        let address = timeout(upstream.connect_timeout, resolving)
-            .await
-            .map_err(|_| unresolved())?
-            .map_err(|_| unresolved())?
-            .next()
-            .ok_or_else(unresolved)?;
-        let peer = Arc::new(new_peer(upstream, address));
-        let known = KnownPeer { of: upstream.clone(), peer: peer.clone(), until: Instant::now() + RESOLVED_FOR };
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner).insert(upstream.id.clone(), known);
-        Ok(peer)
     }
 }
 
@@ -200,10 +177,20 @@ impl Answer {
 
 /// Writes the request and reads up to the final header.
 async fn exchange_headers(session: &mut HttpSession, request: &Outgoing) -> pingora::Result<()> {
-    if let Err(mut error) = write_request(session, request).await {
-        error.retry = RetryType::ReusedOnly;
-        return Err(error);
+    let Err(mut unwritten) = write_request(session, request).await else { return read_header(session).await };
+    unwritten.retry = RetryType::ReusedOnly;
+    // A stream of HTTP/2 that takes no more was refused unread, or has been answered. On a connection of HTTP/1 nothing could
+    // follow half a request.
+    match session {
+        HttpSession::H2(_) => match read_header(session).await {
+            Err(error) if !error.retry.retry() => Err(unwritten),
+            told => told,
+        },
+        _ => Err(unwritten),
     }
+}
+
+async fn read_header(session: &mut HttpSession) -> pingora::Result<()> {
     loop {
         if let Err(mut error) = session.read_response_header().await {
             // All of it has been sent, and a prompt is not judged or paid for twice: only where HTTP/2 says so is it unread.
@@ -221,29 +208,4 @@ async fn write_request(session: &mut HttpSession, request: &Outgoing) -> pingora
     session.write_request_header(Box::new(request.header.clone())).await?;
     session.write_request_body(request.body.clone(), true).await?;
     session.finish_request_body().await
-}
-
-fn new_peer(upstream: &Upstream, address: SocketAddr) -> HttpPeer {
-    let mut peer = HttpPeer::new(address, upstream.tls, upstream.host.clone());
-    match upstream.version {
-        UpstreamVersion::Http1 => peer.options.set_http_version(1, 1),
-        UpstreamVersion::Http2 => peer.options.set_http_version(2, 2),
-    }
-    peer.options.max_h2_streams = MAX_H2_STREAMS;
-    peer.options.connection_timeout = Some(upstream.connect_timeout);
-    peer.options.total_connection_timeout = Some(upstream.connect_timeout);
-    peer.options.idle_timeout = Some(POOLED_FOR);
-    // For `pass` routes, which stock Pingora drives: it has one limit for the first byte and the next.
-    peer.options.read_timeout = Some(upstream.first_byte_timeout.max(upstream.idle_timeout));
-    peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
-    // Connections are shared only between requests to the same upstream under the same trust.
-    let mut trust = DefaultHasher::new();
-    upstream.id.hash(&mut trust);
-    if let Some(ca) = &upstream.ca {
-        let certificates = ca.iter().map(|der| WrappedX509::new(der.to_vec(), parse_x509)).collect::<Vec<_>>();
-        ca.iter().for_each(|der| der.as_ref().hash(&mut trust));
-        peer.options.ca = Some(certificates.into());
-    }
-    peer.group_key = trust.finish();
-    peer
 }

@@ -54,6 +54,8 @@ pub struct Status {
     pub loaded_at: SystemTime,
     /// Why the last reload was refused; none if it was not.
     pub last_reload_error: Option<String>,
+    /// Sections that have changed since the start and take effect with the next.
+    pub needs_restart: Vec<&'static str>,
 }
 
 /// Serves until `shutdown` ends; then open connections are dropped. With a token, `/metrics` and `/status` need it as
@@ -198,6 +200,7 @@ mod tests {
                 digest: "abc".into(),
                 loaded_at: SystemTime::UNIX_EPOCH,
                 last_reload_error: Some("portcullis.toml:3:1: unknown key".to_owned()),
+                needs_restart: vec!["server"],
             }
         }
     }
@@ -247,7 +250,7 @@ mod tests {
         let body = status.rsplit("\r\n\r\n").next().unwrap();
         assert_eq!(
             body,
-            r#"{"version":"1.2.3","generation":7,"digest":"abc","loaded_at":"1970-01-01T00:00:00.000Z","last_reload_error":"portcullis.toml:3:1: unknown key"}"#
+            r#"{"version":"1.2.3","generation":7,"digest":"abc","loaded_at":"1970-01-01T00:00:00.000Z","last_reload_error":"portcullis.toml:3:1: unknown key","needs_restart":["server"]}"#
         );
     }
 

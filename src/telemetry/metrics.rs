@@ -7,7 +7,9 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder,
+};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
@@ -15,14 +17,12 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::guardrail::{Mode, Outcome, Stage, VerdictCache};
+use crate::policy::Label;
 use crate::telemetry::{Audit, ExchangeInfo, Judged};
 
 /// Seconds; from a pattern set's verdict to a model's deadline.
 const SECONDS: [f64; 17] =
     [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
-
-/// Stands where an exchange has no route.
-const NO_ROUTE: &str = "-";
 
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,12 +33,14 @@ pub enum Ending {
     Blocked,
     /// No verdict could be had, and `on_error = "block"`.
     Unavailable,
-    /// Before any guardrail saw it.
+    /// The request was not acceptable, whatever a verdict says.
     Refused,
     /// The upstream failed, or its answer could not be read.
     Upstream,
     /// The client went away.
     Abandoned,
+    /// The proxy itself broke it off: the drain was over, or a part of it failed.
+    Stopped,
 }
 
 /// The process's metrics. One for all generations.
@@ -107,8 +109,8 @@ impl Metrics {
     }
 
     /// An exchange has ended. `overhead`: the time that it took longer than the upstream, where that is known.
-    pub fn ended(&self, route: Option<&str>, ending: Ending, overhead: Option<Duration>) {
-        let route = named(route);
+    pub fn ended(&self, route: Option<&Arc<str>>, ending: Ending, overhead: Option<Duration>) {
+        let route = RouteName(route.cloned());
         if let Some(overhead) = overhead {
             let labels = RouteLabels { route: route.clone() };
             self.overhead_seconds.get_or_create(&labels).observe(overhead.as_secs_f64());
@@ -117,44 +119,44 @@ impl Metrics {
     }
 
     /// Guardrails in observe mode could not take what they stand before.
-    pub fn unobserved(&self, route: Option<&str>, stage: Stage) {
-        self.unobserved.get_or_create(&StageLabels { route: named(route), stage: stage.as_str() }).inc();
+    pub fn unobserved(&self, route: Option<&Arc<str>>, stage: Stage) {
+        let labels = StageLabels { route: RouteName(route.cloned()), stage: stage.as_str() };
+        self.unobserved.get_or_create(&labels).inc();
     }
 
-    /// A configuration was loaded and serves.
-    pub fn reloaded(&self, generation: u64) {
+    /// The configuration of this `generation` serves, and so many `failures` were refused since the start. Totals and not
+    /// steps: who tells them may have missed some.
+    pub fn reloads(&self, generation: u64, failures: u64) {
         self.generation.set(generation);
-        self.reloads.get_or_create(&ResultLabels { result: "ok" }).inc();
-    }
-
-    /// A configuration was refused; the one before goes on.
-    pub fn reload_failed(&self) {
-        self.reloads.get_or_create(&ResultLabels { result: "error" }).inc();
+        for (result, total) in [("ok", generation), ("error", failures)] {
+            let counter = self.reloads.get_or_create_owned(&ResultLabels { result });
+            counter.inc_by(total.saturating_sub(counter.get()));
+        }
     }
 
     pub(super) fn refused(&self, exchange: &ExchangeInfo, code: &'static str) {
-        self.refusals.get_or_create(&CodeLabels { route: named(exchange.route.as_deref()), code }).inc();
+        self.refusals.get_or_create(&CodeLabels { route: RouteName(exchange.route.clone()), code }).inc();
     }
 
     pub(super) fn cut(&self, exchange: &ExchangeInfo, code: &'static str) {
-        self.cuts.get_or_create(&CodeLabels { route: named(exchange.route.as_deref()), code }).inc();
+        self.cuts.get_or_create(&CodeLabels { route: RouteName(exchange.route.clone()), code }).inc();
     }
 
     pub(super) fn decided(&self, exchange: &ExchangeInfo, judged: &Judged<'_>) {
-        let route = named(exchange.route.as_deref());
+        let route = RouteName(exchange.route.clone());
         let (stage, decision) = (judged.stage.as_str(), judged.decision);
         if decision.unjudged {
             self.unjudged.get_or_create(&StageLabels { route: route.clone(), stage }).inc();
         }
         for asked in decision.asked.iter().filter(|asked| asked.answered > 0) {
-            let labels = GuardrailLabels { guardrail: asked.guardrail.to_string() };
+            let labels = GuardrailLabels { guardrail: asked.guardrail.clone() };
             self.verdict_seconds.get_or_create(&labels).observe(asked.took.as_secs_f64());
         }
         for applied in &decision.applied {
-            let guardrail = applied.guardrail.to_string();
+            let guardrail = applied.guardrail.clone();
             match &applied.outcome {
                 Outcome::Label { label, .. } => {
-                    let (label, action) = (label.to_string(), applied.action.as_str());
+                    let (label, action) = (LabelName(label.clone()), applied.action.as_str());
                     let mode = match applied.mode {
                         Mode::Enforce => "enforce",
                         Mode::Observe => "observe",
@@ -173,13 +175,14 @@ impl Metrics {
     fn register(&mut self) {
         let r = &mut self.registry;
         r.register("exchanges", "Exchanges that have ended", self.exchanges.clone());
-        r.register("refusals", "Requests refused before any guardrail saw them", self.refusals.clone());
-        r.register("cuts", "Answers cut after their header had left", self.cuts.clone());
+        let refusals = "Requests that were not acceptable, or whose answer was not; blocks are decisions";
+        r.register("refusals", refusals, self.refusals.clone());
+        r.register("cuts", "Answers that ended early: cut, or abandoned by the client", self.cuts.clone());
         r.register("decisions", "Decisions, by what they led to", self.decisions.clone());
         r.register("findings", "Labels found, by what they led to or would have led to", self.findings.clone());
         r.register("guardrail_errors", "Asks that ended without a verdict", self.errors.clone());
         r.register("unjudged", "Decisions that let traffic through without a verdict", self.unjudged.clone());
-        r.register("unobserved", "Texts that observing guardrails had no room for", self.unobserved.clone());
+        r.register("unobserved", "Asks of observing guardrails that there was no room for", self.unobserved.clone());
         let (verdict, overhead) = (self.verdict_seconds.clone(), self.overhead_seconds.clone());
         r.register("verdict_seconds", "From a guardrail's first ask of a stage to its last answer", verdict);
         r.register("exchange_overhead_seconds", "What an exchange took longer than its upstream", overhead);
@@ -216,12 +219,9 @@ impl Ending {
             Ending::Refused => "refused",
             Ending::Upstream => "upstream",
             Ending::Abandoned => "abandoned",
+            Ending::Stopped => "stopped",
         }
     }
-}
-
-fn named(route: Option<&str>) -> String {
-    route.unwrap_or(NO_ROUTE).to_owned()
 }
 
 /// What others count, read when asked for.
@@ -255,55 +255,74 @@ impl fmt::Debug for Readings {
     }
 }
 
+/// The name of a route; `-` where an exchange has none.
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+struct RouteName(Option<Arc<str>>);
+
+impl EncodeLabelValue for RouteName {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        EncodeLabelValue::encode(&self.0.as_deref().unwrap_or("-"), encoder)
+    }
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+struct LabelName(Label);
+
+impl EncodeLabelValue for LabelName {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        EncodeLabelValue::encode(&self.0.as_str(), encoder)
+    }
+}
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ExchangeLabels {
-    route: String,
+    route: RouteName,
     outcome: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct CodeLabels {
-    route: String,
+    route: RouteName,
     code: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct DecisionLabels {
-    route: String,
+    route: RouteName,
     stage: &'static str,
     action: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct FindingLabels {
-    route: String,
+    route: RouteName,
     stage: &'static str,
-    guardrail: String,
-    label: String,
+    guardrail: Arc<str>,
+    label: LabelName,
     action: &'static str,
     mode: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ErrorLabels {
-    guardrail: String,
+    guardrail: Arc<str>,
     kind: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct StageLabels {
-    route: String,
+    route: RouteName,
     stage: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct GuardrailLabels {
-    guardrail: String,
+    guardrail: Arc<str>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RouteLabels {
-    route: String,
+    route: RouteName,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -365,7 +384,7 @@ mod tests {
         one.holds(300);
         says(metrics, &["portcullis_open_exchanges 2", "portcullis_held_bytes 300"]);
         drop((one, two));
-        metrics.ended(Some("chat"), Ending::Blocked, Some(Duration::from_micros(60)));
+        metrics.ended(Some(&"chat".into()), Ending::Blocked, Some(Duration::from_micros(60)));
         metrics.ended(None, Ending::Refused, None);
         let nowhere = ExchangeInfo { route: None, ..exchange() };
         telemetry.refused(&nowhere, 404, "unknown_route");
@@ -387,14 +406,16 @@ mod tests {
     #[test]
     fn what_others_count_is_read() {
         let telemetry = telemetry();
-        telemetry.metrics.reloaded(2);
-        telemetry.metrics.reload_failed();
+        telemetry.metrics.reloads(1, 0);
+        // Two refused and three loaded since it was last told.
+        telemetry.metrics.reloads(4, 2);
+        telemetry.metrics.reloads(4, 2);
         says(
             &telemetry.metrics,
             &[
-                r#"portcullis_reloads_total{result="ok"} 1"#,
-                r#"portcullis_reloads_total{result="error"} 1"#,
-                "portcullis_live_generation 2",
+                r#"portcullis_reloads_total{result="ok"} 4"#,
+                r#"portcullis_reloads_total{result="error"} 2"#,
+                "portcullis_live_generation 4",
                 "portcullis_verdict_cache_hits_total 0",
                 "portcullis_verdict_cache_misses_total 0",
                 "portcullis_verdict_cache_entries 0",

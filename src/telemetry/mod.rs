@@ -34,13 +34,13 @@ impl Telemetry {
         self.audit.tell(|content| record::decision(exchange, judged, content));
     }
 
-    /// A request was refused before any guardrail saw it. `status` and `code` are those of the reply.
+    /// A request was not acceptable, or its answer was not, and no verdict said so. `status` and `code` are those of the reply.
     pub fn refused(&self, exchange: &ExchangeInfo, status: u16, code: &'static str) {
         self.metrics.refused(exchange, code);
         self.audit.tell(|_| record::refusal(exchange, status, code));
     }
 
-    /// An answer was cut after its header had left. `code` says why: that of the refusal, or `content_policy_violation`.
+    /// An answer ended early: it was cut after some of it had left, or the client went away. `code` says why.
     pub fn cut(&self, exchange: &ExchangeInfo, code: &'static str) {
         self.metrics.cut(exchange, code);
         self.audit.tell(|_| record::cut(exchange, code));

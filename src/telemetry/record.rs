@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use humantime_serde::re::humantime::format_rfc3339_millis;
+use humantime::format_rfc3339_millis;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -79,12 +79,12 @@ pub(super) fn decision(exchange: &ExchangeInfo, judged: &Judged<'_>, content: bo
     })
 }
 
-/// The line of a request that no guardrail saw.
+/// The line of a request that was not acceptable, or whose answer was not.
 pub(super) fn refusal(exchange: &ExchangeInfo, status: u16, code: &'static str) -> Vec<u8> {
     line(&Record { status: Some(status), code: Some(code), ..Record::new(exchange, "refused") })
 }
 
-/// The line of an answer that was cut.
+/// The line of an answer that was cut, or abandoned by its client.
 pub(super) fn cut(exchange: &ExchangeInfo, code: &'static str) -> Vec<u8> {
     line(&Record { code: Some(code), ..Record::new(exchange, "cut") })
 }

@@ -163,6 +163,4 @@ pub enum WireError {
     Truncated,
     #[error("a text at {at} can't be redacted in place")]
     NotEditable { at: String },
-    #[error("the upstream's stream reports an error")]
-    UpstreamError,
 }

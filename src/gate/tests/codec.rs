@@ -22,7 +22,7 @@ impl Lines {
         let line = std::str::from_utf8(line).unwrap();
         self.decoded += line.len() + 1;
         let (mark, rest) = match line.as_bytes().first() {
-            Some(b'?') => return Err(WireError::UpstreamError),
+            Some(b'?') => return Err(WireError::Truncated),
             Some(mark @ (b'!' | b'~')) => (*mark, &line[1..]),
             _ => (b' ', line),
         };

@@ -66,15 +66,6 @@ pub enum Fault {
     Length,
 }
 
-impl JsonError {
-    /// Line and column (in bytes) of the fault, both from 1.
-    pub fn line_column(&self, source: &[u8]) -> (usize, usize) {
-        let before = &source[..self.offset.min(source.len())];
-        let line_start = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
-        (memchr::memchr_iter(b'\n', before).count() + 1, before.len() - line_start + 1)
-    }
-}
-
 /// A parsed document.
 #[derive(Debug, Clone)]
 pub struct Document {
@@ -245,7 +236,13 @@ impl<'d> Value<'d> {
 
     /// Whether this is the string `text`.
     pub fn is(self, text: &str) -> bool {
-        self.text().is_some_and(|own| own == text)
+        let Node { kind, escaped, start, end, .. } = *self.node();
+        match (kind, escaped) {
+            // Between its quotes.
+            (Type::String, false) => &self.document.source[start as usize + 1..end as usize - 1] == text.as_bytes(),
+            (Type::String, true) => self.text().is_some_and(|own| own == text),
+            _ => false,
+        }
     }
 
     fn children(self, kind: Type) -> impl Iterator<Item = Value<'d>> {

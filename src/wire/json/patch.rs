@@ -105,16 +105,20 @@ impl Document {
 /// U+0085, U+2028 and U+2029 are escaped (the others cannot stand unescaped in a JSON string). Numbers stay as they came.
 pub fn one_line(json: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(json.len());
-    let mut rest = json;
-    while let Some((token, after)) = rest.split_at_checked(rest.iter().position(|&b| b == b'"').unwrap_or(rest.len())) {
-        out.extend(token.iter().filter(|b| !matches!(b, b' ' | b'\t' | b'\n' | b'\r')));
-        if after.is_empty() {
-            break;
+    // What lies between white space goes over in one piece: most JSON has none.
+    let (mut at, mut copied) = (0, 0);
+    while let Some(byte) = json.get(at) {
+        match byte {
+            b'"' => at += string_end(&json[at..]),
+            b' ' | b'\t' | b'\n' | b'\r' => {
+                escape_separators(&json[copied..at], &mut out);
+                at += 1;
+                copied = at;
+            }
+            _ => at += 1,
         }
-        let (string, after) = after.split_at(string_end(after));
-        escape_separators(string, &mut out);
-        rest = after;
     }
+    escape_separators(&json[copied..], &mut out);
     out
 }
 
@@ -131,19 +135,20 @@ fn string_end(json: &[u8]) -> usize {
     json.len()
 }
 
-fn escape_separators(string: &[u8], out: &mut Vec<u8>) {
+/// Sound JSON has them in strings only.
+fn escape_separators(json: &[u8], out: &mut Vec<u8>) {
     let mut copied = 0;
     // Lead bytes of U+0085 and of U+2028/2029; in UTF-8 they are never part of another character.
-    for at in memchr::memchr2_iter(0xc2, 0xe2, string) {
-        let (escape, length): (&[u8], usize) = match &string[at..] {
+    for at in memchr::memchr2_iter(0xc2, 0xe2, json) {
+        let (escape, length): (&[u8], usize) = match &json[at..] {
             [0xc2, 0x85, ..] => (b"\\u0085", 2),
             [0xe2, 0x80, 0xa8, ..] => (b"\\u2028", 3),
             [0xe2, 0x80, 0xa9, ..] => (b"\\u2029", 3),
             _ => continue,
         };
-        out.extend_from_slice(&string[copied..at]);
+        out.extend_from_slice(&json[copied..at]);
         out.extend_from_slice(escape);
         copied = at + length;
     }
-    out.extend_from_slice(&string[copied..]);
+    out.extend_from_slice(&json[copied..]);
 }

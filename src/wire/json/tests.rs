@@ -74,7 +74,6 @@ fn keeps_its_limits() {
 fn an_error_names_the_place_and_not_the_content() {
     let source = b"{\n \"secret\": \"x\",\n \"secret\": 1}";
     let error = Document::parse(&source[..], &Limits::default()).unwrap_err();
-    assert_eq!(error.line_column(source), (3, 2));
     assert_eq!(error.to_string(), "not strict JSON at byte 19: the object has this key twice");
 }
 

@@ -1,5 +1,6 @@
 //! The texts of a request as segments: single ones, groups that are one text, and what other readers may join.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -111,14 +112,15 @@ impl<'d> Texts<'d> {
     where
         'd: 'l,
     {
-        let mut text = String::new();
+        // Most segments are one leaf, which need not be copied here.
+        let mut text = Cow::Borrowed("");
         let mut pieces = Vec::new();
         for leaf in leaves.into_iter().filter(|leaf| !leaf.text.is_empty()) {
             if !text.is_empty() {
-                text.push_str(between);
+                text += between;
             }
             let start = text.len();
-            text.push_str(&leaf.text);
+            text += &*leaf.text;
             let edit = if leaf.form.is_editable() { Access::String } else { Access::Fixed };
             pieces.push(Piece { span: start..text.len(), string: leaf.value.id(), edit });
         }
@@ -153,7 +155,7 @@ impl<'d> Texts<'d> {
                 self.add(self.turn, leaf.kind, &loose, vec![fixed(0..loose.len())])
             };
         };
-        let (mut text, mut pieces, mut copied) = (String::new(), Vec::new(), 0);
+        let (mut text, mut pieces, mut copied) = (String::with_capacity(leaf.text.len()), Vec::new(), 0);
         let mut strings = Vec::new();
         collect_strings(document.root(), &mut strings);
         for (value, is_key) in strings {
