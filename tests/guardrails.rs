@@ -78,8 +78,8 @@ async fn a_blocked_prompt_ends_at_the_proxy() {
     proxy.counted("portcullis_exchanges_total{route=\"chat\",outcome=\"blocked\"}", 2.0).await;
     proxy.counted("portcullis_exchanges_total{route=\"chat\",outcome=\"passed\"}", 1.0).await;
     let decisions = "portcullis_decisions_total{route=\"chat\",stage=\"input\",action=";
-    proxy.counted(&format!("{decisions}\"block\"}}"), 2.0).await;
-    proxy.counted(&format!("{decisions}\"allow\"}}"), 1.0).await;
+    proxy.counted(&format!("{decisions}\"block\",mode=\"enforce\"}}"), 2.0).await;
+    proxy.counted(&format!("{decisions}\"allow\",mode=\"enforce\"}}"), 1.0).await;
 }
 
 #[tokio::test]

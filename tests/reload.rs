@@ -89,7 +89,7 @@ async fn a_broken_file_changes_nothing_but_what_is_told() {
     let broken = block("nightjar").replace("\"block\"\ndeadline", "\"shrug\"\ndeadline");
     replace(&proxy, FILE, &broken);
     proxy.counted("portcullis_reloads_total{result=\"error\"}", 1.0).await;
-    proxy.logged("configuration not reloaded, the old one stays").await;
+    proxy.logged("configuration not reloaded, generation 1 stays").await;
     proxy.logged("words.toml:2:12").await;
     let now = status(&proxy).await;
     assert_eq!(now["generation"], 1);

@@ -182,14 +182,16 @@ async fn open(
     address: SocketAddr,
     tls: Option<Arc<rustls::ServerConfig>>,
 ) -> anyhow::Result<SocketAddr> {
-    let socket = bind(address).await?;
+    let setting = if tls.is_some() { "[[server.tls]] listen" } else { "[server] listen" };
+    let socket = bind(address, setting).await?;
     let bound = socket.local_addr()?;
     tokio::spawn(server.clone().serve(Listener { socket, tls }));
     Ok(bound)
 }
 
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))
+/// `setting`: where the configuration names the address.
+async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("can't listen on {address} ({setting})"))
 }
 
 fn tls_config(tls: &Tls) -> anyhow::Result<Arc<rustls::ServerConfig>> {
@@ -251,7 +253,7 @@ struct AdminListener {
 
 impl AdminListener {
     async fn open(plan: &config::Admin, reloader: Arc<Reloader>, telemetry: Arc<Telemetry>) -> anyhow::Result<Self> {
-        let socket = bind(plan.listen).await?;
+        let socket = bind(plan.listen, "[admin] listen").await?;
         let address = socket.local_addr()?;
         let state = Arc::new(Admin { reloader, telemetry, ready: AtomicBool::new(true) });
         let (stop, stopped) = oneshot::channel();

@@ -52,7 +52,8 @@ impl Catalogue {
             let problem = Diagnostic::error(at, format!("no guardrail is named `{}`", name.escape_debug()));
             let problem = problem.label(meant(name, known.clone())).help(format!("known guardrails: {}", list(known)));
             let own = self.guardrails_dir.join("NAME.toml");
-            reader.problem(problem.help(format!("add one as [guardrail.NAME] in this file, or as {}", own.display())));
+            let add = format!("add one as [guardrail.NAME] in this file, or as {}", own.display());
+            reader.problem(problem.help(format!("{add}; guardrails_dir names another folder")));
             return None;
         };
         let (source, shape) = reader.toml::<GuardrailShape>(&path, text)?;

@@ -57,9 +57,25 @@ pub fn explain(message: &str) -> Explained {
     } else if what("string values must be quoted") {
         out.label = "expected text in quotes, a number, true or false".to_owned();
     } else if !expected.is_empty() {
-        out.label = format!("expected {expected}");
+        out.label = format!("expected {}", in_toml(title, expected));
+        out.title = out.title.replace("invalid type: map", "invalid type: table");
     }
     out
+}
+
+/// What serde calls a type, in the words of TOML.
+fn in_toml<'a>(title: &str, expected: &'a str) -> &'a str {
+    match expected {
+        "a sequence" if title.ends_with(": map") => "a list: its name in two pairs of brackets, as in [[route]]",
+        "a sequence" => "a list in brackets: [\"...\"]",
+        "a map" => "a table",
+        "a string" => "text in quotes",
+        "path string" => "a path in quotes",
+        "a boolean" => "true or false",
+        "i64" => "a whole number",
+        name if name.starts_with("struct ") => "a table",
+        plain => plain,
+    }
 }
 
 /// The words under an unknown name.
@@ -145,8 +161,24 @@ mod tests {
         assert_eq!(explained.title, "unknown key `stagee`");
         assert_eq!(explained.label, "did you mean `stage`?");
         assert_eq!(explained.help, ["expected `stage` or `policy`"]);
-        let explained = explain("invalid type: integer `1`, expected a string");
-        assert_eq!((&*explained.title, &*explained.label), ("invalid type: integer `1`", "expected a string"));
+        for (message, title, label) in [
+            ("invalid type: integer `1`, expected a string", "invalid type: integer `1`", "expected text in quotes"),
+            (
+                "invalid type: map, expected a sequence",
+                "invalid type: table",
+                "expected a list: its name in two pairs of brackets, as in [[route]]",
+            ),
+            (
+                "invalid type: string \"x\", expected a sequence",
+                "invalid type: string \"x\"",
+                "expected a list in brackets: [\"...\"]",
+            ),
+            ("invalid type: string \"x\", expected struct Limits", "invalid type: string \"x\"", "expected a table"),
+            ("invalid value: string \"x\", expected a name", "invalid value: string \"x\"", "expected a name"),
+        ] {
+            let explained = explain(message);
+            assert_eq!((&*explained.title, &*explained.label), (title, label));
+        }
         assert_eq!(explain("duplicate key").title, "duplicate key");
     }
 

@@ -174,7 +174,7 @@ impl Reloader {
                 Ok(generation)
             }
             Err(error) => {
-                tracing::error!(serving = before.generation, "configuration not reloaded, the old one stays:\n{error}");
+                tracing::error!("configuration not reloaded, generation {} stays:\n{error}", before.generation);
                 if let Some(sources) = error.sources() {
                     *tried = sources.clone();
                 }

@@ -176,6 +176,9 @@ pub fn canonical_path(path: &str) -> Result<String, PathError> {
             b => out.push(char::from(b)),
         }
     }
+    if out == "/" {
+        return Ok(out);
+    }
     let mut segments = out.split('/');
     // What stands before the first slash is empty in every absolute path.
     if segments.next() != Some("") || segments.any(|s| matches!(s, "" | "." | "..")) {
@@ -193,6 +196,7 @@ mod tests {
         for (path, expected) in [
             ("/v1/chat/completions", Ok("/v1/chat/completions")),
             ("/%76%31/chat/%63ompletions", Ok("/v1/chat/completions")),
+            ("/", Ok("/")),
             ("/v1/models/a:b", Ok("/v1/models/a:b")),
             ("/v1/a%3ab", Ok("/v1/a%3Ab")),
             ("/v1%2fchat/completions", Err(PathError::Ambiguous)),

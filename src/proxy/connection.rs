@@ -227,7 +227,7 @@ impl AsyncRead for Connection {
         this.poll_deadline(cx)?;
         // Whoever reads on does so because the header is not complete.
         if this.in_header() && this.header >= this.max_header {
-            let refused = Refused::HeaderTooLarge { got: this.header, limit: this.max_header };
+            let refused = Refused::HeaderTooLarge { limit: this.max_header };
             return Poll::Ready(Err(this.refuse(refused)));
         }
         let before = buf.filled().len();

@@ -25,15 +25,19 @@ const HOP_BY_HOP: [&str; 10] = [
 ];
 
 /// Would let a client speak for another, or send an upstream that believes it to another place. Never forwarded.
-const UNTRUSTED: [&str; 16] = [
+const UNTRUSTED: [&str; 20] = [
     "cf-connecting-ip",
     "forwarded",
     "true-client-ip",
     "x-client-ip",
     "x-forwarded-for",
     "x-forwarded-host",
+    "x-forwarded-port",
     "x-forwarded-prefix",
     "x-forwarded-proto",
+    "x-forwarded-scheme",
+    "x-forwarded-server",
+    "x-forwarded-ssl",
     "x-host",
     "x-http-method",
     "x-http-method-override",
@@ -71,13 +75,13 @@ const RELAYED_MAX: usize = 256;
 pub fn check(request: &RequestHeader, limits: &Limits) -> Result<(), Refused> {
     let fields = request.headers.len();
     if fields > limits.max_headers {
-        return Err(Refused::HeaderTooLarge { got: fields, limit: limits.max_headers });
+        return Err(Refused::TooManyHeaders { limit: limits.max_headers });
     }
     // Name, value, `: ` and the line's end.
     let bytes =
         request.raw_path().len() + request.headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 4).sum::<usize>();
     if bytes > limits.max_header {
-        return Err(Refused::HeaderTooLarge { got: bytes, limit: limits.max_header });
+        return Err(Refused::HeaderTooLarge { limit: limits.max_header });
     }
     // HTTP/1 carries origin-form only; in HTTP/2 Pingora has put scheme and authority into the URI.
     if request.version != Version::HTTP_2 && !request.raw_path().starts_with(b"/") {

@@ -19,8 +19,10 @@ pub enum Refused {
     Unreadable,
     #[error("the request header did not arrive within {} s", .after.as_secs_f32())]
     HeaderTimeout { after: std::time::Duration },
-    #[error("the request header has {got} bytes or fields; the limit is {limit}")]
-    HeaderTooLarge { got: usize, limit: usize },
+    #[error("the request header is larger than {limit} bytes")]
+    HeaderTooLarge { limit: usize },
+    #[error("the request header has more than {limit} fields")]
+    TooManyHeaders { limit: usize },
     #[error("the request header is not acceptable: {0}")]
     Header(&'static str),
     #[error(transparent)]
@@ -84,7 +86,7 @@ impl Refused {
         match self {
             TooManyConnections => "too_many_connections",
             HeaderTimeout { .. } => "request_timeout",
-            HeaderTooLarge { .. } => "header_too_large",
+            HeaderTooLarge { .. } | TooManyHeaders { .. } => "header_too_large",
             Unreadable | Header(_) => "invalid_header",
             Path(_) => "invalid_path",
             NoRoute => "route_not_found",
@@ -114,7 +116,7 @@ impl Refused {
     pub fn status(&self) -> StatusCode {
         use Refused::*;
         match self {
-            HeaderTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            HeaderTooLarge { .. } | TooManyHeaders { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             NoRoute => StatusCode::NOT_FOUND,
             Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             MediaType | ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -223,6 +223,7 @@ impl ProxyHttp for Service {
         if session.response_written().is_some() {
             passing.trail.cut(&refused);
         } else {
+            passing.trail.refused(&refused);
             if !matches!(refused, Refused::ClientGone) {
                 error_code = refused.refusal().status.as_u16();
                 // The client may have gone meanwhile: there is nobody else to tell.
@@ -269,7 +270,9 @@ fn find<'l>(session: &ServerSession, live: &'l Live) -> Result<(String, &'l Arc<
 }
 
 /// Refuses a request that no exchange runs for.
-async fn refuse(session: &mut ServerSession, trail: Trail, refused: &Refused) -> pingora::Result<()> {
+async fn refuse(session: &mut ServerSession, mut trail: Trail, refused: &Refused) -> pingora::Result<()> {
+    // Told first: who reads the refusal and then the audit finds it there.
+    trail.refused(refused);
     let written = reply::refuse(session, &OpenAiChat::default(), refused, &trail.headers()).await;
     trail.finish(Some(refused));
     written

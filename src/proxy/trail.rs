@@ -95,7 +95,7 @@ impl Trail {
                 self.named.push(named);
             }
         }
-        tell(&self.telemetry, &self.info, stage, window, decision, segments);
+        tell(&self.telemetry, &self.info, Mode::Enforce, (stage, window), decision, segments);
     }
 
     /// For guardrails in observe mode.
@@ -193,7 +193,7 @@ impl Drop for Trail {
 
 impl Observer {
     pub fn observed(&self, stage: Stage, window: Option<u64>, decision: &Decision, segments: &[Segment]) {
-        tell(&self.telemetry, &self.info, stage, window, decision, segments);
+        tell(&self.telemetry, &self.info, Mode::Observe, (stage, window), decision, segments);
     }
 
     /// Too much waits to be observed already.
@@ -206,14 +206,14 @@ impl Observer {
 fn tell(
     telemetry: &Telemetry,
     exchange: &ExchangeInfo,
-    stage: Stage,
-    window: Option<u64>,
+    mode: Mode,
+    (stage, window): (Stage, Option<u64>),
     decision: &Decision,
     segments: &[Segment],
 ) {
     // Nobody was asked: there is nothing to tell.
     let Some(took) = decision.asked.iter().map(|asked| asked.took).max() else { return };
-    telemetry.decided(exchange, &Judged { stage, window, segments, decision, took });
+    telemetry.decided(exchange, &Judged { stage, mode, window, segments, decision, took });
 }
 
 fn name(applied: &Applied) -> String {

@@ -16,7 +16,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::guardrail::{Mode, Outcome, Stage, VerdictCache};
+use crate::guardrail::{Action, Mode, Outcome, Stage, VerdictCache};
 use crate::policy::Label;
 use crate::telemetry::{Audit, ExchangeInfo, Judged};
 
@@ -157,10 +157,7 @@ impl Metrics {
             match &applied.outcome {
                 Outcome::Label { label, .. } => {
                     let (label, action) = (LabelName(label.clone()), applied.action.as_str());
-                    let mode = match applied.mode {
-                        Mode::Enforce => "enforce",
-                        Mode::Observe => "observe",
-                    };
+                    let mode = applied.mode.as_str();
                     let labels = FindingLabels { route: route.clone(), stage, guardrail, label, action, mode };
                     self.findings.get_or_create(&labels).inc();
                 }
@@ -169,7 +166,13 @@ impl Metrics {
                 }
             }
         }
-        self.decisions.get_or_create(&DecisionLabels { route, stage, action: decision.action.as_str() }).inc();
+        let action = match judged.mode {
+            Mode::Enforce => decision.action,
+            // What it would have come to.
+            Mode::Observe => decision.applied.iter().map(|applied| applied.action).max().unwrap_or(Action::Allow),
+        };
+        let labels = DecisionLabels { route, stage, action: action.as_str(), mode: judged.mode.as_str() };
+        self.decisions.get_or_create(&labels).inc();
     }
 
     fn register(&mut self) {
@@ -178,7 +181,7 @@ impl Metrics {
         let refusals = "Requests that were not acceptable, or whose answer was not; blocks are decisions";
         r.register("refusals", refusals, self.refusals.clone());
         r.register("cuts", "Answers that ended early: cut, or abandoned by the client", self.cuts.clone());
-        r.register("decisions", "Decisions, by what they led to", self.decisions.clone());
+        r.register("decisions", "Decisions, by what they led to or would have led to", self.decisions.clone());
         r.register("findings", "Labels found, by what they led to or would have led to", self.findings.clone());
         r.register("guardrail_errors", "Asks that ended without a verdict", self.errors.clone());
         r.register("unjudged", "Decisions that let traffic through without a verdict", self.unjudged.clone());
@@ -291,6 +294,7 @@ struct DecisionLabels {
     route: RouteName,
     stage: &'static str,
     action: &'static str,
+    mode: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -355,14 +359,20 @@ mod tests {
         let error = Outcome::Error(DetectError::Overloaded { capacity: 1 });
         let list = vec![applied(labelled("c"), Action::Redact), applied(error, Action::Allow)];
         let decision = Decision { unjudged: true, ..decided(list, Action::Redact) };
-        let judged =
-            Judged { stage: Stage::Input, window: None, segments: &[], decision: &decision, took: Duration::ZERO };
+        let judged = Judged {
+            stage: Stage::Input,
+            mode: Mode::Enforce,
+            window: None,
+            segments: &[],
+            decision: &decision,
+            took: Duration::ZERO,
+        };
         telemetry.decided(&exchange(), &judged);
         telemetry.decided(&exchange(), &judged);
         says(
             &telemetry.metrics,
             &[
-                r#"portcullis_decisions_total{route="chat",stage="input",action="redact"} 2"#,
+                r#"portcullis_decisions_total{route="chat",stage="input",action="redact",mode="enforce"} 2"#,
                 r#"portcullis_findings_total{route="chat",stage="input",guardrail="injection",label="INJECTION",action="redact",mode="enforce"} 2"#,
                 r#"portcullis_guardrail_errors_total{guardrail="injection",kind="overloaded"} 2"#,
                 r#"portcullis_unjudged_total{route="chat",stage="input"} 2"#,

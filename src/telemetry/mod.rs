@@ -53,7 +53,7 @@ mod tests {
 
     use super::record::tests::{applied, decided, exchange, labelled, segment};
     use super::*;
-    use crate::guardrail::{Action, Stage};
+    use crate::guardrail::{Action, Mode, Stage};
 
     /// What an exchange leaves in the audit file.
     fn audited(content: bool) -> String {
@@ -64,6 +64,7 @@ mod tests {
         let (decision, segments) = (decided(vec![applied(labelled("H1"), Action::Block)], Action::Block), [segment()]);
         let judged = Judged {
             stage: Stage::Input,
+            mode: Mode::Enforce,
             window: None,
             segments: &segments,
             decision: &decision,

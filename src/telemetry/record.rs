@@ -33,6 +33,8 @@ pub struct ExchangeInfo {
 #[derive(Debug, Clone, Copy)]
 pub struct Judged<'a> {
     pub stage: Stage,
+    /// Of the guardrails that were asked.
+    pub mode: Mode,
     /// Which window of the answer, counted from 0; none for a request.
     pub window: Option<u64>,
     pub segments: &'a [Segment],
@@ -59,7 +61,7 @@ impl RequestId {
 
 /// The line of a decision. With `content`, also the judged texts and the rationales.
 pub(super) fn decision(exchange: &ExchangeInfo, judged: &Judged<'_>, content: bool) -> Vec<u8> {
-    let Judged { stage, window, segments, decision, took } = *judged;
+    let Judged { stage, mode: _, window, segments, decision, took } = *judged;
     let outcome = match decision.action {
         Action::Block if decision.blocked_by_error() => "unavailable",
         Action::Block => "blocked",
@@ -376,6 +378,7 @@ pub(super) mod tests {
         let segments = [segment()];
         let judged = Judged {
             stage: Stage::Output,
+            mode: Mode::Enforce,
             window: Some(2),
             segments: &segments,
             decision,

@@ -155,7 +155,7 @@ pub enum WireError {
     #[error("{at}: {expected}")]
     Shape { at: String, expected: String },
     /// A type of part, tool or event that the dialect can't judge.
-    #[error("{at}: unsupported type; {supported}")]
+    #[error("{at}: unsupported; {supported}")]
     Unsupported { at: String, supported: &'static str },
     #[error("an event is larger than {limit} bytes")]
     TooLarge { limit: usize },

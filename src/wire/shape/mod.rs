@@ -142,6 +142,13 @@ pub fn unexpected(value: Value<'_>, expected: &str) -> WireError {
     WireError::Shape { at: place_of(value), expected: format!("expected {expected}") }
 }
 
+/// The error for an object without a member that it must have.
+pub fn missing(object: Value<'_>, member: &str) -> WireError {
+    let path = object.document().path(object.id());
+    let at = if path.is_empty() { member.to_owned() } else { format!("{path}.{member}") };
+    WireError::Shape { at, expected: "is missing".into() }
+}
+
 /// The error for a value that can't be judged; the sentence says what can.
 pub fn unsupported(value: Value<'_>, supported: &'static str) -> WireError {
     WireError::Unsupported { at: place_of(value), supported }

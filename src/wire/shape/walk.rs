@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use crate::text::Kind;
 use crate::wire::WireError;
 use crate::wire::json::{Type, Value};
-use crate::wire::shape::{Form, Leaf, Object, Rule, Sink, Style, is_word, schema, unexpected, unsupported};
+use crate::wire::shape::{Form, Leaf, Object, Rule, Sink, Style, is_word, missing, schema, unexpected, unsupported};
 
 /// Digits before the point that a number of an answer may have and be one of the API's own: a count, a time in seconds.
 const SHORT: usize = 10;
@@ -109,7 +109,7 @@ impl<'d, S: Sink<'d>> Walk<'_, S> {
             self.unknown(key, member, at.place)?;
         }
         match object.required.iter().find(|field| value.get(field).is_none_or(Value::is_null)) {
-            Some(field) => Err(unexpected(value, &format!("a member `{field}`"))),
+            Some(field) => Err(missing(value, field)),
             None => Ok(()),
         }
     }

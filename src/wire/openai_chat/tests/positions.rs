@@ -11,7 +11,7 @@ fn refuses_what_makes_text_of_its_own() {
     for member in ["chat_template", "template"] {
         let error = parse(json!({"messages": [], member: "{{ 'blue' ~ 'bird' }}"}).to_string()).err().unwrap();
         let expected = "this route judges messages, and a template of the request's own could say anything beside them";
-        assert_eq!(error.to_string(), format!("{member}: unsupported type; {expected}"));
+        assert_eq!(error.to_string(), format!("{member}: unsupported; {expected}"));
     }
     for member in [
         "grammar",
@@ -25,7 +25,7 @@ fn refuses_what_makes_text_of_its_own() {
     ] {
         let error = parse(json!({"messages": [], member: {"a": "root ::= b"}}).to_string()).err().unwrap();
         let expected = "this route judges no grammars; a schema may stand in `response_format`";
-        assert_eq!(error.to_string(), format!("{member}: unsupported type; {expected}"));
+        assert_eq!(error.to_string(), format!("{member}: unsupported; {expected}"));
     }
     // What stays text is judged as such.
     let body = json!({"messages": [], "chat_template_kwargs": {"note": "x", "thinking": true}, "prompt": ["p"], "stop_token_ids": [5]});

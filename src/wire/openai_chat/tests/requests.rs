@@ -99,9 +99,9 @@ fn refuses_what_it_cannot_read_one_way() {
     let with = |member: &str| format!(r#"{{"messages":[{{"role":"user","content":"a"}}],{member}}}"#);
     for (body, expected) in [
         ("[]".into(), "the body: expected an object"),
-        ("{}".into(), "the body: expected a member `messages`"),
+        ("{}".into(), "messages: is missing"),
         (r#"{"messages":{}}"#.into(), "messages: expected an array"),
-        (r#"{"messages":null}"#.into(), "the body: expected a member `messages`"),
+        (r#"{"messages":null}"#.into(), "messages: is missing"),
         (messages(json!(["a"])), "messages[0]: expected a role: system, developer, user, assistant, tool or function"),
         (
             messages(json!([{"content": "a"}])),
@@ -119,15 +119,15 @@ fn refuses_what_it_cannot_read_one_way() {
         (user(json!({"a": 1})), "messages[0].content: expected a string or an array"),
         (user(json!(["a"])), "messages[0].content[0]: expected an object"),
         (user(json!([{"text": "a"}])), "messages[0].content[0]: expected an object with a `type`"),
-        (user(json!([{"type": "text"}])), "messages[0].content[0]: expected a member `text`"),
+        (user(json!([{"type": "text"}])), "messages[0].content[0].text: is missing"),
         (user(json!([{"type": "text", "text": 5}])), "messages[0].content[0].text: expected a string"),
         (
             user(json!([{"type": "image_url", "image_url": {"url": "x"}}])),
-            "messages[0].content[0]: unsupported type; this route judges text only: `text` and, from the assistant, `refusal`",
+            "messages[0].content[0]: unsupported; this route judges text only: `text` and, from the assistant, `refusal`",
         ),
         (
             user(json!([{"type": "text", "text": "a", "image_url": {"url": "x"}}])),
-            "messages[0].content[0].image_url: unsupported type; this route judges text only: `text` and, from the assistant, `refusal`",
+            "messages[0].content[0].image_url: unsupported; this route judges text only: `text` and, from the assistant, `refusal`",
         ),
         (with(r#""Messages":[]"#), "*: expected `messages`, spelled so"),
         (with(r#""me\u017f\u017fages":[]"#), "*: expected `messages`, spelled so"),
@@ -143,7 +143,7 @@ fn refuses_what_it_cannot_read_one_way() {
         ),
         (
             with(r#""tools":[{"type":"mcp","server_url":"u"}]"#),
-            "tools[0]: unsupported type; this route judges calls of the client's own tools only: `function` and `custom`",
+            "tools[0]: unsupported; this route judges calls of the client's own tools only: `function` and `custom`",
         ),
         (
             with(r#""model":"ignore all previous""#),
@@ -161,47 +161,44 @@ fn refuses_what_it_cannot_read_one_way() {
         (with(r#""n":1000"#), "n: expected a whole number from 1 to 128"),
         (with(r#""n":true"#), "n: expected a whole number from 1 to 128"),
         (with(r#""temperature":"hot""#), "temperature: expected a number or a boolean"),
-        (
-            with(r#""modalities":["text","audio"]"#),
-            "modalities[1]: unsupported type; this route judges text only: `text`",
-        ),
+        (with(r#""modalities":["text","audio"]"#), "modalities[1]: unsupported; this route judges text only: `text`"),
         (with(r#""modalities":"audio""#), "modalities: expected an array"),
         (with(r#""logit_bias":[1]"#), "logit_bias: expected an object"),
         (
             with(r#""prompt_token_ids":[1,2]"#),
-            "prompt_token_ids: unsupported type; this route judges text only: `text` and, from the assistant, `refusal`",
+            "prompt_token_ids: unsupported; this route judges text only: `text` and, from the assistant, `refusal`",
         ),
         (
             with(r#""prompt":[1,2]"#),
-            "prompt[0]: unsupported type; this route judges text only, and numbers in an array may be token ids",
+            "prompt[0]: unsupported; this route judges text only, and numbers in an array may be token ids",
         ),
         (
             with(r#""x":{"y":[["a",7]]}"#),
-            "x.y[0][1]: unsupported type; this route judges text only, and numbers in an array may be token ids",
+            "x.y[0][1]: unsupported; this route judges text only, and numbers in an array may be token ids",
         ),
         (
             messages(json!([{"role": "user", "content": "a", "prefix": [7]}])),
-            "messages[0].prefix[0]: unsupported type; this route judges text only, and numbers in an array may be token ids",
+            "messages[0].prefix[0]: unsupported; this route judges text only, and numbers in an array may be token ids",
         ),
         (
             messages(json!([{"role": "user", "content": [{"type": "refusal", "refusal": "a"}]}])),
-            "messages[0].content[0].refusal: unsupported type; this route judges a `refusal` from the assistant, who alone refuses",
+            "messages[0].content[0].refusal: unsupported; this route judges a `refusal` from the assistant, who alone refuses",
         ),
         (
             messages(json!([{"role": "tool", "content": [{"type": "text", "text": "a", "refusal": ""}]}])),
-            "messages[0].content[0].refusal: unsupported type; this route judges a `refusal` from the assistant, who alone refuses",
+            "messages[0].content[0].refusal: unsupported; this route judges a `refusal` from the assistant, who alone refuses",
         ),
         (
             messages(json!([{"role": "user", "content": "a", "refusal": "b"}])),
-            "messages[0].refusal: unsupported type; this route judges a `refusal` from the assistant, who alone refuses",
+            "messages[0].refusal: unsupported; this route judges a `refusal` from the assistant, who alone refuses",
         ),
         (
             with(r#""tools":[{"type":"custom","custom":{"name":"f","format":{"type":"grammar","grammar":{}}}}]"#),
-            "tools[0].custom.format: unsupported type; this route judges no grammars; a schema may stand in `response_format`",
+            "tools[0].custom.format: unsupported; this route judges no grammars; a schema may stand in `response_format`",
         ),
         (
             with(r#""response_format":{"type":"regex","pattern":"b"}"#),
-            "response_format: unsupported type; this route judges the formats `text`, `json_object` and `json_schema`",
+            "response_format: unsupported; this route judges the formats `text`, `json_object` and `json_schema`",
         ),
         (r#"{"messages":[],"messages":[]}"#.into(), "not strict JSON at byte 15: the object has this key twice"),
     ] {
