@@ -16,6 +16,10 @@ mod streams;
 mod throughput;
 mod upstream;
 
+/// The program's own, for stock Pingora as well: what is compared is what the program does.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Worker threads of every proxy that is measured.
 const WORKERS: usize = 2;
 

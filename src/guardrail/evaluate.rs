@@ -135,9 +135,9 @@ impl<'a> Turn<'a> {
         let deadline = self.begun.checked_add(guardrail.deadline).unwrap_or(self.begun + FAR);
         let ask = Ask { stage: self.stage, segment: segment.clone(), priority: priority(guardrail), deadline };
         let asked = Instant::now();
-        let (verdict, cached) = ask_one(guardrail, &ask, self.cache).await;
-        let (took, since_first) = (asked.elapsed(), self.begun.elapsed());
-        Answer { order, guardrail, segment, verdict, cached, took, since_first }
+        let (verdict, cached) = ask_one(guardrail, &ask, asked, self.cache).await;
+        let now = Instant::now();
+        Answer { order, guardrail, segment, verdict, cached, took: now - asked, since_first: now - self.begun }
     }
 }
 
@@ -150,14 +150,19 @@ fn ask_all<'a>(asks: &'a [Asks<'a>], turn: Turn<'a>) -> impl Stream<Item = Answe
 }
 
 /// One answer, and whether it came from the cache.
-async fn ask_one(guardrail: &Guardrail, ask: &Ask, cache: &VerdictCache) -> (Result<Verdict, DetectError>, bool) {
+async fn ask_one(
+    guardrail: &Guardrail,
+    ask: &Ask,
+    now: Instant,
+    cache: &VerdictCache,
+) -> (Result<Verdict, DetectError>, bool) {
     let detector = &guardrail.detector;
     let key = detector.cacheable().then(|| Key::new(detector.identity(), &ask.segment.text));
     if let Some(verdict) = key.and_then(|key| cache.get(&key)) {
         return (Ok(verdict), true);
     }
     // One that has waited for its turn past the deadline would trouble the engine for nothing.
-    if Instant::now() >= ask.deadline {
+    if now >= ask.deadline {
         return (Err(DetectError::Timeout(guardrail.deadline)), false);
     }
     // The inner block takes in a panic before the detector's first await as well. Its words may quote the text.

@@ -20,7 +20,7 @@ pub(super) fn scan(source: &[u8], limits: &Limits) -> Result<Vec<Node>, JsonErro
     if let Err(error) = std::str::from_utf8(source) {
         return Err(JsonError { offset: error.valid_up_to(), fault: Fault::Utf8 });
     }
-    let nodes = Vec::with_capacity((source.len() / 32).min(4096));
+    let nodes = Vec::with_capacity((source.len() / 8).min(4096));
     let mut scanner = Scanner { source, at: 0, nodes, open: Vec::new(), limits };
     scanner.document()?;
     Ok(scanner.nodes)
