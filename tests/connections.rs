@@ -5,6 +5,7 @@ mod support;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::future::{join, join_all};
 use support::client::request;
 use support::{Answer, Client, Config, Cue, Proxy, Upstream, chat, chunk, completion, last_chunk, within};
 use tokio::net::{TcpListener, TcpStream};
@@ -43,6 +44,28 @@ async fn drip(mut client: Client, start: &str) -> (u16, String, Vec<u8>) {
     })
     .await;
     (answer.status, answer.code(), client.closed().await)
+}
+
+#[tokio::test]
+async fn as_many_connections_are_kept_as_were_needed_at_once() {
+    const MANY: usize = 200;
+    let body = completion("fine");
+    let length = body.len().to_string();
+    let cue = Cue::new();
+    let answer = Answer::head(200, &[JSON, ("content-length", &length)]).wait(&cue).send(body);
+    let upstream = Upstream::start(answer).await;
+    let proxy = Proxy::start(guarding(&upstream));
+    for round in 1..=2 {
+        let asking = join_all((0..MANY).map(|_| async { proxy.connect().await.chat(chat("hi", false)).await.status }));
+        let cueing = async {
+            upstream.received(round * MANY).await;
+            (0..MANY).for_each(|_| cue.give());
+        };
+        let (answers, ()) = join(asking, cueing).await;
+        assert_eq!(answers, [200; MANY]);
+        proxy.counted("portcullis_open_exchanges", 0.0).await;
+    }
+    assert_eq!(upstream.connections(), MANY);
 }
 
 #[tokio::test]

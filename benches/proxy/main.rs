@@ -16,6 +16,10 @@ mod streams;
 mod throughput;
 mod upstream;
 
+use std::net::Ipv4Addr;
+
+use tokio::net::{TcpListener, TcpSocket};
+
 /// The program's own, for stock Pingora as well: what is compared is what the program does.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -54,6 +58,13 @@ fn measure(wanted: &[&str]) {
             memory::measure().await;
         }
     });
+}
+
+/// A listener on a free port; as the program does, with room for a burst of connections.
+fn listen() -> TcpListener {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
+    socket.listen(4096).expect("a listener")
 }
 
 /// The middle of some numbers, of which there must be one.

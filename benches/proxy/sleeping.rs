@@ -15,9 +15,8 @@ use portcullis::live::{Current, Engines, Handling, Live, assemble};
 use portcullis::policy::Label;
 use portcullis::proxy::{Listener, Server, Service};
 use portcullis::telemetry::{Audit, Target, Telemetry};
-use tokio::net::TcpListener;
 
-use crate::{WORKERS, deployments, upstream};
+use crate::{WORKERS, deployments, listen, upstream};
 
 /// What a verdict takes.
 pub const VERDICT: Duration = Duration::from_millis(50);
@@ -66,7 +65,7 @@ pub fn run(to: &str) {
         let telemetry = Arc::new(Telemetry::new(audit, verdicts));
         let service = Service::new(Arc::new(Current::new(live)), telemetry);
         let server = Arc::new(Server::new(service, MAX_CONNECTIONS, WORKERS));
-        let socket = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let socket = listen();
         println!("listening on http://{}", socket.local_addr().expect("an address"));
         server.serve(Listener { socket, tls: None }).await;
     });

@@ -11,7 +11,8 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response, header};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+
+use crate::listen;
 
 /// Events of a stream, each of [`WORD`] bytes of text.
 pub const EVENTS: usize = 40;
@@ -44,7 +45,7 @@ pub fn run() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let listener = listen();
         println!("listening on http://{}", listener.local_addr().expect("an address"));
         loop {
             let (socket, _) = listener.accept().await.expect("accept");

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -27,6 +27,9 @@ use crate::telemetry::{AdminState, Audit, Status, Target, Telemetry, serve as se
 const VERDICTS: usize = 65_536;
 /// At the end, lines of the audit that wait are written for at most so long.
 const FLUSH: Duration = Duration::from_secs(5);
+
+/// Connections that may wait to be taken: a burst beyond it would be held up by seconds, or reset.
+const BACKLOG: u32 = 4096;
 
 /// Serves the configuration at `path`. The exit code is 1 where it can't be served.
 pub fn run(path: &Path) -> ExitCode {
@@ -183,15 +186,22 @@ async fn open(
     tls: Option<Arc<rustls::ServerConfig>>,
 ) -> anyhow::Result<SocketAddr> {
     let setting = if tls.is_some() { "[[server.tls]] listen" } else { "[server] listen" };
-    let socket = bind(address, setting).await?;
+    let socket = bind(address, setting)?;
     let bound = socket.local_addr()?;
     tokio::spawn(server.clone().serve(Listener { socket, tls }));
     Ok(bound)
 }
 
 /// `setting`: where the configuration names the address.
-async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("can't listen on {address} ({setting})"))
+fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // What has ended a moment ago does not keep the port.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().with_context(|| format!("can't listen on {address} ({setting})"))
 }
 
 fn tls_config(tls: &Tls) -> anyhow::Result<Arc<rustls::ServerConfig>> {
@@ -253,7 +263,7 @@ struct AdminListener {
 
 impl AdminListener {
     async fn open(plan: &config::Admin, reloader: Arc<Reloader>, telemetry: Arc<Telemetry>) -> anyhow::Result<Self> {
-        let socket = bind(plan.listen, "[admin] listen").await?;
+        let socket = bind(plan.listen, "[admin] listen")?;
         let address = socket.local_addr()?;
         let state = Arc::new(Admin { reloader, telemetry, ready: AtomicBool::new(true) });
         let (stop, stopped) = oneshot::channel();

@@ -24,6 +24,7 @@ use crate::proxy::refused::Refused;
 use crate::proxy::reply;
 use crate::proxy::service::Service;
 use crate::proxy::trail::Trail;
+use crate::proxy::upstream::POOLED;
 use crate::telemetry::Telemetry;
 
 /// A TLS handshake takes at most so long.
@@ -54,7 +55,8 @@ impl Server {
     pub fn new(service: Service, max_connections: usize, workers: usize) -> Self {
         let (current, telemetry) = (service.current.clone(), service.telemetry.clone());
         let observers = service.observers.clone();
-        let conf = ServerConf { threads: workers, ..ServerConf::default() };
+        let pooled = POOLED.div_ceil(workers.max(1));
+        let conf = ServerConf { threads: workers, upstream_keepalive_pool_size: pooled, ..ServerConf::default() };
         let mut proxy = HttpProxy::new(service, Arc::new(conf));
         let mut options = HttpServerOptions::default();
         options.h2c = true;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Version, header};
 use pingora::RetryType;
+use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::Connector;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::client::HttpSession;
@@ -20,6 +21,8 @@ use crate::proxy::peers::Peers;
 
 /// An unused connection is kept so long; most servers close theirs after 60 s or more.
 pub const POOLED_FOR: Duration = Duration::from_secs(50);
+/// Unused connections that are kept, over all upstreams: as many as answers that came at once. A new one costs a handshake.
+pub const POOLED: usize = 4096;
 /// The end of a stream may come so long after its last event.
 const LAST_PIECE: Duration = Duration::from_millis(100);
 
@@ -69,7 +72,7 @@ impl UpstreamError {
 
 impl Upstreams {
     pub fn new() -> Self {
-        Upstreams { peers: Peers::default(), connector: Connector::new(None) }
+        Upstreams { peers: Peers::default(), connector: Connector::new(Some(ConnectorOptions::new(POOLED))) }
     }
 
     /// Sends a request and waits for the answer's header; informational answers are dropped. A request that the upstream
