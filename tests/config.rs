@@ -231,6 +231,10 @@ const MISTAKES: &[Mistake] = &[
     Mistake("redact_beside", In::Main, "deadline = \"250ms\"", "timing = \"beside\""),
     Mistake("empty_message", In::Main, "dialect =", "on_block = { message = \" \" }\ndialect ="),
     Mistake("unknown_block_style", In::Main, "dialect =", "on_block = \"err\"\ndialect ="),
+    Mistake("block_style_of_another_type", In::Main, "dialect =", "on_block = true\ndialect ="),
+    Mistake("block_style_without_words", In::Main, "dialect =", "on_block = {}\ndialect ="),
+    Mistake("list_without_brackets", In::Main, "guardrails = [\"pii\", \"prompt-injection\"]", "guardrails = \"pii\""),
+    Mistake("section_that_is_none", In::Main, "[server]\nlisten = [\"127.0.0.1:8080\"]", "server = 8080"),
     Mistake("policy_without_fence", In::Policy, "+++\nform", "form"),
     Mistake("policy_form", In::Policy, "\"binary\"", "\"binray\""),
     Mistake("policy_replies", In::Policy, "reply = \"1\"", "reply = \"yes\""),
@@ -311,11 +315,19 @@ fn what_is_looked_for_in_vain_is_watched_too() {
 
 #[test]
 fn allowed_and_odd_is_a_warning() {
-    let main = MAIN.replace("\"pii\", ", "").replace("https://api", "http://api");
-    let config = Deployment::new(&main, GUARDRAIL, POLICY).load().unwrap();
-    let warnings: Vec<String> = config.warnings.iter().map(|warning| warning.render(false)).collect();
-    assert_eq!(warnings.len(), 2, "{warnings:?}");
-    assert!(warnings[0].contains("sent unencrypted") && warnings[1].contains("no route asks the guardrail `pii`"));
+    let unencrypted = MAIN.replace("\"pii\", ", "").replace("https://api", "http://api");
+    let base = MAIN.replace("api.openai.com", "api.openai.com/v1");
+    let unguarded = MAIN.replace("guardrails = [\"pii\", \"prompt-injection\"]", "guardrails = []");
+    for (main, expected) in [
+        (unencrypted, &["sent unencrypted", "no route asks the guardrail `pii`"][..]),
+        (base, &["requests go to /v1/v1/chat/completions", "requests go to /v1/v1/models"]),
+        (unguarded, &["route `chat` judges nothing", "no route asks the guardrail `pii`"]),
+    ] {
+        let config = Deployment::new(&main, GUARDRAIL, POLICY).load().unwrap();
+        let warnings: Vec<String> = config.warnings.iter().map(|warning| warning.render(false)).collect();
+        assert_eq!(warnings.len(), expected.len(), "{warnings:?}");
+        assert!(warnings.iter().zip(expected).all(|(warning, part)| warning.contains(part)), "{warnings:?}");
+    }
 }
 
 #[test]

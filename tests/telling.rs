@@ -37,6 +37,20 @@ async fn a_verdict_beside_is_audited_though_the_client_leaves() {
 }
 
 #[tokio::test]
+async fn a_refusal_names_the_route_that_it_is_made_on() {
+    let upstream = Upstream::start(Answer::json(completion("fine"))).await;
+    let proxy = Proxy::start(Config::new(upstream.address()));
+    for (method, path) in [("POST", "/v1/chat/completions?a=b"), ("PUT", "/v1/chat/completions"), ("POST", "/v1/other")]
+    {
+        assert!(proxy.connect().await.request(method, path, &[], "").await.status >= 400);
+    }
+    let mut told: Vec<_> = proxy.audit(3).await.iter().map(|line| line["route"].clone()).collect();
+    told.sort_by_key(|route| route.is_null());
+    assert_eq!(told, [json!("chat"), json!("chat"), json!(null)]);
+    assert_eq!(proxy.metric("portcullis_refusals_total{route=\"-\",code=\"route_not_found\"}").await, 1.0);
+}
+
+#[tokio::test]
 async fn the_upstreams_time_is_not_the_proxys() {
     const SLOW: Duration = Duration::from_secs(2);
     let early = Answer::default().sleep(SLOW).then(Answer::json(completion("fine")));
@@ -68,7 +82,7 @@ async fn nothing_of_the_content_is_told_but_by_setting() {
             .guardrail("words", &words("\"input\", \"output\"", "block", ""))
             .guardrail("note", &words("\"input\", \"output\"", "annotate", "mode = \"observe\""))
             .audit(&format!("content = {content}"));
-        let proxy = Proxy::start_with(config, &[("RUST_LOG", "trace")]);
+        let mut proxy = Proxy::start_with(config, &[("RUST_LOG", "trace")]);
         let mut told = String::new();
         let headers = [("content-type", "application/json"), ("authorization", key), ("x-request-id", "req-1")];
         let bodies = [
@@ -92,10 +106,14 @@ async fn nothing_of_the_content_is_told_but_by_setting() {
         let mut client = proxy.connect().await;
         client.send(format!("POST /{prompt}?key={key} HTTP/1.1\r\nhost: {said} {said}\r\n{key}: x\r\n\r\n")).await;
         told.push_str(&client.response().await.text());
-        let audit: String = proxy.audit(12).await.iter().map(|line| line.to_string() + "\n").collect();
         told.push_str(&proxy.admin("/metrics").await.text());
         told.push_str(&proxy.admin("/status").await.text());
         drop(client);
+        // Then all that it has to say is written.
+        proxy.signal("TERM");
+        assert!(proxy.ended().await.success());
+        proxy.logged("drained").await;
+        let audit: String = proxy.audit(12).await.iter().map(|line| line.to_string() + "\n").collect();
         let log = proxy.log();
         assert!(log.contains("TRACE") || log.contains("DEBUG"), "the log is off");
         for canary in [prompt, said, key] {

@@ -313,6 +313,52 @@ impl Drop for Endless {
     }
 }
 
+/// A frame of HTTP/2. RFC 9113, section 4.1.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a small frame").to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+#[tokio::test]
+async fn a_prompt_goes_once_to_an_upstream_that_breaks_http_2() {
+    const DATA: u8 = 0;
+    const SETTINGS: u8 = 4;
+    // Flags: of data, and of settings.
+    const END: u8 = 1;
+    const ACK: u8 = 1;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let (told, mut requests) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        loop {
+            let (mut socket, _) = listener.accept().await.expect("the proxy");
+            let told = told.clone();
+            tokio::spawn(async move {
+                socket.read_exact(&mut [0; 24]).await.expect("the preface");
+                socket.write_all(&frame(SETTINGS, 0, 0, &[])).await.expect("write");
+                let mut head = [0; 9];
+                while socket.read_exact(&mut head).await.is_ok() {
+                    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+                    socket.read_exact(&mut vec![0; length as usize]).await.expect("a payload");
+                    if head[3] == SETTINGS && head[4] & ACK == 0 {
+                        socket.write_all(&frame(SETTINGS, ACK, 0, &[])).await.expect("write");
+                    }
+                    if head[3] == DATA && head[4] & END != 0 {
+                        told.send(()).expect("the test listens");
+                        // Data belongs to a stream.
+                        socket.write_all(&frame(DATA, 0, 0, b"x")).await.expect("write");
+                    }
+                }
+            });
+        }
+    });
+    let proxy = Proxy::start(guarding(Config::new(address)).upstream("http = \"2\""));
+    let answer = proxy.chat(chat("hi", false)).await;
+    assert_eq!((answer.status, answer.code().as_str()), (502, "upstream_unavailable"));
+    assert_eq!(requests.recv().await, Some(()));
+    assert!(requests.try_recv().is_err(), "the prompt was sent again");
+}
+
 /// Serves HTTP/2 with a stream that never ends.
 async fn endless() -> (SocketAddr, Arc<Notify>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

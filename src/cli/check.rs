@@ -66,7 +66,7 @@ fn headline(route: &Route) -> String {
     let methods: Vec<&str> = route.methods.iter().map(|method| method.as_str()).collect();
     let scheme = if route.upstream.url.tls { "https" } else { "http" };
     let host = route.upstream.url.authority.to_str().unwrap_or_default();
-    let to = format!("{} ({scheme}://{host}{})", route.upstream.name, route.upstream.url.base_path);
+    let to = format!("{} ({scheme}://{host}{}{})", route.upstream.name, route.upstream.url.base_path, route.path);
     let how = match &route.handling {
         Handling::Pass => "passes, not judged".to_owned(),
         Handling::Inspect { dialect, on_block: OnBlock::Error, .. } => {

@@ -1,10 +1,13 @@
 //! Routes: from their written form to one that is either judged, whole, or declared to pass.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use http::Method;
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
 use crate::config::catalogue::Catalogue;
@@ -48,13 +51,42 @@ pub enum Dialect {
 }
 
 /// What the client sees of a blocked prompt: `"error"` or `{ message = "..." }`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum OnBlock {
     #[default]
     Error,
     /// An assistant message with this text.
     Message(String),
+}
+
+impl<'de> Deserialize<'de> for OnBlock {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Written;
+        impl<'de> Visitor<'de> for Written {
+            type Value = OnBlock;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"error\" or { message = \"...\" }")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<OnBlock, E> {
+                match text {
+                    "error" => Ok(OnBlock::Error),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OnBlock, A::Error> {
+                #[derive(Deserialize)]
+                #[serde(deny_unknown_fields)]
+                struct Table {
+                    message: String,
+                }
+                Table::deserialize(MapAccessDeserializer::new(map)).map(|table| OnBlock::Message(table.message))
+            }
+        }
+        deserializer.deserialize_any(Written)
+    }
 }
 
 impl Dialect {
@@ -118,7 +150,15 @@ fn route(
         reader.problem(problem.label("expected one path: what is judged has one form"));
         return None;
     }
-    Some(Route { id, path, methods: methods?, upstream: upstream?, handling: handling?, origin: at })
+    let upstream = upstream?;
+    let base = &upstream.url.base_path;
+    if !base.is_empty() && path.strip_prefix(base.as_str()).is_some_and(|rest| rest.starts_with('/')) {
+        let title = format!("requests go to {base}{path}: the upstream's path stands before the route's");
+        let problem =
+            Diagnostic::warning(&at_path, title).label(format!("begins with `{base}` as the upstream's url ends"));
+        reader.warning(problem.help("where that is not meant, leave it out of the url"));
+    }
+    Some(Route { id, path, methods: methods?, upstream, handling: handling?, origin: at })
 }
 
 fn upstream(
@@ -203,6 +243,10 @@ fn inspected(
             Some(guardrail) => guardrails.push(guardrail),
             None => sound = false,
         }
+    }
+    if names.get_ref().is_empty() {
+        let problem = Diagnostic::warning(&at.with(names.span()), format!("route `{id}` judges nothing"));
+        reader.warning(problem.label("no guardrail is named").help("where that is meant, `pass = true` says so"));
     }
     let stream = match &shape.stream {
         Some(written) => stream(reader, &at.with(written.span()), written.get_ref(), defaults)?,

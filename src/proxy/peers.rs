@@ -34,14 +34,19 @@ struct Known {
 }
 
 impl Peers {
-    /// The peers of an upstream in the order in which to try them, at least one; its name resolved within the last half
-    /// minute.
+    /// The peers of an upstream in the order in which to try them, at least one. Its name is resolved every half minute;
+    /// while that fails, what it resolved to last stands.
     pub async fn of(&self, upstream: &Arc<Upstream>) -> Result<Arc<[Arc<HttpPeer>]>, UpstreamError> {
-        if let Some(known) = self.known().get(&upstream.id)
-            && Arc::ptr_eq(&known.of, upstream)
-            && known.until > Instant::now()
+        let mut known = None;
+        if let Some(last) = self.known().get_mut(&upstream.id)
+            && Arc::ptr_eq(&last.of, upstream)
         {
-            return Ok(known.peers.clone());
+            if last.until > Instant::now() {
+                return Ok(last.peers.clone());
+            }
+            // One request asks anew; the others go on with what is known, and so does it where nobody answers.
+            last.until = Instant::now() + upstream.connect_timeout;
+            known = Some(last.peers.clone());
         }
         let resolving = tokio::net::lookup_host((upstream.host.as_str(), upstream.port));
         let addresses: Vec<_> = match timeout(upstream.connect_timeout, resolving).await {
@@ -50,20 +55,19 @@ impl Peers {
         };
         if addresses.is_empty() {
             tracing::warn!(upstream = %upstream.id, host = %upstream.host, "can't be resolved");
-            return Err(UpstreamError::Resolve { upstream: upstream.id.clone() });
+            return known.ok_or_else(|| UpstreamError::Resolve { upstream: upstream.id.clone() });
         }
         Ok(self.learn(upstream, addresses))
     }
 
-    /// A peer took no connection: it goes behind the others. Gives their number, itself included.
-    pub fn failed(&self, upstream: &Upstream, peer: &HttpPeer, error: &pingora::Error) -> usize {
+    /// A peer took no connection: it goes behind the others.
+    pub fn failed(&self, upstream: &Upstream, peer: &HttpPeer, error: &pingora::Error) {
         tracing::warn!(upstream = %upstream.id, address = %peer.address(), %error, "can't connect");
         let mut all = self.known();
-        let Some(known) = all.get_mut(&upstream.id) else { return 0 };
+        let Some(known) = all.get_mut(&upstream.id) else { return };
         let mut peers = known.peers.to_vec();
         peers.sort_by_key(|other| other.address() == peer.address());
         known.peers = peers.into();
-        known.peers.len()
     }
 
     /// Keeps what a name has resolved to. What came first before comes first again, if it is still there.
@@ -114,12 +118,12 @@ fn new_peer(upstream: &Upstream, address: SocketAddr) -> HttpPeer {
 mod tests {
     use super::*;
 
-    fn upstream() -> Arc<Upstream> {
+    fn upstream(host: &str) -> Arc<Upstream> {
         let time = Duration::from_secs(5);
         Arc::new(Upstream {
             id: "u".into(),
             tls: false,
-            host: "localhost".into(),
+            host: host.into(),
             port: 80,
             authority: http::HeaderValue::from_static("localhost"),
             base_path: String::new(),
@@ -133,15 +137,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_name_stands_for_what_it_was_while_it_cannot_be_resolved() {
+        let named = upstream("upstream.invalid");
+        let peers = Peers::default();
+        assert!(matches!(peers.of(&named).await, Err(UpstreamError::Resolve { .. })));
+        let known = peers.learn(&named, vec![SocketAddr::from(([127, 0, 0, 1], 1))]);
+        peers.known().get_mut(&named.id).unwrap().until = Instant::now();
+        let found = peers.of(&named).await.unwrap();
+        assert!(Arc::ptr_eq(&found, &known));
+    }
+
+    #[tokio::test]
     async fn what_took_the_last_connection_comes_first() {
-        let (peers, upstream) = (Peers::default(), upstream());
+        let (peers, upstream) = (Peers::default(), upstream("localhost"));
         let [a, b, c] = [1, 2, 3].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let order = |list: &[Arc<HttpPeer>]| -> Vec<_> {
             list.iter().map(|peer| peer.address().as_inet().copied().unwrap()).collect()
         };
         let known = peers.learn(&upstream, vec![a, b, c]);
         let error = pingora::Error::new_str("refused");
-        assert_eq!(peers.failed(&upstream, &known[0], &error), 3);
+        peers.failed(&upstream, &known[0], &error);
         // Told once more, by a request beside the first.
         peers.failed(&upstream, &known[0], &error);
         assert_eq!(order(&peers.of(&upstream).await.unwrap()), [b, c, a]);

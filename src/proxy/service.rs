@@ -49,10 +49,13 @@ struct Passing {
     /// Canonical.
     path: String,
     trail: Trail,
+    /// When its body began to be read, or the latest try.
     begun: Instant,
     /// Bytes of its body so far.
     received: usize,
-    /// Peers that took no connection.
+    /// What to try, in this order; empty before it is known. Others may reorder theirs meanwhile.
+    peers: Arc<[Arc<HttpPeer>]>,
+    /// So many of them took no connection.
     failed: usize,
     /// Why it ends without its answer.
     refused: Option<Refused>,
@@ -90,8 +93,8 @@ impl ProxyHttp for Service {
         let session = session.as_downstream_mut();
         let (path, route) = match find(session, &live) {
             Ok(found) => found,
-            Err(refused) => {
-                let trail = Trail::new(self.telemetry.clone(), &live, None, Some(session));
+            Err((route, refused)) => {
+                let trail = Trail::new(self.telemetry.clone(), &live, route.map(|route| &**route), Some(session));
                 return refuse(session, trail, &refused).await.map(|()| true);
             }
         };
@@ -101,7 +104,8 @@ impl ProxyHttp for Service {
                 return refuse(session, trail, &refused).await.map(|()| true);
             }
             let (route, begun) = (route.clone(), Instant::now());
-            context.passing = Some(Passing { route, path, trail, begun, received: 0, failed: 0, refused: None });
+            let peers = Arc::default();
+            context.passing = Some(Passing { route, path, trail, begun, received: 0, peers, failed: 0, refused: None });
             return Ok(false);
         };
         let Service { upstreams, observers, .. } = self;
@@ -140,11 +144,13 @@ impl ProxyHttp for Service {
         let passing = context.passing.as_mut().ok_or_else(|| Error::new_str("no route"))?;
         // A further try sends the body from its start.
         passing.received = 0;
-        let peers =
-            self.upstreams.peers.of(&passing.route.upstream).await.map_err(|error| {
+        if passing.peers.is_empty() {
+            passing.peers = self.upstreams.peers.of(&passing.route.upstream).await.map_err(|error| {
                 Error::because(ErrorType::HTTPStatus(502), "the upstream's address", error).into_up()
             })?;
-        let mut peer = HttpPeer::clone(peers.first().ok_or_else(|| Error::new_str("no address"))?);
+        }
+        let peer = passing.peers.get(passing.failed).ok_or_else(|| Error::new_str("no address"))?;
+        let mut peer = HttpPeer::clone(peer);
         if !session.as_downstream_mut().is_body_done() {
             // The upstream can't answer before the client has sent all, which has a time of its own.
             peer.options.read_timeout = peer.options.read_timeout.max(Some(context.live.limits.body_timeout));
@@ -161,8 +167,8 @@ impl ProxyHttp for Service {
     ) -> Box<Error> {
         if let Some(passing) = &mut context.passing {
             passing.failed += 1;
-            let known = self.upstreams.peers.failed(&passing.route.upstream, peer, &error);
-            error.set_retry(passing.failed < known);
+            self.upstreams.peers.failed(&passing.route.upstream, peer, &error);
+            error.set_retry(passing.failed < passing.peers.len());
         }
         error
     }
@@ -173,7 +179,9 @@ impl ProxyHttp for Service {
         request: &mut RequestHeader,
         context: &mut Context,
     ) -> pingora::Result<()> {
-        let Some(Passing { route, path, .. }) = &context.passing else { return Ok(()) };
+        let Some(Passing { route, path, begun, .. }) = &mut context.passing else { return Ok(()) };
+        // To connect took a time of its own; the body is read from here on.
+        *begun = Instant::now();
         let untrusted: Vec<_> = request.headers.keys().filter(|name| headers::is_untrusted(name)).cloned().collect();
         for name in untrusted {
             request.remove_header(&name);
@@ -220,7 +228,7 @@ impl ProxyHttp for Service {
         // What was left of the body's time.
         session.set_read_timeout(None);
         let mut error_code = 0;
-        if session.response_written().is_some() {
+        if session.response_written().is_some_and(|answer| !answer.status.is_informational()) {
             passing.trail.cut(&refused);
         } else {
             passing.trail.refused(&refused);
@@ -253,20 +261,25 @@ impl ProxyHttp for Service {
     }
 }
 
+/// Why a request is refused, and the route that it is refused on, where there is one.
+type RefusedOn<'l> = (Option<&'l Arc<Route>>, Refused);
+
 /// The canonical path of a request, and its route.
-fn find<'l>(session: &ServerSession, live: &'l Live) -> Result<(String, &'l Arc<Route>), Refused> {
+fn find<'l>(session: &ServerSession, live: &'l Live) -> Result<(String, &'l Arc<Route>), RefusedOn<'l>> {
     let request = session.req_header();
-    headers::check(request, &live.limits)?;
-    let path = canonical_path(request.uri.path())?;
+    headers::check(request, &live.limits).map_err(|refused| (None, refused))?;
+    let path = canonical_path(request.uri.path()).map_err(|error| (None, error.into()))?;
     let route = match live.route(&request.method, &path) {
         RouteMatch::Found(route) => route,
-        RouteMatch::WrongMethod(route) => return Err(Refused::Method { allow: allowed(&route.methods) }),
-        RouteMatch::None => return Err(Refused::NoRoute),
+        RouteMatch::WrongMethod(route) => {
+            return Err((Some(route), Refused::Method { allow: allowed(&route.methods) }));
+        }
+        RouteMatch::None => return Err((None, Refused::NoRoute)),
     };
-    if matches!(route.handling, Handling::Inspect(_)) && request.uri.query().is_some() {
-        return Err(Refused::Query);
+    match &route.handling {
+        Handling::Inspect(_) if request.uri.query().is_some() => Err((Some(route), Refused::Query)),
+        _ => Ok((path, route)),
     }
-    Ok((path, route))
 }
 
 /// Refuses a request that no exchange runs for.
@@ -305,7 +318,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
     use super::*;
     use crate::config;
@@ -373,9 +386,12 @@ mod tests {
         address
     }
 
-    /// An address that nobody listens on.
-    async fn closed() -> SocketAddr {
-        TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+    /// An address that nobody listens on, as long as the socket lives.
+    fn closed() -> (TcpSocket, SocketAddr) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = socket.local_addr().unwrap();
+        (socket, address)
     }
 
     async fn status(proxy: SocketAddr, path: &str) -> String {
@@ -390,7 +406,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_address_of_an_upstream_is_tried() {
-        let (one, two, open) = (closed().await, closed().await, answering().await);
+        let ((_one, one), (_two, two), open) = (closed(), closed(), answering().await);
         for path in ["/chat", "/pass"] {
             for addresses in [vec![one, two, open], vec![one, open, two], vec![open, one]] {
                 let proxy = proxy(&addresses).await;

@@ -106,7 +106,7 @@ impl Trail {
     /// What the client is told in headers.
     pub fn headers(&self) -> Vec<Extra> {
         let decision = match self.action {
-            _ if self.passing => "pass",
+            _ if self.passing && self.ending == Ending::Passed => "pass",
             // A redaction that can't be made blocks.
             _ if self.ending == Ending::Blocked => Action::Block.as_str(),
             None => "none",

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Version, header};
-use pingora::RetryType;
 use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::Connector;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::client::HttpSession;
 use pingora::upstreams::peer::HttpPeer;
+use pingora::{ErrorType, RetryType};
 use tokio::time::timeout;
 
 use crate::guardrail::Cleared;
@@ -43,6 +43,8 @@ pub struct Answer {
     session: Box<HttpSession>,
     peer: Arc<HttpPeer>,
     idle_timeout: Duration,
+    /// Its connection is closed.
+    cancelled: bool,
 }
 
 /// Why there is no answer, or no more of it. Always the upstream's side.
@@ -89,7 +91,7 @@ impl Upstreams {
                     return Err(UpstreamError::FirstByteTimeout { upstream: id(), after: upstream.first_byte_timeout });
                 }
                 Ok(Ok(())) => {
-                    let answer = Answer { session, peer, idle_timeout: upstream.idle_timeout };
+                    let answer = Answer { session, peer, idle_timeout: upstream.idle_timeout, cancelled: false };
                     return if answer.is_sound() { Ok(answer) } else { Err(UpstreamError::Framing { upstream: id() }) };
                 }
                 Ok(Err(mut error)) => {
@@ -122,8 +124,12 @@ impl Upstreams {
         Err(UpstreamError::Connect { upstream: upstream.id.clone() })
     }
 
-    /// Hands the connection of a finished answer back to the pool; one that still has bytes to come is closed.
+    /// Hands the connection of a finished answer back to the pool; one that still has bytes to come is closed, and one that
+    /// was given up stays so.
     pub async fn finish(&self, mut answer: Answer) {
+        if answer.cancelled {
+            return;
+        }
         if !answer.session.response_done() {
             // Often the last chunk comes alone. What else comes is of no use, and ends the connection.
             let _ = timeout(LAST_PIECE, answer.session.read_response_body()).await;
@@ -173,6 +179,7 @@ impl Answer {
     /// generating. One that has come whole leaves its connection usable.
     pub async fn cancel(&mut self) {
         if !self.session.response_done() {
+            self.cancelled = true;
             self.session.shutdown().await;
         }
     }
@@ -196,8 +203,12 @@ async fn exchange_headers(session: &mut HttpSession, request: &Outgoing) -> ping
 async fn read_header(session: &mut HttpSession) -> pingora::Result<()> {
     loop {
         if let Err(mut error) = session.read_response_header().await {
-            // All of it has been sent, and a prompt is not judged or paid for twice: only where HTTP/2 says so is it unread.
+            // All of it has been sent, and a prompt is not judged or paid for twice: only where the upstream says so, in
+            // HTTP/2, is it unread. An upstream that breaks the protocol has said nothing.
             error.retry.decide_reuse(false);
+            if *error.etype() == ErrorType::InvalidH2 {
+                error.set_retry(false);
+            }
             return Err(error);
         }
         match session.response_header() {

@@ -44,7 +44,7 @@ impl Cue {
         self.0.add_permits(1);
     }
 
-    pub(super) async fn wait(&self) {
+    pub async fn wait(&self) {
         self.0.acquire().await.expect("never closed").forget();
     }
 }
