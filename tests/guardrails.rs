@@ -4,18 +4,8 @@
 mod support;
 
 use serde_json::{Value, json};
+use support::config::{WORD, words};
 use support::{Answer, Config, Proxy, Response, Upstream, chat, completion};
-
-/// What the guardrails of these tests look for.
-const WORD: &str = "bluebird";
-
-/// A guardrail on [`WORD`] at these stages (`"input", "output"`), with further lines.
-fn words(stages: &str, action: &str, more: &str) -> String {
-    format!(
-        "stage = [{stages}]\non_error = \"block\"\ndeadline = \"5s\"\n{more}\n\
-         [patterns.words]\nsecret = [{WORD:?}]\n[actions]\nsecret = \"{action}\"\n"
-    )
-}
 
 fn emails(stages: &str, more: &str) -> String {
     format!(

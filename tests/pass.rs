@@ -2,15 +2,12 @@
 
 mod support;
 
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::Request;
-use hyper::body::Frame;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use support::h2::Stalled;
 use support::{Answer, Authority, Config, Proxy, Upstream, chat, completion, within};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -132,21 +129,6 @@ async fn an_interim_answer_is_not_the_answer() {
     assert_eq!(codes(&proxy, 1).await, ["refused upstream_timeout"]);
 }
 
-/// A body of which one piece comes.
-struct Stalled(Option<Bytes>);
-
-impl hyper::body::Body for Stalled {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match self.0.take() {
-            Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
-            None => Poll::Pending,
-        }
-    }
-}
-
 #[tokio::test]
 async fn a_body_over_h2_is_not_waited_for_for_ever() {
     let (upstream, proxy) = passing("body_timeout = \"1s\"").await;
@@ -156,7 +138,11 @@ async fn a_body_over_h2_is_not_waited_for_for_ever() {
     tokio::spawn(connection);
     for piece in [None, Some("abc".into())] {
         let uri = format!("http://{}/v1/files", proxy.address);
-        let request = Request::builder().method("POST").uri(uri).body(Stalled(piece)).expect("a request");
+        let request = Request::builder()
+            .method("POST")
+            .uri(uri)
+            .body(Stalled { piece, dropped: Arc::default() })
+            .expect("a request");
         let answer = within("an answer", sender.send_request(request)).await.expect("an answer");
         assert_eq!(answer.status(), 408);
     }

@@ -6,18 +6,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use support::client::{events, request};
+use support::config::{WORD, words};
 use support::{Answer, Config, Proxy, Upstream, chat, completion};
-
-/// What the guardrails of these tests look for.
-const WORD: &str = "bluebird";
-
-/// A guardrail on [`WORD`] at these stages (`"input", "output"`), with further lines.
-fn words(stages: &str, action: &str, more: &str) -> String {
-    format!(
-        "stage = [{stages}]\non_error = \"block\"\ndeadline = \"5s\"\n{more}\n\
-         [patterns.words]\nsecret = [{WORD:?}]\n[actions]\nsecret = \"{action}\"\n"
-    )
-}
 
 #[tokio::test]
 async fn a_verdict_beside_is_audited_though_the_client_leaves() {

@@ -2,19 +2,15 @@
 
 mod support;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use hyper::body::{Frame, Incoming};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use support::h2::{H2Client, H2Upstream};
+use support::h2::{H2Client, H2Upstream, Stalled};
 use support::{Answer, Authority, Client, Config, Cue, Proxy, Upstream, chat, chunk, completion, last_chunk, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -292,27 +288,6 @@ async fn speaks_h2_to_an_upstream() {
     }
 }
 
-/// Gives one piece and then nothing; tells when it is dropped.
-struct Endless(Option<Bytes>, Arc<Notify>);
-
-impl hyper::body::Body for Endless {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match self.0.take() {
-            Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
-            None => Poll::Pending,
-        }
-    }
-}
-
-impl Drop for Endless {
-    fn drop(&mut self) {
-        self.1.notify_one();
-    }
-}
-
 /// A frame of HTTP/2. RFC 9113, section 4.1.
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("a small frame").to_be_bytes();
@@ -369,7 +344,8 @@ async fn endless() -> (SocketAddr, Arc<Notify>) {
             let (socket, _) = listener.accept().await.expect("accept");
             let told = Arc::clone(&told);
             let service = service_fn(move |_: Request<Incoming>| {
-                let body = Endless(Some(format!("data: {}\n\n", chunk("one two")).into()), Arc::clone(&told));
+                let piece = format!("data: {}\n\n", chunk("one two")).into();
+                let body = Stalled { piece: Some(piece), dropped: Arc::clone(&told) };
                 async { Response::builder().header("content-type", "text/event-stream").body(body) }
             });
             let http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());

@@ -96,7 +96,7 @@ fn live(to: &str, verdicts: Arc<VerdictCache>) -> Live {
     });
     for route in live.routes.iter_mut().filter_map(Arc::get_mut) {
         if let Handling::Inspect(inspect) = &mut route.handling {
-            inspect.output.push(Arc::clone(&guardrail));
+            inspect.output = [Arc::clone(&guardrail)].into();
             inspect.gate.window = WindowSize::Bytes(WINDOW);
             inspect.gate.lookahead = 2 * upstream::WORD;
             inspect.gate.max_hold = Duration::from_secs(10);

@@ -105,8 +105,8 @@ async fn run_until_told(plan: Plan, reloader: Arc<Reloader>, telemetry: Arc<Tele
     let mut signals = Signals::catch()?;
     let service = Service::new(reloader.current().clone(), telemetry.clone());
     let server = Arc::new(Server::new(service, plan.server.max_connections, plan.server.workers));
-    let mut addresses = listen(&server, &plan.server).await?;
-    let admin = AdminListener::open(&plan.admin, reloader.clone(), telemetry.clone()).await?;
+    let mut addresses = listen(&server, &plan.server)?;
+    let admin = AdminListener::open(&plan.admin, reloader.clone(), telemetry.clone())?;
     addresses.push(format!("admin on http://{}", admin.address));
     announce(&addresses);
     watch(&reloader, &telemetry);
@@ -166,21 +166,21 @@ async fn drain(server: &Server, limit: Duration, signals: &mut Signals) {
     }
 }
 
-/// Opens the listeners for traffic; says where they are.
-async fn listen(server: &Arc<Server>, plan: &config::Server) -> anyhow::Result<Vec<String>> {
+/// Opens the listeners for traffic; says where they are. Here and below: within a runtime.
+fn listen(server: &Arc<Server>, plan: &config::Server) -> anyhow::Result<Vec<String>> {
     let mut addresses = Vec::new();
     for address in &plan.listen {
-        addresses.push(format!("listening on http://{}", open(server, *address, None).await?));
+        addresses.push(format!("listening on http://{}", open(server, *address, None)?));
     }
     for tls in &plan.tls {
         let config = tls_config(tls)?;
-        addresses.push(format!("listening on https://{}", open(server, tls.listen, Some(config)).await?));
+        addresses.push(format!("listening on https://{}", open(server, tls.listen, Some(config))?));
     }
     Ok(addresses)
 }
 
 /// Opens a listener and serves it.
-async fn open(
+fn open(
     server: &Arc<Server>,
     address: SocketAddr,
     tls: Option<Arc<rustls::ServerConfig>>,
@@ -262,7 +262,7 @@ struct AdminListener {
 }
 
 impl AdminListener {
-    async fn open(plan: &config::Admin, reloader: Arc<Reloader>, telemetry: Arc<Telemetry>) -> anyhow::Result<Self> {
+    fn open(plan: &config::Admin, reloader: Arc<Reloader>, telemetry: Arc<Telemetry>) -> anyhow::Result<Self> {
         let socket = bind(plan.listen, "[admin] listen")?;
         let address = socket.local_addr()?;
         let state = Arc::new(Admin { reloader, telemetry, ready: AtomicBool::new(true) });

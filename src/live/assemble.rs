@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::config::{self, Config, ConfigError, Diagnostic, Judge, OnBlock};
 use crate::detectors::pattern::{PatternDetector, PatternSpec};
 use crate::gate::{GateSettings, WindowSize};
-use crate::guardrail::{Detector, Guardrail, Mode, Stage, VerdictCache};
-use crate::live::{BlockStyle, Engines, Handling, Inspect, Limits, Live, Route, Upstream, UpstreamVersion};
+use crate::guardrail::{Detector, Guardrail, Mode, Stage, Timing, VerdictCache};
+use crate::live::{BlockStyle, Engines, Guardrails, Handling, Inspect, Limits, Live, Route, Upstream, UpstreamVersion};
 use crate::wire::{Dialect, openai_chat::OpenAiChat};
 
 /// A configuration that is sound in itself and can't be served: the model is missing or broken, say. Shown like any
@@ -56,15 +56,26 @@ impl Parts<'_> {
             config::Handling::Inspect { dialect, guardrails, on_block, stream } => {
                 let guardrails: Vec<Arc<Guardrail>> =
                     guardrails.iter().map(|guardrail| self.guardrail(guardrail)).collect::<Result<_, _>>()?;
-                let at = |stage| guardrails.iter().filter(|g| g.stages.contains(&stage)).cloned().collect::<Vec<_>>();
-                let output = at(Stage::Output);
-                let gate = gate(stream, output.iter().all(|guardrail| guardrail.mode == Mode::Observe));
+                let at = |stage, mode| {
+                    guardrails.iter().filter(move |g| g.mode == mode && g.stages.contains(&stage)).cloned()
+                };
+                let timed = |timing| at(Stage::Input, Mode::Enforce).filter(|g| g.timing == timing).collect();
+                let output: Guardrails = at(Stage::Output, Mode::Enforce).collect();
+                let gate = gate(stream, output.is_empty());
                 let on_block = match on_block {
                     OnBlock::Error => BlockStyle::Error,
                     OnBlock::Message(text) => BlockStyle::Message(text.as_str().into()),
                 };
-                let dialect = self.dialect(*dialect);
-                Handling::Inspect(Box::new(Inspect { dialect, input: at(Stage::Input), output, gate, on_block }))
+                Handling::Inspect(Box::new(Inspect {
+                    dialect: self.dialect(*dialect),
+                    before: timed(Timing::Before),
+                    beside: timed(Timing::Beside),
+                    output,
+                    observing_input: at(Stage::Input, Mode::Observe).collect(),
+                    observing_output: at(Stage::Output, Mode::Observe).collect(),
+                    gate,
+                    on_block,
+                }))
             }
         };
         let (id, path, methods) = (route.id.clone(), route.path.clone(), route.methods.clone());
@@ -190,8 +201,9 @@ mod tests {
         let Handling::Inspect(inspect) = &route.handling else { panic!("inspected") };
         assert_eq!(inspect.on_block, BlockStyle::Message("No.".into()));
         assert_eq!((inspect.gate.window, inspect.gate.observe), (WindowSize::All, true));
-        assert!(Arc::ptr_eq(&inspect.input[0], &inspect.output[0]), "one guardrail at both stages");
-        assert_eq!(&*inspect.input[0].mask(&crate::policy::Label::new("titan")), "###");
+        let (input, output) = (&inspect.observing_input[0], &inspect.observing_output[0]);
+        assert!(Arc::ptr_eq(input, output), "one guardrail at both stages");
+        assert_eq!(&*input.mask(&crate::policy::Label::new("titan")), "###");
         assert_eq!(inspect.dialect.name(), "openai_chat");
     }
 

@@ -9,7 +9,8 @@ pub use assemble::{AssembleError, assemble};
 pub use engines::{Engines, missing_models};
 pub use reload::{Current, ReloadError, ReloadStatus, Reloader};
 pub use route::{
-    BlockStyle, Handling, Inspect, Limits, PathError, Route, RouteMatch, Upstream, UpstreamVersion, canonical_path,
+    BlockStyle, Guardrails, Handling, Inspect, Limits, PathError, Route, RouteMatch, Upstream, UpstreamVersion,
+    canonical_path,
 };
 
 use std::sync::Arc;

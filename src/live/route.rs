@@ -29,11 +29,21 @@ pub enum Handling {
     Pass,
 }
 
+/// Guardrails in the order of the configuration.
+pub type Guardrails = Arc<[Arc<Guardrail>]>;
+
 /// What an inspected route is judged by.
 pub struct Inspect {
     pub dialect: Arc<dyn Dialect>,
-    pub input: Vec<Arc<Guardrail>>,
-    pub output: Vec<Arc<Guardrail>>,
+    /// Asked of a request before it goes out.
+    pub before: Guardrails,
+    /// Asked of it while the upstream works.
+    pub beside: Guardrails,
+    /// Asked of the answer.
+    pub output: Guardrails,
+    /// Those in observe mode, whom nobody waits for: of the request, and of the answer.
+    pub observing_input: Guardrails,
+    pub observing_output: Guardrails,
     pub gate: GateSettings,
     pub on_block: BlockStyle,
 }
@@ -147,10 +157,10 @@ impl Route {
 }
 
 impl Inspect {
-    pub fn guardrails(&self, stage: Stage) -> &[Arc<Guardrail>] {
+    pub fn observing(&self, stage: Stage) -> &Guardrails {
         match stage {
-            Stage::Input => &self.input,
-            Stage::Output => &self.output,
+            Stage::Input => &self.observing_input,
+            Stage::Output => &self.observing_output,
         }
     }
 }

@@ -11,9 +11,9 @@ use http::StatusCode;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
-use crate::guardrail::{Cleared, Decision, Stage, Timing, evaluate};
+use crate::guardrail::{Cleared, Decision, Stage, evaluate};
 use crate::live::{BlockStyle, Inspect, Live, Route};
-use crate::proxy::judge::{Observers, ask, blocked, enforcing, refuse_blocked, unredactable};
+use crate::proxy::judge::{Observers, ask, blocked, refuse_blocked, unredactable};
 use crate::proxy::refused::Refused;
 use crate::proxy::trail::Trail;
 use crate::proxy::upstream::{Answer, Outgoing, Upstreams};
@@ -99,9 +99,9 @@ impl Exchange<'_> {
     /// The prompt's texts; nothing where no guardrail would read them and no answer has to be made up. Guardrails that
     /// only observe refuse nothing.
     fn parse(&self, body: Bytes) -> Result<Option<Box<dyn Prompt>>, Refused> {
-        let needed =
-            self.inspect.on_block != BlockStyle::Error || enforcing(&self.inspect.input, None).next().is_some();
-        if !needed && self.inspect.input.is_empty() {
+        let Inspect { before, beside, observing_input, on_block, .. } = self.inspect;
+        let needed = *on_block != BlockStyle::Error || !before.is_empty() || !beside.is_empty();
+        if !needed && observing_input.is_empty() {
             return Ok(None);
         }
         match self.inspect.dialect.parse_request(body) {
@@ -123,11 +123,11 @@ impl Exchange<'_> {
     ) -> Result<Judged, Refused> {
         let segments: Arc<[Segment]> = prompt.segments().into();
         self.observe(Stage::Input, &segments, None);
-        let before: Vec<_> = enforcing(&self.inspect.input, Some(Timing::Before)).collect();
+        let Inspect { before, beside, .. } = self.inspect;
         let decision = match before.is_empty() {
             true => Decision::allow(),
             false => {
-                let judging = pin!(evaluate(&before, Stage::Input, &segments, &self.live.verdicts));
+                let judging = pin!(evaluate(before, Stage::Input, &segments, &self.live.verdicts));
                 unless_gone(session, judging).await?
             }
         };
@@ -141,8 +141,8 @@ impl Exchange<'_> {
             })?,
         };
         let request = self.clear(session, &decision, body)?;
-        let beside: Arc<[_]> = enforcing(&self.inspect.input, Some(Timing::Beside)).collect();
-        let beside = (!beside.is_empty()).then(|| ask(self.live.clone(), beside, Stage::Input, segments.clone()));
+        let beside =
+            (!beside.is_empty()).then(|| ask(self.live.clone(), beside.clone(), Stage::Input, segments.clone()));
         Ok(Judged { request, beside, segments })
     }
 
@@ -188,7 +188,7 @@ impl Exchange<'_> {
 
     /// Shows the observing guardrails what they stand before. Nobody waits for them.
     pub fn observe(&self, stage: Stage, segments: &Arc<[Segment]>, window: Option<u64>) {
-        let guardrails = self.inspect.guardrails(stage);
+        let guardrails = self.inspect.observing(stage);
         self.observers.observe(self.live, guardrails, (stage, window), segments, || self.trail.observer());
     }
 

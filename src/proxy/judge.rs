@@ -5,8 +5,8 @@ use std::sync::Arc;
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio::sync::Semaphore;
 
-use crate::guardrail::{Action, Applied, Decision, DetectError, Guardrail, Mode, Outcome, Stage, Timing, evaluate};
-use crate::live::Live;
+use crate::guardrail::{Action, Applied, Decision, DetectError, Mode, Outcome, Stage, evaluate};
+use crate::live::{Guardrails, Live};
 use crate::proxy::refused::Refused;
 use crate::proxy::trail::Observer;
 use crate::text::Segment;
@@ -19,20 +19,11 @@ const OBSERVATION: usize = 4 << 10;
 /// Asks guardrails about segments, as a future of its own.
 pub fn ask(
     live: Arc<Live>,
-    guardrails: Arc<[Arc<Guardrail>]>,
+    guardrails: Guardrails,
     stage: Stage,
     segments: Arc<[Segment]>,
 ) -> BoxFuture<'static, Decision> {
     async move { evaluate(&guardrails, stage, &segments, &live.verdicts).await }.boxed()
-}
-
-/// The guardrails that are waited for; on input, those of one timing.
-pub fn enforcing(
-    guardrails: &[Arc<Guardrail>],
-    timing: Option<Timing>,
-) -> impl Iterator<Item = Arc<Guardrail>> + use<'_> {
-    let asked = move |g: &&Arc<Guardrail>| g.mode == Mode::Enforce && timing.is_none_or(|timing| g.timing == timing);
-    guardrails.iter().filter(asked).cloned()
 }
 
 /// The refusal that a decision asks for, if it blocks.
@@ -79,18 +70,17 @@ impl Observers {
         Observers { budget: Arc::new(Semaphore::new(OBSERVED_BYTES as usize)) }
     }
 
-    /// Judges in a task of its own and tells `observer`. Where too much waits already, the texts go unobserved, and that
+    /// Has them judge in a task of its own and tells `observer`. Where too much waits already, the texts go unobserved, and that
     /// is told. `observer` is made only where somebody observes.
     pub fn observe(
         &self,
         live: &Arc<Live>,
-        guardrails: &[Arc<Guardrail>],
+        guardrails: &Guardrails,
         (stage, window): (Stage, Option<u64>),
         segments: &Arc<[Segment]>,
         observer: impl FnOnce() -> Observer,
     ) {
-        let observing: Arc<[_]> = guardrails.iter().filter(|g| g.mode == Mode::Observe).cloned().collect();
-        if observing.is_empty() {
+        if guardrails.is_empty() {
             return;
         }
         let observer = observer();
@@ -99,7 +89,7 @@ impl Observers {
         let Ok(permit) = self.budget.clone().try_acquire_many_owned(cost) else {
             return observer.overloaded(stage);
         };
-        let asked = ask(live.clone(), observing, stage, segments.clone());
+        let asked = ask(live.clone(), guardrails.clone(), stage, segments.clone());
         let segments = segments.clone();
         tokio::spawn(async move {
             observer.observed(stage, window, &asked.await, &segments);

@@ -11,9 +11,9 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
 use crate::gate::{CutCause, Gate, Step, Window};
-use crate::guardrail::{Decision, Guardrail, Stage};
+use crate::guardrail::{Decision, Stage};
 use crate::proxy::exchange::Exchange;
-use crate::proxy::judge::{ask, blocked, enforcing};
+use crate::proxy::judge::{ask, blocked};
 use crate::proxy::refused::Refused;
 use crate::proxy::trail::Trail;
 use crate::proxy::upstream::{Answer, UpstreamError};
@@ -25,7 +25,7 @@ use crate::wire::Framing;
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// Every answer has a header.
-const NO_HEADER: Refused = Refused::Answer("it has no header");
+pub const NO_HEADER: Refused = Refused::Answer("it has no header");
 
 /// Brings the answer to the client. Errors while nothing has been sent; later failures are told in the stream.
 pub async fn relay(
@@ -33,8 +33,7 @@ pub async fn relay(
     session: &mut ServerSession,
     answer: &mut Answer,
 ) -> Result<(), Refused> {
-    let guardrails: Arc<[_]> = enforcing(&exchange.inspect.output, None).collect();
-    if guardrails.is_empty() {
+    if exchange.inspect.output.is_empty() {
         return unjudged::pass_on(exchange, session, answer).await;
     }
     let from = answer.header().ok_or(NO_HEADER)?;
@@ -44,7 +43,6 @@ pub async fn relay(
     let gate = gate(exchange, framing);
     let mut relay = Relay {
         exchange,
-        guardrails,
         client: Client { session, framing, header: Some(header), whole: Bytes::new(), heard: Instant::now() },
         gate,
         pending: None,
@@ -61,8 +59,6 @@ pub async fn relay(
 /// One answer on its way.
 struct Relay<'r, 'a> {
     exchange: &'r mut Exchange<'a>,
-    /// Those that are waited for. At least one.
-    guardrails: Arc<[Arc<Guardrail>]>,
     client: Client<'r>,
     gate: Gate,
     /// The verdict that is being made, and on what.
@@ -112,7 +108,7 @@ impl Relay<'_, '_> {
     fn ask(&mut self, window: Window) {
         let segments: Arc<[Segment]> = window.segments.into();
         self.exchange.observe(Stage::Output, &segments, Some(self.windows));
-        let (live, guardrails) = (self.exchange.live.clone(), self.guardrails.clone());
+        let (live, guardrails) = (self.exchange.live.clone(), self.exchange.inspect.output.clone());
         self.pending = Some((ask(live, guardrails, Stage::Output, segments.clone()), segments));
     }
 

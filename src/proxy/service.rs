@@ -142,8 +142,6 @@ impl ProxyHttp for Service {
     /// The peer to try first, or next.
     async fn upstream_peer(&self, session: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
         let passing = context.passing.as_mut().ok_or_else(|| Error::new_str("no route"))?;
-        // A further try sends the body from its start.
-        passing.received = 0;
         if passing.peers.is_empty() {
             passing.peers = self.upstreams.peers.of(&passing.route.upstream).await.map_err(|error| {
                 Error::because(ErrorType::HTTPStatus(502), "the upstream's address", error).into_up()
@@ -179,9 +177,9 @@ impl ProxyHttp for Service {
         request: &mut RequestHeader,
         context: &mut Context,
     ) -> pingora::Result<()> {
-        let Some(Passing { route, path, begun, .. }) = &mut context.passing else { return Ok(()) };
-        // To connect took a time of its own; the body is read from here on.
-        *begun = Instant::now();
+        let Some(Passing { route, path, begun, received, .. }) = &mut context.passing else { return Ok(()) };
+        // To connect took a time of its own, and each try sends the body from its start: it is read from here on.
+        (*begun, *received) = (Instant::now(), 0);
         let untrusted: Vec<_> = request.headers.keys().filter(|name| headers::is_untrusted(name)).cloned().collect();
         for name in untrusted {
             request.remove_header(&name);

@@ -13,7 +13,7 @@ use crate::gate::{Gate, Step};
 use crate::guardrail::{Decision, Stage};
 use crate::proxy::exchange::{Exchange, unless_gone};
 use crate::proxy::refused::Refused;
-use crate::proxy::relay::gate;
+use crate::proxy::relay::{NO_HEADER, gate};
 use crate::proxy::upstream::Answer;
 use crate::proxy::{headers, reply};
 use crate::text::Segment;
@@ -25,7 +25,7 @@ pub async fn pass_on(
     session: &mut ServerSession,
     answer: &mut Answer,
 ) -> Result<(), Refused> {
-    let from = answer.header().ok_or(Refused::Answer("it has no header"))?;
+    let from = answer.header().ok_or(NO_HEADER)?;
     let mut copy = Copy::new(exchange, from);
     begin(exchange, session, from).await?;
     loop {
@@ -68,7 +68,7 @@ struct Copy {
 impl Copy {
     fn new(exchange: &Exchange<'_>, header: &ResponseHeader) -> Self {
         let framing = match headers::media_type(&header.headers).as_deref() {
-            _ if exchange.inspect.output.is_empty() => None,
+            _ if exchange.inspect.observing_output.is_empty() => None,
             Some("application/json") => Some(Framing::Json),
             Some("text/event-stream") => Some(Framing::Sse),
             _ => {

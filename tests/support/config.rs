@@ -5,6 +5,21 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+/// What [`words`] looks for.
+pub const WORD: &str = "bluebird";
+
+/// A guardrail on [`WORD`] at these stages (`"input", "output"`), with further lines.
+pub fn words(stages: &str, action: &str, more: &str) -> String {
+    word_list(stages, "secret", &[WORD], action, more)
+}
+
+fn word_list(stages: &str, label: &str, words: &[&str], action: &str, more: &str) -> String {
+    format!(
+        "stage = [{stages}]\non_error = \"block\"\ndeadline = \"5s\"\n{more}\n\
+         [patterns.words]\n{label} = {words:?}\n[actions]\n{label} = \"{action}\"\n"
+    )
+}
+
 /// A deployment under construction. By default: one inspected chat route and one `pass` route in front of one upstream,
 /// no guardrails, an audit file.
 pub struct Config {
@@ -52,13 +67,7 @@ impl Config {
 
     /// One word list that blocks, at these stages (`"input", "output"`).
     pub fn block(self, stages: &str, words: &[&str]) -> Self {
-        self.guardrail(
-            "words",
-            &format!(
-                "stage = [{stages}]\non_error = \"block\"\ndeadline = \"5s\"\n\
-                 [patterns.words]\nforbidden = {words:?}\n[actions]\nforbidden = \"block\"\n"
-            ),
-        )
+        self.guardrail("words", &word_list(stages, "forbidden", words, "block", ""))
     }
 
     /// A policy: front matter and text.

@@ -52,7 +52,7 @@ impl Head {
         self.headers.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str()).collect()
     }
 
-    pub(super) fn length(&self, default: Length) -> Length {
+    pub fn length(&self, default: Length) -> Length {
         if self.all("transfer-encoding").iter().any(|v| v.eq_ignore_ascii_case("chunked")) {
             return Length::Chunked;
         }
