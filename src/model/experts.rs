@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use crate::model::attention::Linear;
+use crate::model::linear::Linear;
 use crate::model::{Checkpoint, Config, LoadError, Place};
 
 /// The router and the experts of one layer.

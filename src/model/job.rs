@@ -1,16 +1,22 @@
 //! A job for the model: a prompt, and the steps that follow it. Token ids only.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 /// One sequence to be made.
 #[derive(Debug, Clone)]
 pub struct Job {
     pub prompt: Vec<u32>,
-    /// So many tokens at the beginning come back in other jobs; what was computed of them is kept.
+    /// So many tokens at the beginning come back in other jobs, before other contents; what was computed of them is kept.
     pub shared: usize,
+    /// So many tokens at the beginning may come back in a later job and go on there: a stream's text grows. At least
+    /// `shared`.
+    pub grows: usize,
     pub steps: Vec<Step>,
     /// Goes before those that are not.
     pub urgent: bool,
+    /// After it nobody waits for the job any more.
+    pub deadline: Option<Instant>,
 }
 
 /// What follows the prompt, in order.
@@ -30,7 +36,7 @@ pub enum Step {
 pub enum Outcome {
     /// `stop` is what ended it; `None` if the budget did.
     Decoded { tokens: Vec<u32>, stop: Option<u32> },
-    /// `scores` has one entry for each choice; they add up to 1. `index` is the highest.
+    /// `scores` has one entry for each choice: the logarithm of its share among them. `index` is the highest.
     Chosen { index: usize, scores: Vec<f32> },
 }
 
@@ -77,6 +83,16 @@ impl Job {
     /// Tokens that the sequence can come to, at most.
     pub fn longest(&self) -> usize {
         self.prompt.len() + self.steps.iter().map(Step::longest).sum::<usize>()
+    }
+
+    /// Every token that the job itself brings.
+    pub fn tokens(&self) -> impl Iterator<Item = u32> {
+        let of_steps = self.steps.iter().flat_map(|step| match step {
+            Step::Force(tokens) => vec![&**tokens],
+            Step::Decode { .. } => Vec::new(),
+            Step::Choose(choices) => choices.0.iter().map(|choice| &*choice.tokens).collect(),
+        });
+        std::iter::once(&*self.prompt).chain(of_steps).flatten().copied()
     }
 }
 

@@ -13,7 +13,7 @@ pub struct Rope {
     place: Place,
 }
 
-/// Cosines and sines of a run of positions, each `[positions, head_dim / 2]`, times the concentration.
+/// Cosines and sines of some positions, each `[positions, 1, head_dim / 2]`, times the concentration.
 pub struct Angles {
     cos: Tensor,
     sin: Tensor,
@@ -50,18 +50,17 @@ impl Rope {
         Rope { inv_freq, concentration: config.rope.concentration, place }
     }
 
-    /// The angles of `count` positions from `start` on.
-    pub fn angles(&self, start: usize, count: usize) -> Angles {
-        let options = (Kind::Float, self.place.device);
-        let positions = Tensor::arange_start(start as i64, (start + count) as i64, options);
-        let angles = positions.unsqueeze(-1) * &self.inv_freq;
+    /// The angles of these positions.
+    pub fn angles(&self, positions: &[i64]) -> Angles {
+        let positions = Tensor::from_slice(positions).to_device(self.place.device).to_kind(Kind::Float);
+        let angles = positions.view([-1, 1, 1]) * &self.inv_freq;
         let scaled = |part: Tensor| (part * self.concentration).to_kind(self.place.kind);
         Angles { cos: scaled(angles.cos()), sin: scaled(angles.sin()) }
     }
 }
 
 impl Angles {
-    /// Turns `[heads, positions, head_dim]`; dimension i is paired with i + head_dim / 2.
+    /// Turns `[positions, heads, head_dim]`; dimension i is paired with i + head_dim / 2.
     pub fn turn(&self, x: &Tensor) -> Tensor {
         let halves = x.chunk(2, -1);
         let (first, second) = (&halves[0], &halves[1]);

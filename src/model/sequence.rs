@@ -1,152 +1,230 @@
-//! A sequence being made: appended tokens are computed when the next question needs them, together.
+//! A sequence being made: a state machine over a job's steps. It says which tokens are known and what is to be asked after
+//! the last of them; it computes nothing.
 
-use tch::Tensor;
+use std::collections::VecDeque;
+use std::sync::Arc;
 
-use crate::model::{Choices, KvCache, Outcome, Transformer};
+use crate::model::{Choices, Outcome, Step};
 
-/// Tokens computed at once, at most: bounds memory, and how long a cancelled job goes on.
-const CHUNK: usize = 512;
-
-/// A sequence of tokens and what the model knows of it.
-pub struct Sequence<'m> {
-    model: &'m Transformer,
+/// One job under way.
+#[derive(Debug)]
+pub struct Sequence {
+    /// All that are known: the prompt, and what has been appended.
     tokens: Vec<u32>,
-    /// Of the tokens' beginning.
-    cache: KvCache,
-    /// What the head reads at the cache's last position, if that was just computed.
-    hidden: Option<Tensor>,
-    cancelled: &'m dyn Fn() -> bool,
+    steps: VecDeque<Step>,
+    state: State,
+    outcomes: Vec<Outcome>,
 }
 
-/// Why a sequence was not finished.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unfinished {
-    /// Nobody waits for it any more.
-    Cancelled,
-    /// The model's scores are not numbers: its weights are broken.
-    NotANumber,
+/// What is asked of the model after the last token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// The token likeliest to come next.
+    Likeliest,
+    /// How likely each of these is, among themselves.
+    Shares(Arc<[u32]>),
 }
 
-impl<'m> Sequence<'m> {
-    /// Goes on from `tokens`, of whose beginning `cache` holds what was computed.
-    pub fn new(model: &'m Transformer, tokens: Vec<u32>, cache: KvCache, cancelled: &'m dyn Fn() -> bool) -> Self {
-        Sequence { model, tokens, cache, hidden: None, cancelled }
-    }
+/// What the model says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    Likeliest(u32),
+    /// In the order of the question; logarithms of numbers that add up to 1.
+    Shares(Vec<f32>),
+}
 
-    pub fn extend(&mut self, tokens: &[u32]) {
-        self.tokens.extend_from_slice(tokens);
+#[derive(Debug)]
+enum State {
+    /// Every step has been done.
+    Done,
+    /// Appending up to a stop or a budget, from `start` on.
+    Decoding {
+        start: usize,
+        stops: Arc<[u32]>,
+        budget: usize,
+    },
+    Choosing(Choosing),
+}
+
+/// A walk through the tree that choices make: they are told apart where they part, and nowhere else. Every choice gets its
+/// score, for the best may hide behind a first token that is not.
+#[derive(Debug)]
+struct Choosing {
+    choices: Arc<Choices>,
+    /// Length of the sequence before any of them.
+    start: usize,
+    /// Logarithms; of those that have been told apart.
+    scores: Vec<f32>,
+    /// Where choices part, and what is known of each such place: still to be asked. The last is asked now.
+    forks: Vec<Fork>,
+}
+
+#[derive(Debug)]
+struct Fork {
+    /// Those that are the same up to here.
+    choices: Vec<usize>,
+    /// Tokens of them that are the same.
+    depth: usize,
+    /// Logarithm of the share that they have together.
+    score: f32,
+    /// The tokens that come next in them, each once.
+    next: Arc<[u32]>,
+}
+
+impl Sequence {
+    /// A prompt of at least one token, and what is to follow it.
+    pub fn new(prompt: Vec<u32>, steps: Vec<Step>) -> Self {
+        let (steps, state) = (steps.into(), State::Done);
+        let mut sequence = Sequence { tokens: prompt, steps, state, outcomes: Vec::new() };
+        sequence.next_step();
+        sequence
     }
 
     pub fn tokens(&self) -> &[u32] {
         &self.tokens
     }
 
-    pub fn cache(&self) -> &KvCache {
-        &self.cache
-    }
-
-    /// Computes all that has been appended.
-    pub fn settle(&mut self) -> Result<(), Unfinished> {
-        while self.cache.len() < self.tokens.len() {
-            if (self.cancelled)() {
-                return Err(Unfinished::Cancelled);
-            }
-            let done = self.cache.len();
-            let chunk = &self.tokens[done..self.tokens.len().min(done + CHUNK)];
-            let hidden = self.model.forward(chunk, &mut self.cache);
-            self.hidden = Some(hidden.narrow(0, hidden.size()[0] - 1, 1));
+    /// What is to be asked after the last token; nothing where the job is done.
+    pub fn question(&self) -> Option<Question> {
+        match &self.state {
+            State::Done => None,
+            State::Decoding { .. } => Some(Question::Likeliest),
+            State::Choosing(choosing) => choosing.forks.last().map(|fork| Question::Shares(fork.next.clone())),
         }
-        Ok(())
     }
 
-    /// The likeliest token to come next. The sequence has at least one token.
-    pub fn likeliest(&mut self) -> Result<u32, Unfinished> {
-        let logits = self.model.logits(&self.next_hidden()?);
-        let (score, token) = logits.max_dim(-1, false);
-        if !score.double_value(&[0]).is_finite() {
-            return Err(Unfinished::NotANumber);
-        }
-        u32::try_from(token.int64_value(&[0])).map_err(|_| Unfinished::NotANumber)
-    }
-
-    /// Appends the likeliest tokens up to a stop or a budget.
-    pub fn decode(&mut self, stops: &[u32], budget: usize) -> Result<Outcome, Unfinished> {
-        let start = self.tokens.len();
-        let mut stop = None;
-        while stop.is_none() && self.tokens.len() - start < budget {
-            match self.likeliest()? {
-                token if stops.contains(&token) => stop = Some(token),
-                token => self.tokens.push(token),
-            }
-        }
-        Ok(Outcome::Decoded { tokens: self.tokens[start..].to_vec(), stop })
-    }
-
-    /// Scores the choices, and appends the best. A choice's score is the product of the shares that its tokens have among
-    /// those that any choice allows there: only where choices part is the model asked.
-    pub fn choose(&mut self, choices: &Choices) -> Result<Outcome, Unfinished> {
-        let mut scores = vec![0.0; choices.as_slice().len()];
-        let open: Vec<(usize, &[u32])> =
-            choices.as_slice().iter().enumerate().map(|(index, choice)| (index, choice.tokens.as_slice())).collect();
-        self.share(&open, 1.0, &mut scores)?;
-        let index = (1..scores.len()).fold(0, |best, index| if scores[index] > scores[best] { index } else { best });
-        self.extend(&choices.as_slice()[index].tokens);
-        Ok(Outcome::Chosen { index, scores })
-    }
-
-    /// Shares `mass` out among choices that are the same up to here; each comes with what is left of it.
-    fn share(&mut self, open: &[(usize, &[u32])], mass: f32, scores: &mut [f32]) -> Result<(), Unfinished> {
-        if let [(index, _)] = open {
-            scores[*index] = mass;
-            return Ok(());
-        }
-        // No choice begins another, so where two are open each has a token left.
-        let mut firsts: Vec<u32> = open.iter().filter_map(|(_, rest)| rest.first().copied()).collect();
-        firsts.sort_unstable();
-        firsts.dedup();
-        let shares = if let [_] = firsts[..] { vec![1.0] } else { self.shares(&firsts)? };
+    /// Takes the answer to [`Self::question`]. Gives how many of the tokens known before are still the same; the rest, if
+    /// any, were those of another choice.
+    pub fn answer(&mut self, answer: Answer) -> usize {
         let length = self.tokens.len();
-        for (first, share) in firsts.into_iter().zip(shares) {
-            let under: Vec<(usize, &[u32])> = open
-                .iter()
-                .filter_map(|(index, rest)| {
-                    rest.split_first().filter(|(token, _)| **token == first).map(|(_, rest)| (*index, rest))
-                })
-                .collect();
-            self.extend(&[first]);
-            self.share(&under, mass * share, scores)?;
-            self.rewind(length);
+        match (&mut self.state, answer) {
+            (State::Decoding { start, stops, budget }, Answer::Likeliest(token)) => {
+                let stop = stops.contains(&token).then_some(token);
+                if stop.is_none() {
+                    self.tokens.push(token);
+                }
+                if stop.is_some() || self.tokens.len() - *start >= *budget {
+                    let tokens = self.tokens[*start..].to_vec();
+                    self.outcomes.push(Outcome::Decoded { tokens, stop });
+                    self.next_step();
+                }
+                length
+            }
+            (State::Choosing(choosing), Answer::Shares(shares)) => {
+                choosing.part(&shares);
+                let (path, best) = choosing.path();
+                let same = choosing.start + common(&self.tokens[choosing.start..], path);
+                self.tokens.truncate(choosing.start);
+                self.tokens.extend_from_slice(path);
+                if let Some(index) = best {
+                    let scores = std::mem::take(&mut choosing.scores);
+                    let last = choosing.choices.as_slice()[index].last;
+                    self.outcomes.push(Outcome::Chosen { index, scores });
+                    if last {
+                        self.steps.clear();
+                    }
+                    self.next_step();
+                }
+                same
+            }
+            // An answer to another question changes nothing.
+            _ => length,
         }
-        Ok(())
     }
 
-    /// How likely each of these is to come next, among themselves.
-    fn shares(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Unfinished> {
-        let hidden = self.next_hidden()?;
-        let logits = self.model.logits_of(&hidden, tokens);
-        let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let powers: Vec<f32> = logits.iter().map(|logit| (logit - highest).exp()).collect();
-        let sum: f32 = powers.iter().sum();
-        if !sum.is_finite() {
-            return Err(Unfinished::NotANumber);
-        }
-        Ok(powers.into_iter().map(|power| power / sum).collect())
+    /// What came of the steps so far.
+    pub fn outcomes(self) -> Vec<Outcome> {
+        self.outcomes
     }
 
-    fn next_hidden(&mut self) -> Result<Tensor, Unfinished> {
-        if self.hidden.is_none() {
-            // The last position was computed, and what came of it forgotten: it is computed again.
-            self.cache.truncate(self.tokens.len().saturating_sub(1));
+    /// Goes on to the next step that has a question in it.
+    fn next_step(&mut self) {
+        self.state = State::Done;
+        while let Some(step) = self.steps.pop_front() {
+            match step {
+                Step::Force(tokens) => self.tokens.extend_from_slice(&tokens),
+                Step::Decode { budget: 0, .. } => {
+                    self.outcomes.push(Outcome::Decoded { tokens: Vec::new(), stop: None });
+                }
+                Step::Decode { stops, budget } => {
+                    self.state = State::Decoding { start: self.tokens.len(), stops, budget };
+                    return;
+                }
+                Step::Choose(choices) => {
+                    let choosing = Choosing::new(choices, self.tokens.len());
+                    let (path, best) = choosing.path();
+                    self.tokens.extend_from_slice(path);
+                    let Some(index) = best else {
+                        self.state = State::Choosing(choosing);
+                        return;
+                    };
+                    // There is but one.
+                    if choosing.choices.as_slice()[index].last {
+                        self.steps.clear();
+                    }
+                    self.outcomes.push(Outcome::Chosen { index, scores: choosing.scores });
+                }
+            }
         }
-        self.settle()?;
-        Ok(self.hidden.as_ref().expect("settling a sequence of at least one token leaves one").shallow_clone())
+    }
+}
+
+impl Choosing {
+    fn new(choices: Arc<Choices>, start: usize) -> Self {
+        let count = choices.as_slice().len();
+        let mut choosing = Choosing { choices, start, scores: vec![f32::NEG_INFINITY; count], forks: Vec::new() };
+        choosing.follow((0..count).collect(), 0, 0.0);
+        choosing
     }
 
-    fn rewind(&mut self, length: usize) {
-        self.tokens.truncate(length);
-        if self.cache.len() > length {
-            self.cache.truncate(length);
-            self.hidden = None;
+    /// Follows choices that are the same up to `depth` to where they part.
+    fn follow(&mut self, choices: Vec<usize>, mut depth: usize, score: f32) {
+        if let [only] = choices[..] {
+            self.scores[only] = score;
+            return;
+        }
+        // No choice begins another, so where two are the same each has a token left.
+        let next = loop {
+            let mut next: Vec<u32> = choices.iter().filter_map(|&choice| self.token(choice, depth)).collect();
+            next.sort_unstable();
+            next.dedup();
+            if next.len() != 1 {
+                break next;
+            }
+            depth += 1;
+        };
+        self.forks.push(Fork { choices, depth, score, next: next.into() });
+    }
+
+    /// Parts the choices of the last fork by the shares of their next tokens.
+    fn part(&mut self, shares: &[f32]) {
+        let Some(fork) = self.forks.pop() else { return };
+        for (&token, share) in fork.next.iter().zip(shares) {
+            let under = |&choice: &usize| self.token(choice, fork.depth) == Some(token);
+            let under = fork.choices.iter().copied().filter(under).collect();
+            self.follow(under, fork.depth + 1, fork.score + share);
         }
     }
+
+    /// The tokens up to the next question; of the best choice, which is named, where there is none.
+    fn path(&self) -> (&[u32], Option<usize>) {
+        let choices = self.choices.as_slice();
+        match self.forks.last() {
+            Some(fork) => (&choices[fork.choices[0]].tokens[..fork.depth], None),
+            None => {
+                let scores = &self.scores;
+                let best =
+                    (1..scores.len()).fold(0, |best, index| if scores[index] > scores[best] { index } else { best });
+                (&choices[best].tokens, Some(best))
+            }
+        }
+    }
+
+    fn token(&self, choice: usize, depth: usize) -> Option<u32> {
+        self.choices.as_slice()[choice].tokens.get(depth).copied()
+    }
+}
+
+fn common(a: &[u32], b: &[u32]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }

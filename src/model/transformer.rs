@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use tch::{Kind, Tensor, no_grad_guard};
+use tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::model::attention::Attention;
 use crate::model::experts::Experts;
+use crate::model::kv::KvStore;
+use crate::model::layout::{Layout, Row};
 use crate::model::rope::Rope;
-use crate::model::{Checkpoint, Config, Dtype, KvCache, LoadError, Place};
+use crate::model::{Checkpoint, Config, Dtype, LoadError, Place};
 
 /// The weights, and how they are used. Nothing in it changes.
 pub struct Transformer {
@@ -36,7 +38,7 @@ struct Norm {
 }
 
 impl Transformer {
-    /// Loads a checkpoint directory in the layout of Hugging Face.
+    /// Loads a checkpoint directory.
     pub fn open(dir: &Path, device: &str, dtype: Dtype) -> Result<Self, LoadError> {
         let config = Config::open(dir)?;
         let place = Place::new(device, dtype, config.parameters())?;
@@ -52,20 +54,21 @@ impl Transformer {
                 eps: config.norm_eps,
             })
         };
-        let layer = |(index, kind)| {
+        let layer = |index| {
             let name = format!("model.layers.{index}");
             Ok(Layer {
                 attention_norm: norm(&format!("{name}.input_layernorm"))?,
-                attention: Attention::load(checkpoint, &format!("{name}.self_attn"), &config, kind, place)?,
+                attention: Attention::load(checkpoint, &format!("{name}.self_attn"), &config, place)?,
                 experts_norm: norm(&format!("{name}.post_attention_layernorm"))?,
                 experts: Experts::load(checkpoint, &format!("{name}.mlp"), &config, place)?,
             })
         };
+        let vocabulary = |name| checkpoint.dense(name, &[config.vocab, config.hidden], place);
         Ok(Transformer {
-            embedding: checkpoint.dense("model.embed_tokens.weight", &[config.vocab, config.hidden], place)?,
-            head: checkpoint.dense("lm_head.weight", &[config.vocab, config.hidden], place)?,
+            embedding: vocabulary("model.embed_tokens.weight")?,
+            head: vocabulary("lm_head.weight")?,
             norm: norm("model.norm")?,
-            layers: config.layers.iter().copied().enumerate().map(layer).collect::<Result<_, LoadError>>()?,
+            layers: (0..config.layers.len()).map(layer).collect::<Result<_, LoadError>>()?,
             rope: Rope::new(&config, place),
             place,
             config,
@@ -76,39 +79,47 @@ impl Transformer {
         &self.config
     }
 
-    /// The cache of a new sequence.
-    pub fn cache(&self) -> KvCache {
-        KvCache::new(&self.config, self.place)
+    /// Memory for keys and values: at most `bytes`, but enough for a step of `step` tokens of one sequence.
+    pub fn kv_store(&self, bytes: usize, step: usize) -> KvStore {
+        KvStore::new(&self.config, self.place, bytes, step)
     }
 
-    /// Appends tokens to the sequence of `cache`. Gives what the head reads, `[tokens, hidden]`. The ids are below the
-    /// size of the vocabulary; there is at least one.
-    pub fn forward(&self, tokens: &[u32], cache: &mut KvCache) -> Tensor {
+    /// Appends tokens to sequences, for which room has been reserved. Gives what [`Self::read`] reads, `[tokens, hidden]`.
+    /// The ids are below the size of the vocabulary; there is at least one.
+    pub fn forward(&self, rows: &mut [Row], store: &KvStore) -> Tensor {
         let _guard = no_grad_guard();
-        let past = cache.len();
-        cache.reserve(tokens.len());
-        let angles = self.rope.angles(past, tokens.len());
-        let mut x = self.embedding.index_select(0, &self.ids(tokens));
-        for (index, layer) in self.layers.iter().enumerate() {
-            x += layer.attention.forward(&layer.attention_norm.apply(&x), &angles, past, cache.layer(index));
+        let grouped = self.place.device != Device::Cpu;
+        let layout = Layout::new(rows, &self.config, &self.rope, store, self.place, grouped);
+        let ids: Vec<u32> = rows.iter().flat_map(|row| row.tokens).copied().collect();
+        let mut x = self.embedding.index_select(0, &self.ids(&ids));
+        for (index, (layer, &kind)) in self.layers.iter().zip(&self.config.layers).enumerate() {
+            let normed = layer.attention_norm.apply(&x);
+            x += layer.attention.forward(&normed, &layout.angles, layout.of(kind), store.layer(index));
             x += layer.experts.forward(&layer.experts_norm.apply(&x));
         }
-        cache.advance(tokens.len());
-        self.norm.apply(&x)
+        for row in rows {
+            row.cache.advance(row.tokens.len());
+        }
+        x
     }
 
-    /// The scores of every token to come next, f32 `[rows, vocab]`, from rows of [`Self::forward`].
-    pub fn logits(&self, hidden: &Tensor) -> Tensor {
+    /// The scores of every token to come next, f32 `[places, vocab]`, after these places among the tokens of
+    /// [`Self::forward`].
+    pub fn logits(&self, x: &Tensor, places: &[usize]) -> Tensor {
         let _guard = no_grad_guard();
-        hidden.linear(&self.head, None::<Tensor>).to_kind(Kind::Float)
+        self.read(x, places).linear(&self.head, None::<Tensor>).to_kind(Kind::Float)
     }
 
-    /// The scores of these tokens alone, from one row of [`Self::forward`].
-    pub fn logits_of(&self, hidden: &Tensor, tokens: &[u32]) -> Vec<f32> {
+    /// The scores of these tokens alone, f32 `[places, tokens]`.
+    pub fn logits_of(&self, x: &Tensor, places: &[usize], tokens: &[u32]) -> Tensor {
         let _guard = no_grad_guard();
         let rows = self.head.index_select(0, &self.ids(tokens));
-        let scores = hidden.linear(&rows, None::<Tensor>).to_kind(Kind::Float).flatten(0, -1);
-        Vec::try_from(scores.to_device(tch::Device::Cpu)).expect("the scores are float32, and flat")
+        self.read(x, places).linear(&rows, None::<Tensor>).to_kind(Kind::Float)
+    }
+
+    fn read(&self, x: &Tensor, places: &[usize]) -> Tensor {
+        let places: Vec<i64> = places.iter().map(|&place| place as i64).collect();
+        self.norm.apply(&x.index_select(0, &Tensor::from_slice(&places).to_device(self.place.device)))
     }
 
     fn ids(&self, tokens: &[u32]) -> Tensor {
@@ -129,6 +140,7 @@ impl Norm {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::KvCache;
     use serde_json::Value;
 
     fn golden(file: &str) -> Value {
@@ -144,12 +156,15 @@ mod tests {
         let ids: Vec<u32> = serde_json::from_value(golden("random-tiny.json")["input_ids"].clone()).unwrap();
         let expected = golden("random-tiny-internals.json");
         let _guard = no_grad_guard();
-        let mut cache = model.cache();
-        cache.reserve(ids.len());
-        let angles = model.rope.angles(0, ids.len());
+        let store = model.kv_store(0, ids.len());
+        let mut cache = KvCache::default();
+        cache.reserve(ids.len(), &store).unwrap();
+        let rows = [Row { tokens: &ids, cache: &mut cache }];
+        let layout = Layout::new(&rows, &model.config, &model.rope, &store, model.place, false);
         let mut x = model.embedding.index_select(0, &model.ids(&ids));
-        for (index, layer) in model.layers.iter().enumerate() {
-            x += layer.attention.forward(&layer.attention_norm.apply(&x), &angles, 0, cache.layer(index));
+        for (index, (layer, &kind)) in model.layers.iter().zip(&model.config.layers).enumerate() {
+            let normed = layer.attention_norm.apply(&x);
+            x += layer.attention.forward(&normed, &layout.angles, layout.of(kind), store.layer(index));
             let (experts, _) = layer.experts.route(&layer.experts_norm.apply(&x)).experts.sort(-1, false);
             let picked = Vec::<Vec<i64>>::try_from(&experts).unwrap();
             for (position, layers) in expected["router"].as_object().unwrap() {

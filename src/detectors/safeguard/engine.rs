@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::model::{Config, Dtype, Job, JobError, Outcome, Settings, Tokenizer, Worker};
+use crate::model::{Config, Dtype, Job, JobError, Limits, Outcome, Settings, Tokenizer, Worker};
 
 pub use crate::model::LoadError as EngineError;
 
@@ -50,7 +50,8 @@ impl Engine {
         let EngineSettings { model_dir, device, threads, queue, dtype } = settings;
         let config = Config::open(&model_dir)?;
         let tokenizer = Tokenizer::open(&model_dir, config.vocab)?;
-        let worker = Worker::start(&Settings { model_dir, device, threads, queue, dtype })?;
+        let limits = Limits { step_tokens: 512, sequences: 32, kv_bytes: 1 << 30 };
+        let worker = Worker::start(&Settings { model_dir, device, threads, queue, dtype, limits })?;
         Ok(Arc::new(Engine { worker, tokenizer }))
     }
 }
@@ -70,7 +71,7 @@ impl Generator for Engine {
     }
 
     fn max_tokens(&self) -> usize {
-        self.worker.max_positions()
+        self.worker.longest()
     }
 }
 
@@ -92,7 +93,7 @@ mod tests {
 
     fn job(prompt: &[u32], shared: usize, budget: usize) -> Job {
         let step = Step::Decode { stops: [].into(), budget };
-        Job { prompt: prompt.to_vec(), shared, steps: vec![step], urgent: true }
+        Job { prompt: prompt.to_vec(), shared, grows: 0, steps: vec![step], urgent: true, deadline: None }
     }
 
     #[test]

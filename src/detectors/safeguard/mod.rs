@@ -110,7 +110,9 @@ impl SafeguardDetector {
 
     async fn judge(&self, content: &[u32], urgent: bool) -> Result<Option<Finding>, DetectError> {
         let steps = self.opening.iter().chain(self.replies.steps()).cloned().collect();
-        let job = Job { prompt: self.prompt.render(content), shared: self.prompt.shared(), steps, urgent };
+        let shared = self.prompt.shared();
+        let prompt = self.prompt.render(content);
+        let job = Job { prompt, shared, grows: shared + content.len(), steps, urgent, deadline: None };
         let outcomes = self.engine.generate(job).await?;
         // What was reasoned decides nothing by itself, and nobody is shown it.
         let answer = match (&outcomes[..], self.opening.len()) {
@@ -198,7 +200,8 @@ mod tests {
     }
 
     fn chosen(index: usize) -> Outcome {
-        let scores = if index == 0 { vec![0.8, 0.2] } else { vec![0.3, 0.7] };
+        let scores = if index == 0 { [0.8f32, 0.2] } else { [0.3, 0.7] };
+        let scores = scores.map(f32::ln).to_vec();
         Outcome::Chosen { index, scores }
     }
 

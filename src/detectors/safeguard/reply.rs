@@ -107,7 +107,7 @@ impl Replies {
         if label.safe {
             return Ok(None);
         }
-        let mut finding = Finding { score: Some(score), ..Finding::new(label.label.clone(), Vec::new()) };
+        let mut finding = Finding { score: Some(score.exp()), ..Finding::new(label.label.clone(), Vec::new()) };
         if self.json {
             let reply = self.json_reply(&label.reply, rest, tokenizer)?;
             finding.category = reply.policy_category.or_else(|| reply.rule_ids.into_iter().next()).map(Into::into);

@@ -1,0 +1,103 @@
+//! Kept beginnings: caches of finished sequences by their tokens, so that a policy is read once and not for every text,
+//! and a growing text once and not for every verdict.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::model::Figures;
+use crate::model::kv::KvCache;
+
+/// Beginnings kept, at most: bounds a look-up. Their pages are bounded by the store.
+const ENTRIES: usize = 512;
+
+/// Caches by their tokens. They share pages with each other and with the sequences that run.
+pub struct Prefixes {
+    entries: Vec<Entry>,
+    pins: Pins,
+    window: usize,
+    /// Counts look-ups; an entry's last use is told in it.
+    clock: u64,
+    figures: Arc<Figures>,
+}
+
+struct Entry {
+    tokens: Vec<u32>,
+    cache: KvCache,
+    kind: Beginning,
+    used: u64,
+}
+
+/// Why a beginning is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beginning {
+    /// Many prompts begin so.
+    Shared,
+    /// One text, which may come back longer.
+    Growing,
+}
+
+/// Beginnings that are kept before all others, for as long as somebody holds their tokens.
+#[derive(Debug, Clone, Default)]
+pub struct Pins(Arc<Mutex<Vec<Weak<[u32]>>>>);
+
+impl Pins {
+    pub fn add(&self, tokens: &Arc<[u32]>) {
+        // The list is whole after any panic: every change to it is one call.
+        let mut pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pins.retain(|pin| pin.strong_count() > 0);
+        pins.push(Arc::downgrade(tokens));
+    }
+
+    fn hold(&self, tokens: &[u32]) -> bool {
+        let pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pins.iter().filter_map(Weak::upgrade).any(|pin| *pin == *tokens)
+    }
+}
+
+impl Prefixes {
+    /// `window` is that of the sliding layers.
+    pub fn new(window: usize, pins: Pins, figures: Arc<Figures>) -> Self {
+        Prefixes { entries: Vec::new(), pins, window, clock: 0, figures }
+    }
+
+    /// What is kept of the longest beginning of these tokens, at most `most` of them.
+    pub fn find(&mut self, tokens: &[u32], most: usize) -> Option<KvCache> {
+        self.clock += 1;
+        let common = |entry: &Entry| entry.tokens.iter().zip(tokens).take(most).take_while(|(a, b)| a == b).count();
+        let mut found: Vec<(usize, usize)> = self.entries.iter().map(common).zip(0..).filter(|&(n, _)| n > 0).collect();
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        found.into_iter().find_map(|(common, index)| {
+            let fork = self.entries[index].cache.fork(common, self.window)?;
+            self.entries[index].used = self.clock;
+            Some(fork)
+        })
+    }
+
+    /// Keeps the cache of exactly these tokens. A growing text takes the place of what it has grown from.
+    pub fn keep(&mut self, tokens: &[u32], cache: KvCache, kind: Beginning) {
+        if tokens.is_empty() || cache.len() != tokens.len() {
+            return;
+        }
+        self.clock += 1;
+        if let Some(same) = self.entries.iter_mut().find(|entry| entry.tokens == tokens) {
+            same.used = self.clock;
+            return;
+        }
+        let outgrown = |entry: &Entry| entry.kind == Beginning::Growing && tokens.starts_with(&entry.tokens);
+        self.entries.retain(|entry| kind != Beginning::Growing || !outgrown(entry));
+        if self.entries.len() >= ENTRIES {
+            self.evict();
+        }
+        self.entries.push(Entry { tokens: tokens.to_vec(), cache, kind, used: self.clock });
+    }
+
+    /// Lets go of the one least recently used, pinned ones last. Its pages are free if nobody else holds them.
+    pub fn evict(&mut self) -> bool {
+        let pinned: Vec<bool> = self.entries.iter().map(|entry| self.pins.hold(&entry.tokens)).collect();
+        let least = (0..self.entries.len()).min_by_key(|&index| (pinned[index], self.entries[index].used));
+        if let Some(index) = least {
+            self.entries.swap_remove(index);
+            self.figures.evicted();
+        }
+        least.is_some()
+    }
+}
