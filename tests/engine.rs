@@ -287,7 +287,7 @@ async fn a_client_that_hangs_up_frees_the_engine_and_the_upstream() {
 async fn a_full_queue_is_an_error_with_a_name() {
     let upstream = fine().await;
     let config = Config::new(upstream.address())
-        .section(&engine("queue = 1"))
+        .section(&engine("queue = 1\nsequences = 1"))
         .policy("p", &policy("binary", "1", "0", "Is CONTENT bad?"));
     let proxy = Proxy::start(config.guardrail("slow", &slow("\"input\"", "1h", "block", "")));
     // One runs and one waits: of three, one at least finds no room.

@@ -4,6 +4,7 @@
 pub mod builtin;
 mod catalogue;
 mod diagnostic;
+mod engine;
 mod guardrail;
 mod load;
 mod resolve;
@@ -16,13 +17,12 @@ mod suggest;
 mod value;
 
 pub use diagnostic::{ConfigError, Diagnostic, Origin};
+pub use engine::{Device, Dtype, Engine, EngineRun, Experts};
 pub use guardrail::{Guardrail, Judge, Patterns};
 pub use load::{load, load_with_env};
 pub use route::{Dialect, Handling, OnBlock, Route};
 pub use secret::Secret;
-pub use settings::{
-    Admin, Audit, Device, Dtype, Engine, HttpVersion, Limits, Server, Stream, Tls, Upstream, WindowSize,
-};
+pub use settings::{Admin, Audit, HttpVersion, Limits, Server, Stream, Tls, Upstream, WindowSize};
 pub use sources::Sources;
 pub use value::Url;
 

@@ -12,9 +12,10 @@ use toml::Spanned;
 
 use crate::config::catalogue::Catalogue;
 use crate::config::diagnostic::SourceFile;
+use crate::config::engine::{Device, Engine, EngineRun};
 use crate::config::load::Reader;
 use crate::config::route::routes;
-use crate::config::settings::{Admin, Audit, Engine, Server, Stream, Tls, Upstream, WindowSize};
+use crate::config::settings::{Admin, Audit, Server, Stream, Tls, Upstream, WindowSize};
 use crate::config::shape::{
     AdminShape, CredentialShape, EngineShape, File, SecretShape, ServerShape, StreamShape, UpstreamShape,
 };
@@ -176,10 +177,26 @@ fn engine(
     shape: Spanned<EngineShape>,
 ) -> (Arc<str>, Arc<Engine>) {
     let name = name.into_inner().0;
-    let EngineShape { model, device, threads, queue, dtype } = shape.into_inner();
+    let EngineShape { model, device, threads, queue, dtype, experts, kv_cache, step_tokens, sequences } =
+        shape.into_inner();
     let origin = top.with(model.span());
-    let model = reader.path(model.get_ref());
-    (name.clone(), Arc::new(Engine { name, model, device, threads, queue, dtype, origin }))
+    // A GPU is worth its launch with thousands of tokens at a time; on a CPU each token is waited for by those beside it.
+    let (room, tokens, together) = match device {
+        Device::Cpu => (1 << 30, 512, 32),
+        Device::Cuda(_) => (4 << 30, 4096, 128),
+    };
+    let run = EngineRun {
+        model: reader.path(model.get_ref()),
+        device,
+        threads,
+        queue,
+        dtype,
+        experts,
+        kv_cache: kv_cache.unwrap_or(room),
+        step_tokens: step_tokens.unwrap_or(tokens),
+        sequences: sequences.unwrap_or(together),
+    };
+    (name.clone(), Arc::new(Engine { name, run, origin }))
 }
 
 fn upstream(

@@ -10,8 +10,8 @@ use rustls_pki_types::CertificateDer;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
-use crate::config::value::{Count, Size, Time, text, via};
-use crate::config::{Origin, Secret, Url};
+use crate::config::value::{Count, Size, Time, via};
+use crate::config::{Secret, Url};
 
 /// Where clients connect. Relative paths are taken from the configuration file's directory, here and everywhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,37 +92,6 @@ pub enum WindowSize {
     All,
 }
 
-/// Where a model runs.
-#[derive(Debug)]
-pub struct Engine {
-    pub name: Arc<str>,
-    /// Directory of a checkpoint.
-    pub model: PathBuf,
-    pub device: Device,
-    pub threads: usize,
-    /// Asks that wait, at most.
-    pub queue: usize,
-    pub dtype: Dtype,
-    /// The `model` setting.
-    pub origin: Origin,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Device {
-    Cpu,
-    Cuda(usize),
-}
-
-/// The number format of the dense weights and the activations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Dtype {
-    #[default]
-    Auto,
-    Float32,
-    Bfloat16,
-}
-
 /// An LLM API to forward to.
 #[derive(Debug)]
 pub struct Upstream {
@@ -180,31 +149,6 @@ impl Default for Stream {
 /// Threads that this machine can run at once.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-impl Device {
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "cpu" => Some(Device::Cpu),
-            "cuda" => Some(Device::Cuda(0)),
-            _ => text.strip_prefix("cuda:")?.parse().ok().filter(|&index| index < 64).map(Device::Cuda),
-        }
-    }
-}
-
-impl std::fmt::Display for Device {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Device::Cpu => f.write_str("cpu"),
-            Device::Cuda(index) => write!(f, "cuda:{index}"),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Device {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text(deserializer, "\"cpu\", or \"cuda:0\" with the number of the GPU", Device::parse)
-    }
 }
 
 impl<'de> Deserialize<'de> for WindowSize {

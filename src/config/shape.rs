@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 use toml::Spanned;
 
-use crate::config::settings::{Admin, Audit, Device, Dtype, HttpVersion, Limits, WindowSize, cores};
+use crate::config::engine::{Device, Dtype, Experts};
+use crate::config::settings::{Admin, Audit, HttpVersion, Limits, WindowSize, cores};
 use crate::config::value::{Address, Count, Header, Name, RoutePath, Size, Time, Url, Verb, via};
 use crate::config::{Dialect, OnBlock};
 use crate::policy::{Action, Effort, Mode, OnError, Scope, Stage, Timing};
@@ -108,6 +109,14 @@ pub struct EngineShape {
     pub queue: usize,
     #[serde(default)]
     pub dtype: Dtype,
+    #[serde(default)]
+    pub experts: Experts,
+    #[serde(default, deserialize_with = "some::<Size, _, _>")]
+    pub kv_cache: Option<usize>,
+    #[serde(default, deserialize_with = "some::<Count<65_536>, _, _>")]
+    pub step_tokens: Option<usize>,
+    #[serde(default, deserialize_with = "some::<Count<1024>, _, _>")]
+    pub sequences: Option<usize>,
 }
 
 #[derive(Deserialize)]

@@ -78,8 +78,8 @@ pub fn missing_models(config: &Config) -> Vec<Diagnostic> {
 }
 
 fn missing(engine: &Engine) -> Option<Diagnostic> {
-    let model = engine.model.display();
-    if engine.model.join("config.json").is_file() {
+    let model = engine.run.model.display();
+    if engine.run.model.join("config.json").is_file() {
         return None;
     }
     let problem = Diagnostic::error(&engine.origin, format!("there is no model in `{model}`"));
@@ -94,51 +94,60 @@ mod libtorch {
     //! What needs the model's code.
 
     use std::collections::HashMap;
-    use std::path::PathBuf;
     use std::sync::{Arc, Mutex, PoisonError, Weak};
 
     use async_trait::async_trait;
 
-    use crate::config::{self, Diagnostic, Origin};
+    use crate::config::{self, Diagnostic, EngineRun, Origin};
     use crate::detectors::safeguard::{self, EngineSettings, SafeguardDetector};
     use crate::guardrail::{Ask, DetectError, Detector, Identity, PolicyRef, Verdict};
     use crate::policy::{Effort, Label, Policy};
 
-    type Key = (PathBuf, config::Device, usize, usize, config::Dtype);
-
     #[derive(Default)]
-    pub struct Running(Mutex<HashMap<Key, Weak<safeguard::Engine>>>);
+    pub struct Running(Mutex<HashMap<EngineRun, Weak<safeguard::Engine>>>);
 
     impl Running {
         /// The engine with these settings: the one that runs, or a new one.
         pub fn get(&self, engine: &config::Engine) -> Result<Arc<safeguard::Engine>, Diagnostic> {
-            let key = (engine.model.clone(), engine.device, engine.threads, engine.queue, engine.dtype);
             // A panic while an engine was starting leaves the map as it was.
             let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             running.retain(|_, engine| engine.strong_count() > 0);
-            if let Some(engine) = running.get(&key).and_then(Weak::upgrade) {
+            if let Some(engine) = running.get(&engine.run).and_then(Weak::upgrade) {
                 return Ok(engine);
             }
             if let Some(problem) = super::missing(engine) {
                 return Err(problem);
             }
-            let settings = EngineSettings {
-                model_dir: engine.model.clone(),
-                device: engine.device.to_string(),
-                threads: engine.threads,
-                queue: engine.queue,
-                dtype: match engine.dtype {
-                    config::Dtype::Auto => safeguard::Dtype::Auto,
-                    config::Dtype::Float32 => safeguard::Dtype::Float32,
-                    config::Dtype::Bfloat16 => safeguard::Dtype::Bfloat16,
-                },
-            };
-            let started = safeguard::Engine::start(settings).map_err(|error| {
+            let started = safeguard::Engine::start(settings(&engine.run)).map_err(|error| {
                 Diagnostic::error(&engine.origin, format!("the engine `{}` can't be started", engine.name))
                     .label(error.to_string())
             })?;
-            running.insert(key, Arc::downgrade(&started));
+            running.insert(engine.run.clone(), Arc::downgrade(&started));
             Ok(started)
+        }
+    }
+
+    fn settings(run: &EngineRun) -> EngineSettings {
+        EngineSettings {
+            model_dir: run.model.clone(),
+            device: run.device.to_string(),
+            threads: run.threads,
+            queue: run.queue,
+            dtype: match run.dtype {
+                config::Dtype::Auto => safeguard::Dtype::Auto,
+                config::Dtype::Float32 => safeguard::Dtype::Float32,
+                config::Dtype::Bfloat16 => safeguard::Dtype::Bfloat16,
+            },
+            experts: match run.experts {
+                config::Experts::Auto => safeguard::ExpertFormat::Auto,
+                config::Experts::Packed => safeguard::ExpertFormat::Packed,
+                config::Experts::Bfloat16 => safeguard::ExpertFormat::Bfloat16,
+            },
+            limits: safeguard::Limits {
+                step_tokens: run.step_tokens,
+                sequences: run.sequences,
+                kv_bytes: run.kv_cache,
+            },
         }
     }
 

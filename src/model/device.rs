@@ -20,6 +20,17 @@ pub enum Dtype {
     Bfloat16,
 }
 
+/// How the experts' weights lie in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ExpertFormat {
+    /// Packed where the format would not fit otherwise, or costs nothing.
+    #[default]
+    Auto,
+    /// As in the checkpoint: MXFP4.
+    Packed,
+    Bfloat16,
+}
+
 /// Where tensors lie and in which format.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {

@@ -26,7 +26,7 @@ mod weights;
 mod worker;
 
 pub use config::Config;
-pub use device::{Dtype, Place, set_threads};
+pub use device::{Dtype, ExpertFormat, Place, set_threads};
 pub use engine::{Engine, Limits, Reply, Ticket};
 pub use error::LoadError;
 pub use figures::{Figures, Snapshot};

@@ -11,7 +11,9 @@ use tokio::sync::oneshot;
 use crate::model::engine::{Engine, Limits, Reply, Ticket, describe};
 use crate::model::kv::Pins;
 use crate::model::queue::Queue;
-use crate::model::{Checkpoint, Config, Dtype, Figures, Job, LoadError, Place, Step, Transformer, set_threads};
+use crate::model::{
+    Checkpoint, Config, Dtype, ExpertFormat, Figures, Job, LoadError, Place, Step, Transformer, set_threads,
+};
 
 /// How the engine runs.
 #[derive(Debug, Clone)]
@@ -24,6 +26,7 @@ pub struct Settings {
     /// Jobs that may wait.
     pub queue: usize,
     pub dtype: Dtype,
+    pub experts: ExpertFormat,
     pub limits: Limits,
 }
 

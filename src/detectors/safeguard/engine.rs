@@ -1,13 +1,12 @@
 //! The engine: a model in this process, and the seam that stands before it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::model::{Config, Dtype, Job, JobError, Limits, Outcome, Settings, Tokenizer, Worker};
+use crate::model::{Config, Job, JobError, Outcome, Tokenizer, Worker};
 
-pub use crate::model::LoadError as EngineError;
+pub use crate::model::{LoadError as EngineError, Settings as EngineSettings};
 
 /// Makes token sequences. Dropping the future cancels the job.
 #[async_trait]
@@ -24,20 +23,6 @@ pub trait Generator: Send + Sync {
     fn max_tokens(&self) -> usize;
 }
 
-/// How an engine is started.
-#[derive(Debug, Clone)]
-pub struct EngineSettings {
-    /// A checkpoint in the layout of Hugging Face.
-    pub model_dir: PathBuf,
-    /// `cpu`, `cuda` or `cuda:N`.
-    pub device: String,
-    /// CPU threads of one operation; 0 leaves it to libtorch.
-    pub threads: usize,
-    /// Asks that may wait.
-    pub queue: usize,
-    pub dtype: Dtype,
-}
-
 /// A model on libtorch, on a thread of its own, which ends when the last handle goes.
 pub struct Engine {
     worker: Worker,
@@ -47,11 +32,9 @@ pub struct Engine {
 impl Engine {
     /// Loads the model and runs it once. Blocks until it is ready: minutes, for a large model.
     pub fn start(settings: EngineSettings) -> Result<Arc<Self>, EngineError> {
-        let EngineSettings { model_dir, device, threads, queue, dtype } = settings;
-        let config = Config::open(&model_dir)?;
-        let tokenizer = Tokenizer::open(&model_dir, config.vocab)?;
-        let limits = Limits { step_tokens: 512, sequences: 32, kv_bytes: 1 << 30 };
-        let worker = Worker::start(&Settings { model_dir, device, threads, queue, dtype, limits })?;
+        let config = Config::open(&settings.model_dir)?;
+        let tokenizer = Tokenizer::open(&settings.model_dir, config.vocab)?;
+        let worker = Worker::start(&settings)?;
         Ok(Arc::new(Engine { worker, tokenizer }))
     }
 }
@@ -81,14 +64,23 @@ mod tests {
     use crate::detectors::safeguard::SafeguardDetector;
     use crate::detectors::safeguard::testing::{ask, policy};
     use crate::guardrail::Detector;
-    use crate::model::{Choice, Choices, Step};
+    use crate::model::{Choice, Choices, Dtype, ExpertFormat, Limits, Step};
     use crate::policy::{Effort, Form};
     use std::path::Path;
     use std::time::Duration;
 
     fn settings(model: &str, queue: usize) -> EngineSettings {
         let model_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(model);
-        EngineSettings { model_dir, device: "cpu".into(), threads: 1, queue, dtype: Dtype::Auto }
+        let limits = Limits { step_tokens: 512, sequences: 1, kv_bytes: 64 << 20 };
+        EngineSettings {
+            model_dir,
+            device: "cpu".into(),
+            threads: 1,
+            queue,
+            dtype: Dtype::Auto,
+            experts: ExpertFormat::Auto,
+            limits,
+        }
     }
 
     fn job(prompt: &[u32], shared: usize, budget: usize) -> Job {
