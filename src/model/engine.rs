@@ -7,13 +7,13 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use crate::model::error::first_line;
 use crate::model::kv::{Beginning, KvCache, KvStore, Pins, Prefixes};
 use crate::model::layout::Row;
 use crate::model::queue::Rank;
 use crate::model::readout::{self, NotANumber};
 use crate::model::scheduler::{Candidate, plan};
 use crate::model::sequence::{Answer, Question, Sequence};
-use crate::model::weights::first_line;
 use crate::model::{Figures, Job, JobError, Outcome, Transformer};
 
 /// What a step may take up.

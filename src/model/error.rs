@@ -27,4 +27,13 @@ impl LoadError {
     pub(super) fn file(file: impl Into<PathBuf>, problem: impl ToString) -> Self {
         LoadError::File { file: file.into(), problem: problem.to_string() }
     }
+
+    pub(super) fn tensor(file: impl Into<PathBuf>, tensor: impl Into<String>, problem: impl ToString) -> Self {
+        LoadError::Tensor { file: file.into(), tensor: tensor.into(), problem: problem.to_string() }
+    }
+}
+
+/// Of a libtorch error, what is not its C++ stack.
+pub(super) fn first_line(message: &str) -> String {
+    message.lines().next().unwrap_or_default().to_owned()
 }

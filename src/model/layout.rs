@@ -3,10 +3,9 @@
 
 use tch::{Device, Tensor};
 
-use crate::model::config::LayerKind;
 use crate::model::kv::{KvCache, KvStore, PAGE};
 use crate::model::rope::{Angles, Rope};
-use crate::model::{Config, Place};
+use crate::model::{Config, LayerKind, Place};
 
 /// Attention scores held at once, at most, of all heads: bounds memory, and what fits a cache goes faster.
 const SCORES: usize = 1 << 22;

@@ -4,6 +4,7 @@
 //! is loaded, so what is left to fail is memory. [`Worker`] catches such a panic and answers the one ask with an error.
 
 mod attention;
+mod checkpoint;
 mod config;
 mod device;
 mod engine;
@@ -25,7 +26,8 @@ mod transformer;
 mod weights;
 mod worker;
 
-pub use config::Config;
+pub use checkpoint::Checkpoint;
+pub use config::{Config, LayerKind};
 pub use device::{Dtype, ExpertFormat, Place, set_threads};
 pub use engine::{Engine, Limits, Reply, Ticket};
 pub use error::LoadError;
@@ -36,5 +38,5 @@ pub use layout::Row;
 pub use rope::inv_freq;
 pub use tokenizer::{Control, EncodeError, Tokenizer};
 pub use transformer::Transformer;
-pub use weights::Checkpoint;
+pub use weights::{Format, Progress, Stored, StoredExperts, Values, Weights};
 pub use worker::{JobError, Settings, Worker};

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::model::config::LayerKind;
+use crate::model::LayerKind;
 use crate::model::kv::pages::{PAGE, Page};
 use crate::model::kv::store::SLACK;
 use crate::model::kv::{KvStore, NoRoom};

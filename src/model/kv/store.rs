@@ -6,9 +6,8 @@ use std::rc::Rc;
 
 use tch::{Device, Tensor};
 
-use crate::model::config::LayerKind;
 use crate::model::kv::pages::{PAGE, Page, Pages};
-use crate::model::{Config, Place};
+use crate::model::{Config, LayerKind, Place};
 
 /// Positions that a sliding layer keeps beyond its window, so that a sequence can go back by as many: to another choice,
 /// or to where a longer text parts from the one before.
