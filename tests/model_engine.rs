@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis::model::{
-    Choice, Choices, Dtype, Engine, Figures, Job, JobError, KvCache, Limits, Outcome, Pins, Reply, Row, Snapshot, Step,
-    Ticket, Transformer, set_threads,
+    Choice, Choices, ComputeSettings, Dtype, Engine, ExpertFormat, Figures, Job, JobError, KvCache, Limits, Outcome,
+    Pins, Reply, Row, Snapshot, Step, Ticket, Transformer,
 };
 use proptest::prelude::*;
 use tokio::sync::oneshot::{self, Receiver};
@@ -19,9 +19,10 @@ const AMPLE: Limits = Limits { step_tokens: 4096, sequences: 64, kv_bytes: 256 <
 
 fn open() -> Transformer {
     // The tests run beside each other: more threads than cores only wait for each other.
-    set_threads(1);
+    let (device, dtype) = ("cpu".into(), Dtype::Float32);
+    let settings = ComputeSettings { device, dtype, experts: ExpertFormat::Auto, threads: 1 };
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/random-tiny");
-    Transformer::open(&dir, "cpu", Dtype::Float32).unwrap()
+    Transformer::open(&dir, &settings).unwrap()
 }
 
 struct Bench {
@@ -302,7 +303,7 @@ fn pinned_beginnings_outlast_others() {
 fn whoever_nobody_waits_for_leaves_at_once() {
     let mut bench = start(Limits { step_tokens: 8, ..AMPLE });
     let dropped = bench.admit(job(&tokens(1, 100), 0, vec![decode(1000)]));
-    let soon = Instant::now() + Duration::from_millis(20);
+    let soon = Instant::now() + Duration::from_secs(2);
     let mut late = bench.admit(Job { deadline: Some(soon), ..job(&tokens(2, 100), 0, vec![decode(100_000)]) });
     bench.engine.step();
     assert_eq!(bench.figures().running, 2);

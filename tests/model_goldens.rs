@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use portcullis::model::{
-    Dtype, Engine, Figures, Job, KvCache, Limits, Outcome, Pins, Row, Step, Transformer, set_threads,
+    ComputeSettings, Dtype, Engine, ExpertFormat, Figures, Job, KvCache, Limits, Outcome, Pins, Row, Step, Transformer,
 };
 use serde::Deserialize;
 
@@ -37,8 +37,8 @@ fn goldens() -> Vec<(PathBuf, PathBuf)> {
 
 fn open(dir: &Path, dtype: Dtype) -> Transformer {
     // The tests run beside each other: more threads than cores only wait for each other.
-    set_threads(1);
-    Transformer::open(dir, "cpu", dtype).unwrap_or_else(|e| panic!("{e}"))
+    let settings = ComputeSettings { device: "cpu".into(), dtype, experts: ExpertFormat::Auto, threads: 1 };
+    Transformer::open(dir, &settings).unwrap_or_else(|e| panic!("{e}"))
 }
 
 fn expected(file: &Path) -> Expected {

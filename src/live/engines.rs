@@ -99,7 +99,7 @@ mod libtorch {
     use async_trait::async_trait;
 
     use crate::config::{self, Diagnostic, EngineRun, Origin};
-    use crate::detectors::safeguard::{self, EngineSettings, SafeguardDetector};
+    use crate::detectors::safeguard::{self, ComputeSettings, EngineSettings, SafeguardDetector};
     use crate::guardrail::{Ask, DetectError, Detector, Identity, PolicyRef, Verdict};
     use crate::policy::{Effort, Label, Policy};
 
@@ -130,18 +130,20 @@ mod libtorch {
     fn settings(run: &EngineRun) -> EngineSettings {
         EngineSettings {
             model_dir: run.model.clone(),
-            device: run.device.to_string(),
-            threads: run.threads,
             queue: run.queue,
-            dtype: match run.dtype {
-                config::Dtype::Auto => safeguard::Dtype::Auto,
-                config::Dtype::Float32 => safeguard::Dtype::Float32,
-                config::Dtype::Bfloat16 => safeguard::Dtype::Bfloat16,
-            },
-            experts: match run.experts {
-                config::Experts::Auto => safeguard::ExpertFormat::Auto,
-                config::Experts::Packed => safeguard::ExpertFormat::Packed,
-                config::Experts::Bfloat16 => safeguard::ExpertFormat::Bfloat16,
+            compute: ComputeSettings {
+                device: run.device.to_string(),
+                threads: run.threads,
+                dtype: match run.dtype {
+                    config::Dtype::Auto => safeguard::Dtype::Auto,
+                    config::Dtype::Float32 => safeguard::Dtype::Float32,
+                    config::Dtype::Bfloat16 => safeguard::Dtype::Bfloat16,
+                },
+                experts: match run.experts {
+                    config::Experts::Auto => safeguard::ExpertFormat::Auto,
+                    config::Experts::Packed => safeguard::ExpertFormat::Packed,
+                    config::Experts::Bfloat16 => safeguard::ExpertFormat::Bfloat16,
+                },
             },
             limits: safeguard::Limits {
                 step_tokens: run.step_tokens,

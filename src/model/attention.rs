@@ -2,11 +2,12 @@
 
 use tch::{Kind, Tensor};
 
+use crate::model::compute::Compute;
 use crate::model::kv::LayerKv;
 use crate::model::layout::{Group, KindLayout};
 use crate::model::linear::Linear;
 use crate::model::rope::Angles;
-use crate::model::{Checkpoint, Config, LoadError, Place};
+use crate::model::{Config, LoadError, Place, Weights, tensors};
 
 /// The attention of one layer.
 pub struct Attention {
@@ -23,18 +24,19 @@ pub struct Attention {
 
 impl Attention {
     /// From `{name}.q_proj` and its siblings.
-    pub fn load(checkpoint: &Checkpoint, name: &str, config: &Config, place: Place) -> Result<Self, LoadError> {
+    pub fn load(weights: &Weights, name: &str, config: &Config, compute: &Compute) -> Result<Self, LoadError> {
         let Config { heads, kv_heads, head_dim, hidden, .. } = *config;
         let linear = |part: &str, outputs, inputs| {
-            Linear::load(checkpoint, &format!("{name}.{part}_proj"), outputs, inputs, place)
+            Linear::load(weights, &format!("{name}.{part}_proj"), outputs, inputs, compute)
         };
-        let sinks = checkpoint.dense(&format!("{name}.sinks"), &[heads], place)?;
+        let sinks = weights.dense(&format!("{name}.sinks"), &[heads])?;
+        let sinks = tensors::tensor(&sinks, Place { kind: Kind::Float, ..compute.place })?;
         Ok(Attention {
             query: linear("q", heads * head_dim, hidden)?,
             key: linear("k", kv_heads * head_dim, hidden)?,
             value: linear("v", kv_heads * head_dim, hidden)?,
             output: linear("o", hidden, heads * head_dim)?,
-            sinks: sinks.to_kind(Kind::Float).view([kv_heads, heads / kv_heads, 1, 1]),
+            sinks: sinks.view([kv_heads, heads / kv_heads, 1, 1]),
             heads,
             kv_heads,
             head_dim,

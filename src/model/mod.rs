@@ -4,14 +4,16 @@
 //! is loaded, so what is left to fail is memory. [`Worker`] catches such a panic and answers the one ask with an error.
 
 mod attention;
-mod checkpoint;
+mod compute;
 mod config;
+mod cpu;
 mod device;
 mod engine;
 mod error;
 mod experts;
 mod figures;
 mod job;
+mod kernels;
 mod kv;
 mod layout;
 mod linear;
@@ -21,14 +23,15 @@ mod readout;
 mod rope;
 mod scheduler;
 mod sequence;
+mod tensors;
 mod tokenizer;
 mod transformer;
 mod weights;
 mod worker;
 
-pub use checkpoint::Checkpoint;
+pub use compute::{Compute, ComputeSettings};
 pub use config::{Config, LayerKind};
-pub use device::{Dtype, ExpertFormat, Place, set_threads};
+pub use device::{Dtype, ExpertFormat, Place};
 pub use engine::{Engine, Limits, Reply, Ticket};
 pub use error::LoadError;
 pub use figures::{Figures, Snapshot};

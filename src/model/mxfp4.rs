@@ -1,14 +1,13 @@
 //! MXFP4, the format of the experts' weights: 4-bit floats in blocks of 32 that share a power of two.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-/// Weights in a block.
-pub const BLOCK: i64 = 32;
+use crate::model::Place;
 
 /// The values of the 4-bit codes: sign, two bits of exponent, one of mantissa.
 const VALUES: [f32; 16] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0];
 
-/// Turns packed weights into floats. The tables are made once and used for every tensor.
+/// Turns packed weights into floats of one number format on one device. Every value is exact in bfloat16.
 pub struct Unpacker {
     /// `[256, 2]`: the two weights of each byte, low half first.
     pairs: Tensor,
@@ -17,38 +16,49 @@ pub struct Unpacker {
 }
 
 impl Unpacker {
-    pub fn new() -> Self {
+    pub fn new(place: Place) -> Self {
         let pairs: Vec<f32> = (0..256usize).flat_map(|byte| [VALUES[byte & 15], VALUES[byte >> 4]]).collect();
         let powers: Vec<f32> = (0..256i32).map(|scale| 2f64.powi(scale - 127) as f32).collect();
-        Unpacker { pairs: Tensor::from_slice(&pairs).view([256, 2]), powers: Tensor::from_slice(&powers) }
+        let table = |values: &[f32]| Tensor::from_slice(values).to_kind(place.kind).to_device(place.device);
+        Unpacker { pairs: table(&pairs).view([256, 2]), powers: table(&powers) }
     }
 
-    /// `[rows, columns]` in f32, on the CPU. `blocks` holds 16 bytes and `scales` one for every 32 columns of a row.
-    pub fn unpack(&self, blocks: &[u8], scales: &[u8], rows: i64, columns: i64) -> Tensor {
-        let groups = columns / BLOCK;
-        assert_eq!(blocks.len() as i64, rows * groups * BLOCK / 2, "the reader has checked the shapes");
-        assert_eq!(scales.len() as i64, rows * groups, "the reader has checked the shapes");
-        let weights = self.pairs.index_select(0, &index(blocks)).view([rows, groups, BLOCK]);
-        let scales = self.powers.index_select(0, &index(scales)).view([rows, groups, 1]);
-        (weights * scales).view([rows, columns])
+    pub fn shallow_clone(&self) -> Self {
+        Unpacker { pairs: self.pairs.shallow_clone(), powers: self.powers.shallow_clone() }
     }
-}
 
-fn index(bytes: &[u8]) -> Tensor {
-    Tensor::from_data_size(bytes, &[bytes.len() as i64], Kind::Uint8).to_device(Device::Cpu).to_kind(Kind::Int)
+    /// `blocks` `[.., groups, 16]` and `scales` `[.., groups]`, bytes both; gives `[.., groups * 32]`.
+    pub fn unpack(&self, blocks: &Tensor, scales: &Tensor) -> Tensor {
+        let index = |bytes: &Tensor| bytes.flatten(0, -1).to_kind(Kind::Int);
+        let weights = self.pairs.index_select(0, &index(blocks)).view([-1, 2 * blocks.size()[blocks.dim() - 1]]);
+        let scales_of_rows = self.powers.index_select(0, &index(scales)).unsqueeze(-1);
+        let mut shape = scales.size();
+        if let Some(last) = shape.last_mut() {
+            *last *= weights.size()[1];
+        }
+        (weights * scales_of_rows).view(&shape[..])
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    use tch::Device;
+
+    fn unpacked(blocks: &[u8], scales: &[u8], kind: Kind) -> Tensor {
+        let blocks = Tensor::from_slice(blocks).view([-1, 1, 16]);
+        let scales = Tensor::from_slice(scales).view([-1, 1]);
+        Unpacker::new(Place { device: Device::Cpu, kind }).unpack(&blocks, &scales)
+    }
+
     #[test]
     fn low_half_first_and_scaled() {
         let mut blocks = vec![0x10, 0x32, 0x54, 0x76, 0x98, 0xBA, 0xDC, 0xFE];
         blocks.resize(32, 0x21);
-        let unpacked = Unpacker::new().unpack(&blocks, &[126, 130], 2, 32);
         let expected = [0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, -0.0, -0.25, -0.5, -0.75, -1.0, -1.5, -2.0, -3.0];
-        let rows = Vec::<Vec<f32>>::try_from(&unpacked).unwrap();
+        let rows = Vec::<Vec<f32>>::try_from(&unpacked(&blocks, &[126, 130], Kind::Float)).unwrap();
+        assert_eq!((rows.len(), rows[0].len()), (2, 32));
         assert_eq!(rows[0][..16], expected);
         // 0x21 is 0.5 then 1, here times 2^3.
         assert_eq!(rows[1][..4], [4.0, 8.0, 4.0, 8.0]);
@@ -57,9 +67,8 @@ mod tests {
     #[test]
     fn every_value_is_exact_in_bfloat16() {
         let blocks: Vec<u8> = (0..=255).collect();
-        let scales: Vec<u8> = (0..16).map(|i| 110 + i).collect();
-        let floats = Unpacker::new().unpack(&blocks, &scales, 16, 32);
-        let back = floats.to_kind(Kind::BFloat16).to_kind(Kind::Float);
-        assert!(floats.equal(&back));
+        let scales: Vec<u8> = (0..16).map(|i| 16 * i).collect();
+        let [wide, narrow] = [Kind::Float, Kind::BFloat16].map(|kind| unpacked(&blocks, &scales, kind));
+        assert!(wide.equal(&narrow.to_kind(Kind::Float)));
     }
 }

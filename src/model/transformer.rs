@@ -5,23 +5,31 @@ use std::path::Path;
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::model::attention::Attention;
+use crate::model::compute::Compute;
 use crate::model::experts::Experts;
 use crate::model::kv::KvStore;
 use crate::model::layout::{Layout, Row};
+use crate::model::linear::Linear;
 use crate::model::rope::Rope;
-use crate::model::{Checkpoint, Config, Dtype, LoadError, Place};
+use crate::model::tensors::Mapped;
+use crate::model::{ComputeSettings, Config, LoadError, Place, Progress, Weights, tensors};
 
 /// The weights, and how they are used. Nothing in it changes.
 pub struct Transformer {
     config: Config,
-    place: Place,
-    /// `[vocab, hidden]`.
-    embedding: Tensor,
+    compute: Compute,
+    embedding: Embedding,
     layers: Vec<Layer>,
     norm: Norm,
-    /// `[vocab, hidden]`.
-    head: Tensor,
+    head: Linear,
     rope: Rope,
+}
+
+/// `[vocab, hidden]`.
+enum Embedding {
+    /// Where it is stored, on the CPU.
+    Mapped(Mapped),
+    Tensor(Tensor),
 }
 
 struct Layer {
@@ -39,38 +47,45 @@ struct Norm {
 
 impl Transformer {
     /// Loads a checkpoint directory.
-    pub fn open(dir: &Path, device: &str, dtype: Dtype) -> Result<Self, LoadError> {
-        let config = Config::open(dir)?;
-        let place = Place::new(device, dtype, config.parameters())?;
-        Self::load(config, &Checkpoint::open(dir)?, place)
+    pub fn open(dir: &Path, settings: &ComputeSettings) -> Result<Self, LoadError> {
+        let weights = Weights::open(dir)?;
+        let compute = Compute::new(settings, weights.config())?;
+        Self::load(&weights, compute, |_| {})
     }
 
-    pub fn load(config: Config, checkpoint: &Checkpoint, place: Place) -> Result<Self, LoadError> {
+    /// Takes the weights, and tells after each layer how far it is.
+    pub fn load(weights: &Weights, compute: Compute, mut tell: impl FnMut(Progress)) -> Result<Self, LoadError> {
         let _guard = no_grad_guard();
+        let config = weights.config().clone();
         let norm = |name: &str| {
-            let place = Place { kind: Kind::Float, ..place };
-            Ok(Norm {
-                weight: checkpoint.dense(&format!("{name}.weight"), &[config.hidden], place)?,
-                eps: config.norm_eps,
-            })
+            let weight = weights.dense(&format!("{name}.weight"), &[config.hidden])?;
+            let weight = tensors::tensor(&weight, Place { kind: Kind::Float, ..compute.place })?;
+            Ok::<_, LoadError>(Norm { weight, eps: config.norm_eps })
         };
-        let layer = |index| {
+        let mut layer = |index| {
             let name = format!("model.layers.{index}");
-            Ok(Layer {
+            let layer = Layer {
                 attention_norm: norm(&format!("{name}.input_layernorm"))?,
-                attention: Attention::load(checkpoint, &format!("{name}.self_attn"), &config, place)?,
+                attention: Attention::load(weights, &format!("{name}.self_attn"), &config, &compute)?,
                 experts_norm: norm(&format!("{name}.post_attention_layernorm"))?,
-                experts: Experts::load(checkpoint, &format!("{name}.mlp"), &config, place)?,
-            })
+                experts: Experts::load(weights, &format!("{name}.mlp"), &config, &compute)?,
+            };
+            tell(weights.progress());
+            Ok(layer)
         };
-        let vocabulary = |name| checkpoint.dense(name, &[config.vocab, config.hidden], place);
+        let layers = (0..config.layers.len()).map(&mut layer).collect::<Result<_, LoadError>>()?;
+        let embedding = weights.dense("model.embed_tokens.weight", &[config.vocab, config.hidden])?;
+        let embedding = match compute.cpu {
+            Some(_) => Embedding::Mapped(Mapped::new(embedding)),
+            None => Embedding::Tensor(tensors::tensor(&embedding, compute.place)?),
+        };
         Ok(Transformer {
-            embedding: vocabulary("model.embed_tokens.weight")?,
-            head: vocabulary("lm_head.weight")?,
+            embedding,
+            layers,
+            head: Linear::without_bias(weights, "lm_head", config.vocab, config.hidden, &compute)?,
             norm: norm("model.norm")?,
-            layers: (0..config.layers.len()).map(layer).collect::<Result<_, LoadError>>()?,
-            rope: Rope::new(&config, place),
-            place,
+            rope: Rope::new(&config, compute.place),
+            compute,
             config,
         })
     }
@@ -81,17 +96,18 @@ impl Transformer {
 
     /// Memory for keys and values: at most `bytes`, but enough for a step of `step` tokens of one sequence.
     pub fn kv_store(&self, bytes: usize, step: usize) -> KvStore {
-        KvStore::new(&self.config, self.place, bytes, step)
+        KvStore::new(&self.config, self.compute.place, bytes, step)
     }
 
     /// Appends tokens to sequences, for which room has been reserved. Gives what [`Self::read`] reads, `[tokens, hidden]`.
     /// The ids are below the size of the vocabulary; there is at least one.
     pub fn forward(&self, rows: &mut [Row], store: &KvStore) -> Tensor {
         let _guard = no_grad_guard();
-        let grouped = self.place.device != Device::Cpu;
-        let layout = Layout::new(rows, &self.config, &self.rope, store, self.place, grouped);
+        let place = self.compute.place;
+        let grouped = place.device != Device::Cpu;
+        let layout = Layout::new(rows, &self.config, &self.rope, store, place, grouped);
         let ids: Vec<u32> = rows.iter().flat_map(|row| row.tokens).copied().collect();
-        let mut x = self.embedding.index_select(0, &self.ids(&ids));
+        let mut x = self.embed(&ids);
         for (index, (layer, &kind)) in self.layers.iter().zip(&self.config.layers).enumerate() {
             let normed = layer.attention_norm.apply(&x);
             x += layer.attention.forward(&normed, &layout.angles, layout.of(kind), store.layer(index));
@@ -107,24 +123,29 @@ impl Transformer {
     /// [`Self::forward`].
     pub fn logits(&self, x: &Tensor, places: &[usize]) -> Tensor {
         let _guard = no_grad_guard();
-        self.read(x, places).linear(&self.head, None::<Tensor>).to_kind(Kind::Float)
+        self.head.apply(&self.read(x, places)).to_kind(Kind::Float)
     }
 
     /// The scores of these tokens alone, f32 `[places, tokens]`.
     pub fn logits_of(&self, x: &Tensor, places: &[usize], tokens: &[u32]) -> Tensor {
         let _guard = no_grad_guard();
-        let rows = self.head.index_select(0, &self.ids(tokens));
-        self.read(x, places).linear(&rows, None::<Tensor>).to_kind(Kind::Float)
+        self.head.apply_some(&self.read(x, places), tokens).to_kind(Kind::Float)
+    }
+
+    fn embed(&self, tokens: &[u32]) -> Tensor {
+        let ids: Vec<i64> = tokens.iter().map(|&token| token.into()).collect();
+        let ids = Tensor::from_slice(&ids).to_device(self.compute.place.device);
+        let embedding = match &self.embedding {
+            Embedding::Mapped(mapped) => mapped.tensor(),
+            Embedding::Tensor(tensor) => tensor,
+        };
+        embedding.index_select(0, &ids).to_kind(self.compute.place.kind)
     }
 
     fn read(&self, x: &Tensor, places: &[usize]) -> Tensor {
         let places: Vec<i64> = places.iter().map(|&place| place as i64).collect();
-        self.norm.apply(&x.index_select(0, &Tensor::from_slice(&places).to_device(self.place.device)))
-    }
-
-    fn ids(&self, tokens: &[u32]) -> Tensor {
-        let ids: Vec<i64> = tokens.iter().map(|&token| token.into()).collect();
-        Tensor::from_slice(&ids).to_device(self.place.device)
+        let places = Tensor::from_slice(&places).to_device(self.compute.place.device);
+        self.norm.apply(&x.index_select(0, &places))
     }
 }
 
@@ -143,6 +164,11 @@ mod tests {
     use crate::model::KvCache;
     use serde_json::Value;
 
+    fn exact() -> ComputeSettings {
+        let (dtype, experts) = (crate::model::Dtype::Float32, crate::model::ExpertFormat::Auto);
+        ComputeSettings { device: "cpu".into(), dtype, experts, threads: 1 }
+    }
+
     fn golden(file: &str) -> Value {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(file);
         serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
@@ -152,7 +178,7 @@ mod tests {
     #[test]
     fn the_router_picks_as_the_reference_does() {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/random-tiny");
-        let model = Transformer::open(&dir, "cpu", Dtype::Float32).unwrap();
+        let model = Transformer::open(&dir, &exact()).unwrap();
         let ids: Vec<u32> = serde_json::from_value(golden("random-tiny.json")["input_ids"].clone()).unwrap();
         let expected = golden("random-tiny-internals.json");
         let _guard = no_grad_guard();
@@ -160,8 +186,8 @@ mod tests {
         let mut cache = KvCache::default();
         cache.reserve(ids.len(), &store).unwrap();
         let rows = [Row { tokens: &ids, cache: &mut cache }];
-        let layout = Layout::new(&rows, &model.config, &model.rope, &store, model.place, false);
-        let mut x = model.embedding.index_select(0, &model.ids(&ids));
+        let layout = Layout::new(&rows, &model.config, &model.rope, &store, model.compute.place, false);
+        let mut x = model.embed(&ids);
         for (index, (layer, &kind)) in model.layers.iter().zip(&model.config.layers).enumerate() {
             let normed = layer.attention_norm.apply(&x);
             x += layer.attention.forward(&normed, &layout.angles, layout.of(kind), store.layer(index));

@@ -8,25 +8,19 @@ use std::sync::{Arc, Once, mpsc};
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
+use crate::model::compute::Compute;
 use crate::model::engine::{Engine, Limits, Reply, Ticket, describe};
 use crate::model::kv::Pins;
 use crate::model::queue::Queue;
-use crate::model::{
-    Checkpoint, Config, Dtype, ExpertFormat, Figures, Job, LoadError, Place, Step, Transformer, set_threads,
-};
+use crate::model::{ComputeSettings, Figures, Job, LoadError, Step, Transformer, Weights};
 
 /// How the engine runs.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub model_dir: PathBuf,
-    /// `cpu`, `cuda` or `cuda:N`.
-    pub device: String,
-    /// CPU threads of one operation; 0 leaves it to libtorch.
-    pub threads: usize,
+    pub compute: ComputeSettings,
     /// Jobs that may wait.
     pub queue: usize,
-    pub dtype: Dtype,
-    pub experts: ExpertFormat,
     pub limits: Limits,
 }
 
@@ -130,23 +124,17 @@ impl Drop for Worker {
 }
 
 fn load(settings: &Settings, pins: Pins, figures: Arc<Figures>) -> Result<(Engine, Arc<str>), LoadError> {
-    // Both hold for the thread or the process that asks; the second may be set once.
+    // May be set once in a process.
     static INTEROP: Once = Once::new();
-    if settings.threads > 0 {
-        set_threads(settings.threads);
-    }
     INTEROP.call_once(|| tch::set_num_interop_threads(1));
 
-    let config = Config::open(&settings.model_dir)?;
-    let place = Place::new(&settings.device, settings.dtype, config.parameters())?;
-    let checkpoint = Checkpoint::open(&settings.model_dir)?;
-    let model = Transformer::load(config, &checkpoint, place)?;
+    let weights = Weights::open(&settings.model_dir)?;
+    let compute = Compute::new(&settings.compute, weights.config())?;
+    let model = Transformer::load(&weights, compute, |_| {})?;
 
     let mut hash = Sha256::new();
-    for file in ["config.json", "tokenizer.json"] {
-        hash.update(std::fs::read(settings.model_dir.join(file)).unwrap_or_default());
-    }
-    checkpoint.digest(&mut hash);
+    hash.update(std::fs::read(settings.model_dir.join("tokenizer.json")).unwrap_or_default());
+    weights.digest(&mut hash);
     let mut digest = String::new();
     for byte in hash.finalize() {
         // Writing to a string does not fail.

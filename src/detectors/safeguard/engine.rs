@@ -64,7 +64,7 @@ mod tests {
     use crate::detectors::safeguard::SafeguardDetector;
     use crate::detectors::safeguard::testing::{ask, policy};
     use crate::guardrail::Detector;
-    use crate::model::{Choice, Choices, Dtype, ExpertFormat, Limits, Step};
+    use crate::model::{Choice, Choices, ComputeSettings, Dtype, ExpertFormat, Limits, Step};
     use crate::policy::{Effort, Form};
     use std::path::Path;
     use std::time::Duration;
@@ -72,15 +72,9 @@ mod tests {
     fn settings(model: &str, queue: usize) -> EngineSettings {
         let model_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(model);
         let limits = Limits { step_tokens: 512, sequences: 1, kv_bytes: 64 << 20 };
-        EngineSettings {
-            model_dir,
-            device: "cpu".into(),
-            threads: 1,
-            queue,
-            dtype: Dtype::Auto,
-            experts: ExpertFormat::Auto,
-            limits,
-        }
+        let (device, threads) = ("cpu".into(), 1);
+        let compute = ComputeSettings { device, dtype: Dtype::Auto, experts: ExpertFormat::Auto, threads };
+        EngineSettings { model_dir, compute, queue, limits }
     }
 
     fn job(prompt: &[u32], shared: usize, budget: usize) -> Job {

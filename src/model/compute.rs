@@ -1,0 +1,61 @@
+//! Where and how a model computes.
+
+use std::rc::Rc;
+
+use tch::{Device, Kind, Tensor};
+
+use crate::model::cpu::Cpu;
+use crate::model::kernels::Precision;
+use crate::model::{Config, Dtype, ExpertFormat, LoadError, Place};
+
+/// A device, a number format, and by whose arithmetic.
+#[derive(Clone)]
+pub struct Compute {
+    pub place: Place,
+    /// Our own kernels; else libtorch does it all.
+    pub cpu: Option<Rc<Cpu>>,
+    /// Experts stay as they are in the checkpoint, four bits a weight.
+    pub packed: bool,
+}
+
+/// How a model is to compute.
+#[derive(Debug, Clone)]
+pub struct ComputeSettings {
+    /// `cpu`, `cuda` or `cuda:N`.
+    pub device: String,
+    pub dtype: Dtype,
+    pub experts: ExpertFormat,
+    /// CPU threads of one operation; 0 leaves it to libtorch.
+    pub threads: usize,
+}
+
+impl Compute {
+    /// For a model of this configuration. The number of threads holds for the calling thread.
+    pub fn new(settings: &ComputeSettings, config: &Config) -> Result<Self, LoadError> {
+        let ComputeSettings { device, dtype, experts, threads } = settings;
+        let place = Place::new(device, *dtype)?;
+        if *threads > 0 {
+            tch::set_num_threads(i32::try_from(*threads).unwrap_or(i32::MAX));
+        }
+        let native = place.device == Device::Cpu && place.kind == Kind::Float;
+        let cpu = native.then(|| {
+            let precision = if *dtype == Dtype::Float32 { Precision::Exact } else { Precision::Fast };
+            Rc::new(Cpu::new(usize::try_from(tch::get_num_threads()).unwrap_or(1), precision))
+        });
+        let packed = match experts {
+            ExpertFormat::Packed => true,
+            ExpertFormat::Bfloat16 => false,
+            ExpertFormat::Auto => native || !fits(config, place),
+        };
+        Ok(Compute { place, cpu, packed })
+    }
+}
+
+/// Whether the whole model has room on its device with experts that are not packed. libtorch has no question for it, so room
+/// is taken and given back.
+fn fits(config: &Config, place: Place) -> bool {
+    let bytes = config.parameters().saturating_mul(place.kind.elt_size_in_bytes() as u64);
+    // An eighth for keys and values and for what is under way.
+    let Ok(bytes) = i64::try_from(bytes / 8 * 9) else { return false };
+    place.device != Device::Cpu && Tensor::f_empty([bytes], (Kind::Uint8, place.device)).is_ok()
+}

@@ -1,0 +1,76 @@
+//! Products with many rows of activations: a panel of weights is unfolded once, with a row in each lane, and then meets
+//! the rows of activations a few at a time.
+
+#![allow(unsafe_code, unsafe_op_in_unsafe_fn, reason = "pointers whose bounds the entry functions have asserted")]
+
+use super::dot::{by_rows, tiles};
+use super::matrix::Matrix;
+use super::memory::{Buffer, Number, Rows};
+use super::simd::Simd;
+
+/// Registers of weights' rows in a panel.
+pub const WIDTH: usize = 2;
+
+/// A panel of unfolded weights.
+#[derive(Debug, Default)]
+pub struct Panel {
+    /// `[cols, WIDTH, LANES]`, or for pairs of 16 bits half as many columns.
+    pub weights: Buffer<f32>,
+    /// `[cols / 32, WIDTH, LANES]`, where they have scales.
+    pub scales: Buffer<f32>,
+}
+
+/// What weights are unfolded to.
+pub trait Form<S: Simd> {
+    /// Of a row of activations.
+    type X: Number;
+    /// Rows of activations in a tile, at most six.
+    const TILE: usize;
+
+    /// Writes a panel of at most `WIDTH * LANES` rows; where there are fewer, what is behind them does not matter.
+    // SAFETY: the contract of `Simd`.
+    unsafe fn unfold(w: Matrix, panel: &mut Panel);
+
+    /// The products of a panel with `M` rows of activations.
+    // SAFETY: the contract of `Simd`; all have `cols` columns.
+    unsafe fn tile<const M: usize>(panel: &Panel, cols: usize, x: [*const Self::X; M]) -> [[S::F; WIDTH]; M];
+}
+
+/// `out` `[x, w]`: the products, each times the `step` of its row of activations. The weights are read once.
+// SAFETY: the processor has the instruction set; a row of `x` has as many columns as one of weights.
+#[inline(always)]
+pub unsafe fn multiply<S: Simd, F: Form<S>>(
+    w: Matrix,
+    x: Rows<F::X>,
+    step: impl Fn(usize) -> f32,
+    panel: &mut Panel,
+    out: &mut [f32],
+) {
+    assert_eq!(out.len(), x.len() * w.rows(), "an output for each row of weights");
+    let lanes = WIDTH * S::LANES;
+    for start in (0..w.rows()).step_by(lanes) {
+        let end = w.rows().min(start + lanes);
+        F::unfold(w.range(start..end), panel);
+        let mut next = w.addresses(end..w.rows().min(end + lanes)).step_by(64);
+        let lines = next.len().div_ceil(x.len().div_ceil(F::TILE).max(1));
+        for (first, count) in tiles(x.len(), F::TILE) {
+            next.by_ref().take(lines).for_each(|line| S::prefetch_far(line as *const u8));
+            by_rows!(count, M => {
+                let sums = F::tile::<M>(panel, w.cols(), x.pointers::<M>(first));
+                for m in 0..M {
+                    let mut row = [0.0f32; 16 * WIDTH];
+                    for width in 0..WIDTH {
+                        S::store(row.as_mut_ptr().add(width * S::LANES), S::mul(sums[m][width], S::splat(step(first + m))));
+                    }
+                    out[(first + m) * w.rows()..][start..end].copy_from_slice(&row[..end - start]);
+                }
+            });
+        }
+    }
+}
+
+/// Where the lanes' rows begin in bytes; the last row stands in for those that are not there.
+#[inline(always)]
+pub fn places<S: Simd>(width: usize, rows: usize, row_bytes: usize) -> [usize; 16] {
+    std::array::from_fn(|lane| (width * S::LANES + lane).min(rows - 1) * row_bytes)
+}
