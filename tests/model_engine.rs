@@ -2,14 +2,16 @@
 //! same comes out as of each alone.
 #![cfg(feature = "libtorch")]
 
+mod forward;
+
 use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use forward::{largest_difference, rows, settings};
 use portcullis::model::{
-    Choice, Choices, ComputeSettings, Dtype, Engine, ExpertFormat, Figures, Job, JobError, KvCache, Limits, Outcome,
-    Pins, Reply, Row, Snapshot, Step, Ticket, Transformer,
+    Choice, Choices, Dtype, Engine, ExpertFormat, Figures, Job, JobError, KvCache, Limits, Outcome, Pins, Reply, Row, Snapshot, Step, Ticket, Transformer,
 };
 use proptest::prelude::*;
 use tokio::sync::oneshot::{self, Receiver};
@@ -18,11 +20,8 @@ use tokio::sync::oneshot::{self, Receiver};
 const AMPLE: Limits = Limits { step_tokens: 4096, sequences: 64, kv_bytes: 256 << 20 };
 
 fn open() -> Transformer {
-    // The tests run beside each other: more threads than cores only wait for each other.
-    let (device, dtype) = ("cpu".into(), Dtype::Float32);
-    let settings = ComputeSettings { device, dtype, experts: ExpertFormat::Auto, threads: 1 };
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/random-tiny");
-    Transformer::open(&dir, &settings).unwrap()
+    forward::open(&dir, &settings(Dtype::Float32, ExpertFormat::Auto))
 }
 
 struct Bench {
@@ -75,21 +74,6 @@ fn choose(lists: &[&[u32]]) -> Step {
 /// Tokens of one seed.
 fn tokens(seed: u32, count: usize) -> Vec<u32> {
     (0..count as u32).map(|i| (seed * 31 + i * i * 7 + i * 13) % 480).collect()
-}
-
-fn rows(model: &Transformer, ids: &[u32]) -> Vec<Vec<f32>> {
-    let store = model.kv_store(0, ids.len());
-    let mut cache = KvCache::default();
-    cache.reserve(ids.len(), &store).unwrap();
-    let x = model.forward(&mut [Row { tokens: ids, cache: &mut cache }], &store);
-    let places: Vec<usize> = (0..ids.len()).collect();
-    Vec::try_from(model.logits(&x, &places)).unwrap()
-}
-
-fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len());
-    // `max` would drop a NaN, and so would a comparison that is false for it.
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, |worst, d| if d <= worst { worst } else { d })
 }
 
 /// The same but for how floats are added up.

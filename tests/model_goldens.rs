@@ -1,16 +1,22 @@
-//! The forward pass against transformers' GptOssForCausalLM, in float32.
+//! The forward pass against transformers' GptOssForCausalLM, in float32, and against itself in other formats.
 //!
 //! `PORTCULLIS_GOLDENS` names further folders, separated by colons, each a checkpoint with an `expected.json`.
 #![cfg(feature = "libtorch")]
+
+mod forward;
+mod layouts;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use forward::{largest_difference, load, rows, settings};
+use layouts::Layouts;
 use portcullis::model::{
-    ComputeSettings, Dtype, Engine, ExpertFormat, Figures, Job, KvCache, Limits, Outcome, Pins, Row, Step, Transformer,
+    Compute, Config, Dtype, Engine, ExpertFormat, Figures, Job, Limits, Outcome, Pins, Step, Transformer, Weights, inv_freq,
 };
 use serde::Deserialize;
+use serde_json::json;
 
 #[derive(Deserialize)]
 struct Expected {
@@ -22,57 +28,57 @@ struct Expected {
     greedy: Vec<u32>,
 }
 
+/// What the parts of a model come to.
+#[derive(Deserialize)]
+struct Internals {
+    inv_freq: Vec<f32>,
+    attention_scaling: f64,
+    /// Of each kind of layer, the first position that each position sees.
+    first_seen: BTreeMap<String, Vec<usize>>,
+}
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Checkpoints, each with the file of what is expected of it.
 fn goldens() -> Vec<(PathBuf, PathBuf)> {
-    let own = (root().join("models/random-tiny"), root().join("tests/goldens/random-tiny.json"));
+    let tiny = (root().join("models/random-tiny"), root().join("tests/goldens/random-tiny.json"));
+    let odd = (root().join("tests/goldens/odd"), root().join("tests/goldens/odd/expected.json"));
     let more = std::env::var("PORTCULLIS_GOLDENS").unwrap_or_default();
     let more =
         more.split(':').filter(|dir| !dir.is_empty()).map(|dir| (dir.into(), Path::new(dir).join("expected.json")));
-    std::iter::once(own).chain(more).collect()
+    [tiny, odd].into_iter().chain(more).collect()
 }
 
 fn open(dir: &Path, dtype: Dtype) -> Transformer {
-    // The tests run beside each other: more threads than cores only wait for each other.
-    let settings = ComputeSettings { device: "cpu".into(), dtype, experts: ExpertFormat::Auto, threads: 1 };
-    Transformer::open(dir, &settings).unwrap_or_else(|e| panic!("{e}"))
+    forward::open(dir, &settings(dtype, ExpertFormat::Auto))
+}
+
+/// Our own checkpoints, each with what its parts come to.
+fn internals() -> [(PathBuf, Internals); 2] {
+    let goldens = root().join("tests/goldens");
+    [
+        (root().join("models/random-tiny"), read(&goldens.join("random-tiny-internals.json"))),
+        (goldens.join("odd"), read(&goldens.join("odd/internals.json"))),
+    ]
 }
 
 fn expected(file: &Path) -> Expected {
+    read(file)
+}
+
+fn read<T: serde::de::DeserializeOwned>(file: &Path) -> T {
     let bytes = std::fs::read(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     serde_json::from_slice(&bytes).unwrap_or_else(|e| panic!("{}: {e}", file.display()))
 }
 
-fn rows(model: &Transformer, ids: &[u32]) -> Vec<Vec<f32>> {
-    let store = model.kv_store(0, ids.len());
-    let mut cache = KvCache::default();
-    cache.reserve(ids.len(), &store).unwrap();
-    let x = model.forward(&mut [Row { tokens: ids, cache: &mut cache }], &store);
-    let places: Vec<usize> = (0..ids.len()).collect();
-    Vec::try_from(model.logits(&x, &places)).unwrap()
-}
-
-fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len());
-    // `max` would drop a NaN, and so would a comparison that is false for it.
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, |worst, d| if d <= worst { worst } else { d })
-}
-
-fn engine(model: Transformer, step_tokens: usize) -> Engine {
-    let limits = Limits { step_tokens, sequences: 8, kv_bytes: 64 << 20 };
-    Engine::new(model, limits, Pins::default(), Arc::new(Figures::default()))
-}
-
-fn job(prompt: &[u32], steps: Vec<Step>) -> Job {
-    Job { prompt: prompt.to_vec(), shared: 0, grows: 0, steps, urgent: true, deadline: None }
-}
-
-fn greedy(engine: &mut Engine, prompt: &[u32], count: usize) -> Vec<u32> {
-    let decode = Step::Decode { stops: [].into(), budget: count };
-    match &engine.run_alone(job(prompt, vec![decode])).unwrap()[..] {
+fn greedy(model: Transformer, prompt: &[u32], count: usize) -> Vec<u32> {
+    let limits = Limits { step_tokens: 512, sequences: 1, kv_bytes: 64 << 20 };
+    let mut engine = Engine::new(model, limits, Pins::default(), Arc::new(Figures::default()));
+    let steps = vec![Step::Decode { stops: [].into(), budget: count }];
+    let job = Job { prompt: prompt.to_vec(), shared: 0, grows: 0, steps, urgent: true, deadline: None };
+    match &engine.run_alone(job).unwrap()[..] {
         [Outcome::Decoded { tokens, .. }] => tokens.clone(),
         other => panic!("{other:?}"),
     }
@@ -91,8 +97,126 @@ fn logits_and_greedy_ids_are_those_of_transformers() {
         }
         println!("{}: {} rows, largest difference {worst:.1e}", dir.display(), expected.logits.len());
         let prompt = &expected.input_ids[..expected.prompt_len];
-        let greedy = greedy(&mut engine(model, 512), prompt, expected.greedy.len());
-        assert_eq!(greedy, expected.greedy, "{}", dir.display());
+        assert_eq!(greedy(model, prompt, expected.greedy.len()), expected.greedy, "{}", dir.display());
+    }
+}
+
+/// bfloat16 hides errors in these, so that they are looked at as they are.
+#[test]
+fn frequencies_are_those_of_transformers() {
+    for (dir, internals) in internals() {
+        let config = Config::open(&dir).unwrap();
+        let found = inv_freq(&config.rope, config.head_dim);
+        assert_eq!(found.len(), internals.inv_freq.len());
+        for (found, expected) in found.iter().zip(&internals.inv_freq) {
+            assert!((found / expected - 1.0).abs() < 1e-6, "{}: {found} for {expected}", dir.display());
+        }
+        assert!((config.rope.concentration - internals.attention_scaling).abs() < 1e-9);
+    }
+}
+
+/// Of one layer alone, a token's row changes exactly where the token is seen.
+#[test]
+fn each_position_sees_what_transformers_lets_it_see() {
+    for (dir, internals) in internals() {
+        for (kind, first_seen) in internals.first_seen {
+            let one = Layouts::of(&dir).with(json!({"num_hidden_layers": 1, "layer_types": [kind]}));
+            let model = open(one.path(), Dtype::Float32);
+            let ids: Vec<u32> = (0..first_seen.len() as u32).map(|i| i * 7 % 60).collect();
+            let before = rows(&model, &ids);
+            for changed in [0, 1, 5, ids.len() / 2, ids.len() - 1] {
+                let mut other = ids.clone();
+                other[changed] += 1;
+                let after = rows(&model, &other);
+                for (position, (before, after)) in before.iter().zip(&after).enumerate() {
+                    let difference = largest_difference(before, after);
+                    let sees = (first_seen[position]..=position).contains(&changed);
+                    assert_eq!(difference > 1e-4, sees, "{kind}: {position} of {changed}: {difference}");
+                }
+            }
+        }
+    }
+}
+
+/// However the weights lie, the same bits come out.
+#[test]
+fn every_layout_gives_the_same_logits() {
+    let (dir, file) = goldens().remove(0);
+    let ids = &expected(&file).input_ids[..200];
+    let layouts = Layouts::of(&dir);
+    let original = layouts.original();
+    for dtype in [Dtype::Float32, Dtype::Bfloat16] {
+        let expected = rows(&open(&dir, dtype), ids);
+        for (name, dir) in [
+            ("original, by the folder above", original.path()),
+            ("original", &original.path().join("original")),
+            ("sharded", layouts.sharded().path()),
+            ("files of any name", layouts.scattered("part", ".safetensors").path()),
+            ("askew", layouts.askew().path()),
+        ] {
+            assert!(rows(&open(dir, dtype), ids) == expected, "{name}, {dtype:?}");
+        }
+    }
+    let packed = rows(&open(&dir, Dtype::Float32), ids);
+    let dense = rows(&open(layouts.unquantised().path(), Dtype::Float32), ids);
+    let difference = packed.iter().zip(&dense).map(|(a, b)| largest_difference(a, b)).fold(0.0, f32::max);
+    assert!(difference <= 1e-4, "{difference}");
+}
+
+/// What the engine is measured on must be a model: as deep as the 120b, its scores stay numbers of a common size.
+#[test]
+fn random_weights_make_a_model() {
+    let deep = Config::shape("120b").unwrap();
+    let config = Config { vocab: 64, hidden: 64, intermediate: 64, experts: 8, heads: 4, kv_heads: 2, ..deep };
+    let weights = Weights::random(config, 7).unwrap();
+    let model = load(&weights, &settings(Dtype::Float32, ExpertFormat::Auto));
+    let rows = rows(&model, &(0..40).collect::<Vec<u32>>());
+    let largest =
+        rows.iter().flatten().fold(0.0, |worst: f32, score| if score.abs() <= worst { worst } else { score.abs() });
+    assert!((0.05..5.0).contains(&largest), "{largest}");
+}
+
+/// What a GPU computes, computed here: libtorch's operations, with experts in either format.
+#[test]
+fn libtorch_agrees_with_our_kernels() {
+    for (dir, file) in goldens() {
+        let ids = &expected(&file).input_ids;
+        let ours = rows(&open(&dir, Dtype::Float32), ids);
+        for experts in [ExpertFormat::Packed, ExpertFormat::Bfloat16] {
+            let weights = Weights::open(&dir).unwrap();
+            let compute = Compute::new(&settings(Dtype::Float32, experts), weights.config()).unwrap().on_libtorch();
+            let theirs = rows(&Transformer::load(&weights, compute, |_| {}).unwrap(), ids);
+            for (position, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
+                let difference = largest_difference(ours, theirs);
+                assert!(difference <= 1e-4, "{}, {experts:?}: position {position}: {difference}", dir.display());
+            }
+        }
+    }
+}
+
+/// Experts in bfloat16 hold the same numbers, and 16-bit integers nearly the same.
+#[test]
+fn every_format_agrees_with_float32() {
+    let (dir, file) = goldens().remove(0);
+    let ids = expected(&file).input_ids;
+    let exact = rows(&open(&dir, Dtype::Float32), &ids);
+    for (dtype, experts, most) in
+        [(Dtype::Float32, ExpertFormat::Bfloat16, 1e-4), (Dtype::Auto, ExpertFormat::Packed, 2e-3)]
+    {
+        let found = rows(&forward::open(&dir, &settings(dtype, experts)), &ids);
+        let difference = exact.iter().zip(&found).map(|(a, b)| largest_difference(a, b)).fold(0.0, f32::max);
+        assert!(difference <= most, "{dtype:?}, {experts:?}: {difference}");
+    }
+}
+
+/// The fast kernels are what most deployments run: they must choose the same tokens.
+#[test]
+fn fast_kernels_choose_the_same_tokens() {
+    for (dir, file) in goldens() {
+        let expected = expected(&file);
+        let prompt = &expected.input_ids[..expected.prompt_len];
+        let found = greedy(open(&dir, Dtype::Auto), prompt, expected.greedy.len());
+        assert_eq!(found, expected.greedy, "{}", dir.display());
     }
 }
 

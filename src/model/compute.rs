@@ -49,6 +49,11 @@ impl Compute {
         };
         Ok(Compute { place, cpu, packed })
     }
+
+    /// The same by libtorch alone: what a GPU does, wherever it is.
+    pub fn on_libtorch(self) -> Self {
+        Compute { cpu: None, ..self }
+    }
 }
 
 /// Whether the whole model has room on its device with experts that are not packed. libtorch has no question for it, so room

@@ -1,5 +1,10 @@
-"""Makes models/random-tiny, a small random checkpoint in the exact layout of gpt-oss on Hugging Face (MXFP4 experts), and
-what transformers' GptOssForCausalLM computes from it in float32 (tests/goldens/random-tiny.json and -internals.json).
+"""Makes two small random checkpoints, and what transformers' GptOssForCausalLM computes of them in float32:
+
+- models/random-tiny, in the exact layout of gpt-oss on Hugging Face (MXFP4 experts);
+  expected: tests/goldens/random-tiny.json and -internals.json.
+- tests/goldens/odd, as `save_pretrained` of transformers 5 writes an unquantised model, in sizes that gpt-oss does not have:
+  a full layer first, an odd number of layers, three heads to a key, rows that are no multiple of 32, a window of 7;
+  expected: expected.json and internals.json beside it.
 
     python3 -m venv .venv
     .venv/bin/pip install torch==2.11.0 transformers==5.23.0 safetensors tokenizers numpy
@@ -10,11 +15,12 @@ One seed, so that a second run on the same versions gives the same files.
 
 import json
 import pathlib
+import shutil
 
 import torch
 from safetensors.torch import save_file
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import GptOssForCausalLM, Mxfp4Config
+from transformers import GptOssConfig, GptOssForCausalLM, Mxfp4Config
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODEL = ROOT / "models" / "random-tiny"
@@ -61,6 +67,15 @@ CONFIG = {
     "use_cache": True,
     "vocab_size": VOCAB,
 }
+ODD = GptOssConfig(
+    vocab_size=64, hidden_size=24, intermediate_size=20, num_hidden_layers=3, num_attention_heads=3, num_key_value_heads=1,
+    head_dim=8, num_local_experts=5, num_experts_per_tok=2, sliding_window=7, max_position_embeddings=2048,
+    layer_types=["full_attention", "sliding_attention", "full_attention"], bos_token_id=None, eos_token_id=None, pad_token_id=None,
+    rope_parameters={
+        "rope_type": "yarn", "rope_theta": 10000.0, "factor": 8.0, "beta_fast": 16.0, "beta_slow": 1.0,
+        "original_max_position_embeddings": 256, "truncate": True,
+    },
+)
 # What the merges of the tokenizer are learned from: the words of a harmony prompt.
 WORDS = """You are ChatGPT, a large language model trained by OpenAI.
 Knowledge cutoff: 2024-06
@@ -137,8 +152,58 @@ def make_weights(rng):
     (MODEL / "model.safetensors").chmod(0o644)
 
 
-@torch.no_grad()
-def main():
+def reference(directory, **kwargs):
+    return GptOssForCausalLM.from_pretrained(
+        directory, dtype=torch.float32, attn_implementation="eager", experts_implementation="eager", **kwargs).eval().float()
+
+
+def compute(model, ids, prompt_len, positions):
+    """What is expected of the whole, and of its parts."""
+    layers = model.model.layers
+    routed, masks = [], {}
+
+    def attends(kind):
+        def hook(_module, _args, kwargs):
+            masks[kind] = kwargs["attention_mask"][0, 0]
+        return hook
+
+    hooks = [layer.mlp.router.register_forward_hook(lambda _m, _i, out: routed.append(out[2].sort(-1).values.tolist()))
+             for layer in layers]
+    hooks += [layer.self_attn.register_forward_pre_hook(attends(kind), with_kwargs=True)
+              for layer, kind in zip(layers, model.config.layer_types)]
+    logits = model(input_ids=torch.tensor([ids])).logits[0]
+    [hook.remove() for hook in hooks]
+
+    # Of each query, the first key that it sees; it sees all from there to itself.
+    sees = {}
+    for kind, mask in masks.items():
+        seen = mask if mask.dtype == torch.bool else mask == 0
+        first = seen.int().argmax(-1)
+        key, query = torch.arange(len(ids)), torch.arange(len(ids))[:, None]
+        assert torch.equal(seen, (key >= first[:, None]) & (key <= query)), kind
+        sees[kind] = first.tolist()
+
+    greedy = []
+    for _ in range(24):
+        row = model(input_ids=torch.tensor([ids[:prompt_len] + greedy]), use_cache=False).logits[0, -1]
+        greedy.append(int(row.argmax()))
+    print(f"logits std {logits.std():.3f}, greedy {greedy}")
+    expected = {
+        "input_ids": ids,
+        "logits": {str(p): [float(f"{x:.7g}") for x in logits[p].tolist()] for p in positions},
+        "prompt_len": prompt_len,
+        "greedy": greedy,
+    }
+    internals = {
+        "inv_freq": model.model.rotary_emb.inv_freq.tolist(),
+        "attention_scaling": model.model.rotary_emb.attention_scaling,
+        "router": {str(p): [layer[p] for layer in routed] for p in positions},
+        "first_seen": sees,
+    }
+    return json.dumps(expected) + "\n", json.dumps(internals) + "\n"
+
+
+def make_random_tiny():
     torch.manual_seed(SEED)
     rng = torch.Generator().manual_seed(SEED)
     MODEL.mkdir(parents=True, exist_ok=True)
@@ -147,41 +212,37 @@ def main():
     config = CONFIG | {"eos_token_id": special("<|return|>"), "pad_token_id": special("<|endoftext|>")}
     (MODEL / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     make_weights(rng)
-
-    model = GptOssForCausalLM.from_pretrained(
-        MODEL, dtype=torch.float32, attn_implementation="eager", experts_implementation="eager",
-        quantization_config=Mxfp4Config(dequantize=True)).eval().float()
-
     # Longer than two sliding windows; ordinary ids only.
     ids = torch.randint(0, VOCAB - len(CONTROL), (300,), generator=rng).tolist()
-    prompt_len = 280
-    routed = []
-    hooks = [layer.mlp.router.register_forward_hook(lambda _m, _i, out: routed.append(out[2].sort(-1).values.tolist()))
-             for layer in model.model.layers]
-    logits = model(input_ids=torch.tensor([ids])).logits[0]
-    [hook.remove() for hook in hooks]
+    model = reference(MODEL, quantization_config=Mxfp4Config(dequantize=True))
+    expected, internals = compute(model, ids, 280, [0, 1, 7, 64, 127, 128, 129, 200, 256, 279, 299])
+    (GOLDENS / "random-tiny.json").write_text(expected)
+    (GOLDENS / "random-tiny-internals.json").write_text(internals)
 
-    def step(tokens, steps):
-        out = []
-        for _ in range(steps):
-            out.append(int(model(input_ids=torch.tensor([tokens + out]), use_cache=False).logits[0, -1].argmax()))
-        return out
 
-    positions = [0, 1, 7, 64, 127, 128, 129, 200, 256, 279, 299]
-    expected = {
-        "input_ids": ids,
-        "logits": {str(p): [float(f"{x:.7g}") for x in logits[p].tolist()] for p in positions},
-        "prompt_len": prompt_len,
-        "greedy": step(ids[:prompt_len], 24),
-    }
-    (GOLDENS / "random-tiny.json").write_text(json.dumps(expected) + "\n")
-    internals = {
-        "inv_freq": model.model.rotary_emb.inv_freq.tolist(),
-        "attention_scaling": model.model.rotary_emb.attention_scaling,
-        "router": {str(p): [layer[p] for layer in routed] for p in positions},
-    }
-    (GOLDENS / "random-tiny-internals.json").write_text(json.dumps(internals) + "\n")
-    print(f"logits std {logits.std():.3f}, greedy {expected['greedy']}")
+def make_odd():
+    rng = torch.Generator().manual_seed(SEED)
+    directory = GOLDENS / "odd"
+    shutil.rmtree(directory, ignore_errors=True)
+    model = GptOssForCausalLM(ODD)
+    for name, weights in model.named_parameters():
+        std = 1.5 if "sinks" in name else 1.0 if "embed" in name else 0.25
+        weights.data = torch.randn(weights.shape, generator=rng) * std
+        if "norm" in name:
+            weights.data += 1
+    model.to(torch.bfloat16).save_pretrained(directory)
+    (directory / "model.safetensors").chmod(0o644)
+    (directory / "generation_config.json").unlink()
+    ids = torch.randint(0, ODD.vocab_size, (60,), generator=rng).tolist()
+    expected, internals = compute(reference(directory), ids, 50, [0, 1, 6, 7, 8, 14, 30, 49, 59])
+    (directory / "expected.json").write_text(expected)
+    (directory / "internals.json").write_text(internals)
+
+
+@torch.no_grad()
+def main():
+    make_random_tiny()
+    make_odd()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ use crate::model::{Config, LoadError};
 /// Bytes that one thread fills at a time.
 const PIECE: usize = 1 << 20;
 /// Random bytes that tensors are cut from, several pieces long so that no two tensors are the same.
-const PATTERN: usize = 32 * PIECE;
+const PATTERN: usize = 16 * PIECE;
 /// Standard deviation of the dense weights.
 const SPREAD: f32 = 0.02;
 const ONE_BF16: [u8; 2] = [0x80, 0x3f];
@@ -73,7 +73,8 @@ impl Random {
         (self.seed, name).hash(&mut hash);
         let start = hash.finish();
         filled(len, PIECE, |index, piece| {
-            let cut = mixed(start.wrapping_add(index as u64)) as usize % (PATTERN - PIECE) & !63;
+            // Anywhere in the pattern, at a multiple of a cache line.
+            let cut = mixed(start.wrapping_add(index as u64)) as usize % ((PATTERN - PIECE) / 64) * 64;
             piece.copy_from_slice(&pattern[cut..][..piece.len()]);
         })
     }
