@@ -130,10 +130,12 @@ impl Config {
 
     /// How many weights the model has, about: what its size in memory goes by.
     pub fn parameters(&self) -> u64 {
-        let expert = 3 * self.hidden * self.intermediate;
-        let attention = self.hidden * self.head_dim * 2 * (self.heads + self.kv_heads);
-        let layers = self.layers.len() as i64 * (self.experts * expert + attention);
-        (layers + 2 * self.vocab * self.hidden).unsigned_abs()
+        // Wide enough for whatever a file may say.
+        let size = |size: i64| u128::from(size.unsigned_abs());
+        let expert = 3 * size(self.hidden) * size(self.intermediate);
+        let attention = 2 * size(self.hidden) * size(self.head_dim) * size(self.heads + self.kv_heads);
+        let layers = self.layers.len() as u128 * (size(self.experts) * expert + attention);
+        u64::try_from(layers + 2 * size(self.vocab) * size(self.hidden)).unwrap_or(u64::MAX)
     }
 }
 
@@ -278,6 +280,15 @@ pub(super) mod tests {
         assert!(parse(&file).is_err());
         file["quantization_config"] = json!(null);
         assert_eq!(parse(&file).unwrap().hidden, 24);
+    }
+
+    #[test]
+    fn sizes_beyond_all_measure_can_be_counted() {
+        let mut file = file();
+        let largest = json!({"num_hidden_layers": 1024, "hidden_size": 1 << 20, "intermediate_size": 1 << 20,
+            "num_attention_heads": 4096, "num_key_value_heads": 4096, "head_dim": 1 << 20, "num_local_experts": 4096});
+        file.as_object_mut().unwrap().extend(largest.as_object().unwrap().clone());
+        assert_eq!(parse(&file).unwrap().parameters(), u64::MAX);
     }
 
     #[test]

@@ -16,14 +16,16 @@ pub(super) const INDEX: &str = "model.safetensors.index.json";
 
 /// The tensors of a directory, by the names that its files give them.
 pub struct Files {
-    /// What tells which tensors there are: errors on a missing tensor name it.
+    /// The one file, the index or the directory: errors on a missing tensor name it, unless the index knows better.
     listing: PathBuf,
+    index: Index,
     shards: Vec<Shard>,
     /// Which shard has a tensor.
     places: HashMap<String, usize>,
 }
 
-#[derive(Deserialize)]
+/// Which file has which tensor, by what it says of itself.
+#[derive(Default, Deserialize)]
 struct Index {
     weight_map: BTreeMap<String, String>,
 }
@@ -31,14 +33,15 @@ struct Index {
 impl Files {
     /// Maps every file. Errors name the file that is missing, cut off, not what it should be, or has what another has.
     pub fn open(dir: &Path) -> Result<Self, LoadError> {
-        let (index, single) = (dir.join(INDEX), dir.join(SINGLE));
-        let (listing, files) = if index.exists() {
-            let files = indexed(&index)?;
-            (index, files)
+        let (by_index, single) = (dir.join(INDEX), dir.join(SINGLE));
+        let (listing, index, files) = if by_index.exists() {
+            let index = Index::open(&by_index)?;
+            let files = index.weight_map.values().cloned().collect();
+            (by_index, index, files)
         } else if single.exists() {
-            (single, vec![SINGLE.to_owned()])
+            (single, Index::default(), BTreeSet::from([SINGLE.to_owned()]))
         } else {
-            (dir.to_owned(), all(dir)?)
+            (dir.to_owned(), Index::default(), all(dir)?)
         };
         if files.is_empty() {
             return Err(LoadError::Missing { dir: dir.to_owned() });
@@ -62,7 +65,7 @@ impl Files {
             }
             shards.push(shard);
         }
-        Ok(Files { listing, shards, places })
+        Ok(Files { listing, index, shards, places })
     }
 }
 
@@ -73,9 +76,15 @@ impl Source for Files {
 
     fn get(&self, name: &str) -> Result<Stored, LoadError> {
         let found = self.places.get(name).and_then(|&shard| self.shards.get(shard)?.get(name));
-        found.unwrap_or_else(|| {
-            let problem = "missing; is this a gpt-oss checkpoint, and all of it?";
-            Err(LoadError::tensor(&self.listing, name, problem))
+        found.unwrap_or_else(|| match self.index.weight_map.get(name) {
+            Some(file) => {
+                let problem = "missing, but the index says that it is here; fetch both again";
+                Err(LoadError::tensor(self.listing.with_file_name(file), name, problem))
+            }
+            None => {
+                let problem = "missing; is this a gpt-oss checkpoint, and all of it?";
+                Err(LoadError::tensor(&self.listing, name, problem))
+            }
         })
     }
 
@@ -98,27 +107,27 @@ impl Source for Files {
     }
 }
 
-/// The files that an index names.
-fn indexed(index: &Path) -> Result<Vec<String>, LoadError> {
-    let bytes = std::fs::read(index).map_err(|e| LoadError::file(index, e))?;
-    let Index { weight_map } = serde_json::from_slice(&bytes).map_err(|e| LoadError::file(index, e))?;
-    let files: BTreeSet<String> = weight_map.into_values().collect();
-    if let Some(outside) = files.iter().find(|file| Path::new(file).file_name() != Some(file.as_ref())) {
-        return Err(LoadError::file(index, format!("`{outside}` is not the plain name of a file")));
+impl Index {
+    fn open(path: &Path) -> Result<Self, LoadError> {
+        let bytes = std::fs::read(path).map_err(|e| LoadError::file(path, e))?;
+        let index: Index = serde_json::from_slice(&bytes).map_err(|e| LoadError::file(path, e))?;
+        let mut files = index.weight_map.values();
+        if let Some(outside) = files.find(|file| Path::new(file).file_name() != Some(file.as_ref())) {
+            return Err(LoadError::file(path, format!("`{outside}` is not the plain name of a file")));
+        }
+        if index.weight_map.is_empty() {
+            return Err(LoadError::file(path, "names no file"));
+        }
+        Ok(index)
     }
-    if files.is_empty() {
-        return Err(LoadError::file(index, "names no file"));
-    }
-    Ok(files.into_iter().collect())
 }
 
-/// Every safetensors file of the directory, by name.
-fn all(dir: &Path) -> Result<Vec<String>, LoadError> {
-    let mut files = Vec::new();
+/// Every safetensors file of the directory.
+fn all(dir: &Path) -> Result<BTreeSet<String>, LoadError> {
+    let mut files = BTreeSet::new();
     for entry in std::fs::read_dir(dir).map_err(|e| LoadError::file(dir, e))? {
         let name = entry.map_err(|e| LoadError::file(dir, e))?.file_name();
         files.extend(name.into_string().ok().filter(|name| name.ends_with(".safetensors")));
     }
-    files.sort_unstable();
     Ok(files)
 }

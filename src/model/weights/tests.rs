@@ -113,6 +113,12 @@ fn directories_that_are_not_whole_are_refused() {
         refused(Weights::open(dir.path()), INDEX, what);
     }
 
+    std::fs::write(dir.path().join(INDEX), r#"{"weight_map": {"a": "a.safetensors", "b": "a.safetensors"}}"#).unwrap();
+    write(dir.path(), "a.safetensors", &TWO[..1]);
+    let weights = Weights::open(dir.path()).unwrap();
+    refused(weights.dense("b", &[8]), "a.safetensors: tensor `b`: missing", "the index says");
+    refused(weights.dense("c", &[8]), INDEX, "tensor `c`: missing; is this");
+
     let dir = folder(CONFIG);
     write(dir.path(), "1.safetensors", TWO);
     write(dir.path(), "2.safetensors", &TWO[1..]);
@@ -299,6 +305,30 @@ proptest! {
         std::fs::write(&path, bytes).unwrap();
         if let Err(error) = read_all(dir.path()) {
             prop_assert!(error.to_string().contains(SINGLE), "{error}");
+        }
+    }
+
+    /// The configuration too: what it says of sizes meets tensors of other sizes.
+    #[test]
+    fn configurations_of_any_kind_are_read_or_refused(
+        original: bool,
+        at: prop::sample::Index,
+        byte in prop_oneof![Just(b'9'), Just(b'"'), any::<u8>()],
+    ) {
+        let mut config = if original { ORIGINAL } else { CONFIG }.as_bytes().to_vec();
+        let at = at.index(config.len());
+        config[at] = byte;
+        let dir = folder("");
+        std::fs::write(dir.path().join("config.json"), config).unwrap();
+        write(dir.path(), SINGLE, &[TWO[0], ("block.0.attn.qkv.bias", &[8], Dtype::BF16, &[0])]);
+        match Weights::open(dir.path()) {
+            Ok(weights) => {
+                let q = weights.config().heads * weights.config().head_dim;
+                let bias = weights.dense("model.layers.0.self_attn.q_proj.bias", &[q]);
+                prop_assert!(bias.is_err() || original && q == 4);
+                prop_assert!(weights.config().parameters() > 0);
+            }
+            Err(error) => prop_assert!(error.to_string().contains("config.json"), "{error}"),
         }
     }
 
