@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use forward::{largest_difference, rows, settings};
 use portcullis::model::{
-    Choice, Choices, Dtype, Engine, ExpertFormat, Figures, Job, JobError, KvCache, Limits, Outcome, Pins, Reply, Row, Snapshot, Step, Ticket, Transformer,
+    Choice, Choices, Compute, Dtype, Engine, ExpertFormat, Figures, Job, JobError, KvCache, Limits, Outcome, Pins,
+    Reply, Row, Snapshot, Step, Ticket, Transformer, Weights,
 };
 use proptest::prelude::*;
 use tokio::sync::oneshot::{self, Receiver};
@@ -19,9 +20,17 @@ use tokio::sync::oneshot::{self, Receiver};
 /// Room that is never short.
 const AMPLE: Limits = Limits { step_tokens: 4096, sequences: 64, kv_bytes: 256 << 20 };
 
+const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/random-tiny");
+
 fn open() -> Transformer {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/random-tiny");
-    forward::open(&dir, &settings(Dtype::Float32, ExpertFormat::Auto))
+    forward::open(Path::new(TINY), &settings(Dtype::Float32, ExpertFormat::Auto))
+}
+
+/// As on a GPU: by libtorch alone, attention in groups of sequences.
+fn open_on_libtorch() -> Transformer {
+    let weights = Weights::open(Path::new(TINY)).unwrap();
+    let compute = Compute::new(&settings(Dtype::Float32, ExpertFormat::Bfloat16), weights.config()).unwrap();
+    Transformer::load(&weights, compute.on_libtorch(), |_| {}).unwrap()
 }
 
 struct Bench {
@@ -31,8 +40,12 @@ struct Bench {
 }
 
 fn start(limits: Limits) -> Bench {
+    start_with(open(), limits)
+}
+
+fn start_with(model: Transformer, limits: Limits) -> Bench {
     let (figures, pins) = (Arc::new(Figures::default()), Pins::default());
-    Bench { engine: Engine::new(open(), limits, pins.clone(), figures.clone()), figures, pins }
+    Bench { engine: Engine::new(model, limits, pins.clone(), figures.clone()), figures, pins }
 }
 
 impl Bench {
@@ -148,6 +161,15 @@ fn pieces_through_the_cache_give_what_the_whole_gives() {
 /// Any jobs at once, in little room, in small steps: each comes to what it comes to alone.
 #[test]
 fn together_gives_what_each_alone_gives() {
+    together(open, 24);
+}
+
+#[test]
+fn together_gives_what_each_alone_gives_on_libtorch() {
+    together(open_on_libtorch, 12);
+}
+
+fn together(open: fn() -> Transformer, cases: u32) {
     let options: [&[&[u32]]; 3] =
         [&[&[5], &[9]], &[&[5, 6, 7], &[5, 6, 8], &[5, 9], &[10, 11, 12], &[13]], &[&[3, 3], &[3, 4]]];
     let step = prop_oneof![
@@ -159,7 +181,7 @@ fn together_gives_what_each_alone_gives() {
     let all = (prop::collection::vec(one, 1..9), 1usize..300, 1usize..6, 0usize..40);
     let (hits, evictions, preemptions) = (Cell::new(0), Cell::new(0), Cell::new(0));
     let alone = RefCell::new(start(Limits { kv_bytes: 0, step_tokens: 600, sequences: 1 }));
-    proptest!(ProptestConfig::with_cases(24), |((jobs, step_tokens, sequences, pages) in all)| {
+    proptest!(ProptestConfig::with_cases(cases), |((jobs, step_tokens, sequences, pages) in all)| {
         let jobs: Vec<Job> = jobs
             .into_iter()
             .map(|(policy, shared, content, length, steps, urgent)| {
@@ -170,7 +192,7 @@ fn together_gives_what_each_alone_gives() {
         // A page of the four layers of this model takes 16 KiB.
         let longest = jobs.iter().map(Job::longest).max().unwrap_or(0);
         let kv_bytes = (longest.div_ceil(16) + 2 + pages) * (16 << 10) * 4 / 3;
-        let mut together = start(Limits { step_tokens, sequences, kv_bytes });
+        let mut together = start_with(open(), Limits { step_tokens, sequences, kv_bytes });
         let found = together.run_all(jobs.clone());
         for (job, found) in jobs.into_iter().zip(found) {
             // Keeps nothing, so finds nothing.

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use forward::{largest_difference, load, rows, settings};
 use layouts::Layouts;
 use portcullis::model::{
-    Compute, Config, Dtype, Engine, ExpertFormat, Figures, Job, Limits, Outcome, Pins, Step, Transformer, Weights, inv_freq,
+    Compute, Config, Dtype, Engine, ExpertFormat, Figures, Job, Limits, Outcome, Pins, Step, Transformer, Weights,
+    inv_freq,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -201,7 +202,7 @@ fn every_format_agrees_with_float32() {
     let ids = expected(&file).input_ids;
     let exact = rows(&open(&dir, Dtype::Float32), &ids);
     for (dtype, experts, most) in
-        [(Dtype::Float32, ExpertFormat::Bfloat16, 1e-4), (Dtype::Auto, ExpertFormat::Packed, 2e-3)]
+        [(Dtype::Float32, ExpertFormat::Bfloat16, 1e-4), (Dtype::Auto, ExpertFormat::Packed, 5e-3)]
     {
         let found = rows(&forward::open(&dir, &settings(dtype, experts)), &ids);
         let difference = exact.iter().zip(&found).map(|(a, b)| largest_difference(a, b)).fold(0.0, f32::max);

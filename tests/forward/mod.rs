@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use portcullis::model::{
-    Compute, ComputeSettings, Dtype, ExpertFormat, KvCache, Row, Transformer, Weights,
-};
+use portcullis::model::{Compute, ComputeSettings, Dtype, ExpertFormat, KvCache, Row, Transformer, Weights};
 
 /// On the CPU. The tests run beside each other: more threads than cores only wait for each other.
 pub fn settings(dtype: Dtype, experts: ExpertFormat) -> ComputeSettings {

@@ -147,6 +147,17 @@ impl Simd for Avx2 {
             }
             out
         }
+        fn unfold_scales(a: __m256i) -> [__m256; 4] {
+            // A zero is 2^-127, which is half of the smallest normal number.
+            let power = |a| _mm256_castsi256_ps(_mm256_max_epi32(_mm256_slli_epi32(a, 23), _mm256_set1_epi32(1 << 22)));
+            let low = _mm256_set1_epi32(0xff);
+            [
+                power(_mm256_and_si256(a, low)),
+                power(_mm256_and_si256(_mm256_srli_epi32(a, 8), low)),
+                power(_mm256_and_si256(_mm256_srli_epi32(a, 16), low)),
+                power(_mm256_srli_epi32(a, 24)),
+            ]
+        }
     }
 }
 

@@ -156,6 +156,17 @@ impl Simd for Avx512 {
                 _mm512_permutexvar_ps(_mm512_srli_epi32(a, 28), values),
             ]
         }
+        fn unfold_scales(a: __m512i) -> [__m512; 4] {
+            // A zero is 2^-127, which is half of the smallest normal number.
+            let power = |a| _mm512_castsi512_ps(_mm512_max_epi32(_mm512_slli_epi32(a, 23), _mm512_set1_epi32(1 << 22)));
+            let low = _mm512_set1_epi32(0xff);
+            [
+                power(_mm512_and_si512(a, low)),
+                power(_mm512_and_si512(_mm512_srli_epi32(a, 8), low)),
+                power(_mm512_and_si512(_mm512_srli_epi32(a, 16), low)),
+                power(_mm512_srli_epi32(a, 24)),
+            ]
+        }
     }
 }
 

@@ -2,9 +2,9 @@
 
 #![allow(unsafe_code, unsafe_op_in_unsafe_fn, reason = "pointers whose bounds the entry functions have asserted")]
 
-use super::matrix::{BLOCK, Matrix, Weights, power, widened};
+use super::matrix::{BLOCK, Matrix, Weights, widened};
 use super::memory::Rows;
-use super::panel::{Form, Panel, WIDTH, multiply, places};
+use super::panel::{Form, Panel, WIDTH, multiply, places, unfold_scales};
 use super::simd::Simd;
 
 /// `out` `[x, w]`.
@@ -25,6 +25,10 @@ impl<S: Simd> Form<S> for Floats {
     // SAFETY: the contract of `Simd`.
     unsafe fn unfold(w: Matrix, panel: &mut Panel) {
         let out = panel.weights.space(w.cols() * WIDTH * S::LANES).as_mut_ptr();
+        if let Weights::Mxfp4 { scales, .. } = w.weights() {
+            unfold_scales::<S>(scales, w.cols() / BLOCK, 1.0, &mut panel.scales);
+        }
+        let factors = panel.scales.all().as_ptr();
         for width in 0..WIDTH {
             match w.weights() {
                 Weights::F32(weights) => {
@@ -51,14 +55,10 @@ impl<S: Simd> Form<S> for Floats {
                     }
                     rest::<S>(out, width, whole..w.cols(), |col, lane| widened(weights[at[lane] / 2 + col]));
                 }
-                Weights::Mxfp4 { blocks, scales } => {
+                Weights::Mxfp4 { blocks, .. } => {
                     let at = places::<S>(width, w.rows(), w.cols() / 2);
                     for group in 0..w.cols() / BLOCK {
-                        let mut factors = [0.0; 16];
-                        for lane in 0..S::LANES {
-                            factors[lane] = power(*scales.get_unchecked(at[lane] / 16 + group));
-                        }
-                        let factors = S::load(factors.as_ptr());
+                        let factors = S::load(factors.add((group * WIDTH + width) * S::LANES));
                         let lines = S::gather(blocks.as_ptr().add(group * 16), &at);
                         for (i, line) in lines.into_iter().enumerate() {
                             for (j, floats) in S::unfold_codes(line).into_iter().enumerate() {
@@ -93,7 +93,12 @@ impl<S: Simd> Form<S> for Floats {
 /// Columns that do not fill 16 bytes.
 #[inline(always)]
 // SAFETY: the panel has these columns.
-unsafe fn rest<S: Simd>(out: *mut f32, width: usize, cols: std::ops::Range<usize>, weight: impl Fn(usize, usize) -> f32) {
+unsafe fn rest<S: Simd>(
+    out: *mut f32,
+    width: usize,
+    cols: std::ops::Range<usize>,
+    weight: impl Fn(usize, usize) -> f32,
+) {
     for col in cols {
         for lane in 0..S::LANES {
             *out.add((col * WIDTH + width) * S::LANES + lane) = weight(col, lane);

@@ -146,5 +146,15 @@ impl Simd for Neon {
             }
             out
         }
+        fn unfold_scales(a: uint8x16_t) -> [float32x4_t; 4] {
+            let mut out = [vdupq_n_f32(0.0); 4];
+            for (i, out) in out.iter_mut().enumerate() {
+                let scale = vshlq_u32(vreinterpretq_u32_u8(a), vdupq_n_s32(-8 * i as i32));
+                let power = vshlq_n_u32(vandq_u32(scale, vdupq_n_u32(255)), 23);
+                // A zero is 2^-127, which is half of the smallest normal number.
+                *out = vreinterpretq_f32_u32(vmaxq_u32(power, vdupq_n_u32(1 << 22)));
+            }
+            out
+        }
     }
 }

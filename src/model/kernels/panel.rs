@@ -69,6 +69,36 @@ pub unsafe fn multiply<S: Simd, F: Form<S>>(
     }
 }
 
+/// Writes the scales of a panel of MXFP4, times `factor`.
+#[inline(always)]
+// SAFETY: the contract of `Simd`.
+pub unsafe fn unfold_scales<S: Simd>(scales: &[u8], groups: usize, factor: f32, out: &mut Buffer<f32>) {
+    let out = out.space(groups * WIDTH * S::LANES).as_mut_ptr();
+    let rows = scales.len() / groups;
+    for width in 0..WIDTH {
+        let at = places::<S>(width, rows, groups);
+        for first in (0..groups).step_by(16) {
+            let lines = if first + 16 <= groups {
+                S::gather(scales.as_ptr().add(first), &at)
+            } else {
+                let mut rest = [0u8; 256];
+                for (rest, at) in rest.chunks_exact_mut(16).zip(at) {
+                    rest[..groups - first].copy_from_slice(&scales[at + first..at + groups]);
+                }
+                S::gather(rest.as_ptr(), &std::array::from_fn(|lane| 16 * lane))
+            };
+            for (i, line) in lines.into_iter().enumerate() {
+                for (j, scales) in S::unfold_scales(line).into_iter().enumerate() {
+                    let group = first + 4 * i + j;
+                    if group < groups {
+                        S::store(out.add((group * WIDTH + width) * S::LANES), S::mul(scales, S::splat(factor)));
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Where the lanes' rows begin in bytes; the last row stands in for those that are not there.
 #[inline(always)]
 pub fn places<S: Simd>(width: usize, rows: usize, row_bytes: usize) -> [usize; 16] {

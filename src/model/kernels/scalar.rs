@@ -3,7 +3,7 @@
 #![allow(unsafe_code, unsafe_op_in_unsafe_fn, reason = "the contract of `Simd`")]
 
 use super::isa::compile;
-use super::matrix::widened;
+use super::matrix::{power, widened};
 use super::simd::{BIASED, Simd, trusting};
 
 /// The values of the codes of MXFP4: a sign, two bits of exponent, one of mantissa.
@@ -106,6 +106,9 @@ impl Simd for Scalar {
         }
         fn unfold_codes(a: [u8; 16]) -> [[f32; 4]; 8] {
             std::array::from_fn(|i| lanes(a).map(|a| VALUES[(a >> (4 * i) & 15) as usize]))
+        }
+        fn unfold_scales(a: [u8; 16]) -> [[f32; 4]; 4] {
+            std::array::from_fn(|i| lanes(a).map(|a| power((a >> (8 * i)) as u8)))
         }
     }
 }

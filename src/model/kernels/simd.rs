@@ -85,6 +85,8 @@ pub trait Simd {
         fn unfold_bf16(a: Self::B) -> [Self::F; 2];
         /// The values of the 8 codes of MXFP4 in each lane, the lowest first.
         fn unfold_codes(a: Self::B) -> [Self::F; 8];
+        /// The powers of two that the 4 scales in each lane stand for, the lowest first.
+        fn unfold_scales(a: Self::B) -> [Self::F; 4];
     }
 }
 

@@ -6,17 +6,17 @@
 #![allow(unsafe_code, unsafe_op_in_unsafe_fn, reason = "pointers whose bounds the entry functions have asserted")]
 
 use super::digits::scale;
-use super::matrix::{BLOCK, Matrix, Weights, power};
+use super::matrix::{BLOCK, Matrix, Weights};
 use super::memory::{Buffer, Rows, Shared};
-use super::panel::{Form, Panel, WIDTH, multiply, places};
+use super::panel::{Form, Panel, WIDTH, multiply, places, unfold_scales};
 use super::simd::Words;
 use super::team::{Team, by_row};
 
 /// Pairs of columns in a block.
 const PAIRS: usize = BLOCK / 2;
 
-/// What scales are lowered by, and steps raised, so that products of large weights with small activations stay finite.
-const LOWERED: u8 = 24;
+/// What scales are divided by, and steps multiplied, so that products of large weights with small activations stay finite.
+const RAISED: f32 = (1 << 24) as f32;
 
 /// Rows of activations in 16 bits.
 #[derive(Debug, Default)]
@@ -55,7 +55,7 @@ pub unsafe fn round<S: Words>(x: &[f32], pairs: &mut [i32], step: &mut f32) {
         (*step, _) = (f32::NAN, pairs.fill(0));
         return;
     };
-    *step = worth * 0.5 * (1 << LOWERED) as f32;
+    *step = worth * 0.5 * RAISED;
     for (x, pairs) in x.chunks_exact(8).zip(pairs.chunks_exact_mut(4)) {
         // SAFETY: they are finite, and within `LARGEST` but for their rounding.
         let whole = |x: f32| -> i32 { unsafe { (x * inverse).round_ties_even().to_int_unchecked() } };
@@ -88,7 +88,7 @@ impl<S: Words> Form<S> for Pairs {
         let Weights::Mxfp4 { blocks, scales } = w.weights() else { unreachable!("the weights are MXFP4") };
         let groups = w.cols() / BLOCK;
         let pairs = panel.weights.space(groups * PAIRS * WIDTH * S::LANES).as_mut_ptr();
-        let factors = panel.scales.space(groups * WIDTH * S::LANES);
+        unfold_scales::<S>(scales, groups, 1.0 / RAISED, &mut panel.scales);
         for width in 0..WIDTH {
             let at = places::<S>(width, w.rows(), w.cols() / 2);
             for group in 0..groups {
@@ -98,9 +98,6 @@ impl<S: Words> Form<S> for Pairs {
                         let place = (group * PAIRS + 4 * i + j) * WIDTH + width;
                         S::store_pairs(pairs.add(place * S::LANES).cast(), unfolded);
                     }
-                }
-                for (lane, factor) in factors[(group * WIDTH + width) * S::LANES..][..S::LANES].iter_mut().enumerate() {
-                    *factor = power(scales.get_unchecked(at[lane] / 16 + group).saturating_sub(LOWERED));
                 }
             }
         }
