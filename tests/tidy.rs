@@ -29,7 +29,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("pingora", &["src/proxy/", "src/proxy.rs"]),
     ("tch", &["src/model/"]),
     ("torch_sys", &["src/model/"]),
-    ("serde_json", &["src/wire/", "src/model/", "src/detectors/safeguard", "src/telemetry/"]),
+    ("serde_json", &["src/wire/", "src/model/", "src/detectors/safeguard", "src/telemetry/", "src/cli/bench/"]),
     ("arc_swap", &["src/live/reload.rs"]),
 ];
 

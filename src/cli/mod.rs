@@ -1,5 +1,7 @@
-//! The command line: `serve` and `check`.
+//! The command line: `serve`, `check` and `bench`.
 
+#[cfg(feature = "libtorch")]
+mod bench;
 pub mod check;
 mod serve;
 
@@ -28,6 +30,10 @@ enum Command {
         #[arg(long, default_value = "portcullis.toml")]
         config: PathBuf,
     },
+    /// Measure a part of the program on this machine.
+    #[cfg(feature = "libtorch")]
+    #[command(subcommand)]
+    Bench(bench::Bench),
 }
 
 /// Reads the arguments and does what they say.
@@ -35,5 +41,7 @@ pub fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve { config } => serve::run(&config),
         Command::Check { config } => check::run(&config),
+        #[cfg(feature = "libtorch")]
+        Command::Bench(bench) => bench::run(&bench),
     }
 }

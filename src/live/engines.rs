@@ -99,7 +99,7 @@ mod libtorch {
     use async_trait::async_trait;
 
     use crate::config::{self, Diagnostic, EngineRun, Origin};
-    use crate::detectors::safeguard::{self, ComputeSettings, EngineSettings, SafeguardDetector};
+    use crate::detectors::safeguard::{self, ComputeSettings, EngineSettings, SafeguardDetector, Source};
     use crate::guardrail::{Ask, DetectError, Detector, Identity, PolicyRef, Verdict};
     use crate::policy::{Effort, Label, Policy};
 
@@ -129,7 +129,7 @@ mod libtorch {
 
     fn settings(run: &EngineRun) -> EngineSettings {
         EngineSettings {
-            model_dir: run.model.clone(),
+            model: Source::Directory(run.model.clone()),
             queue: run.queue,
             compute: ComputeSettings {
                 device: run.device.to_string(),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 
 use crate::model::cpu::Cpu;
-use crate::model::kernels::Precision;
+use crate::model::kernels::{Kernels, Precision};
 use crate::model::{Config, Dtype, ExpertFormat, LoadError, Place};
 
 /// A device, a number format, and by whose arithmetic.
@@ -54,6 +54,12 @@ impl Compute {
     pub fn on_libtorch(self) -> Self {
         Compute { cpu: None, ..self }
     }
+}
+
+/// Bytes a second that the CPU reads from memory with so many threads; 0 leaves them to libtorch. Takes about a second.
+pub fn read_bandwidth(threads: usize) -> f64 {
+    let threads = if threads > 0 { threads } else { usize::try_from(tch::get_num_threads()).unwrap_or(1) };
+    Kernels::new(threads).bandwidth()
 }
 
 /// Whether the whole model has room on its device with experts that are not packed. libtorch has no question for it, so room

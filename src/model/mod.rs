@@ -29,7 +29,7 @@ mod transformer;
 mod weights;
 mod worker;
 
-pub use compute::{Compute, ComputeSettings};
+pub use compute::{Compute, ComputeSettings, read_bandwidth};
 pub use config::{Config, LayerKind};
 pub use device::{Dtype, ExpertFormat, Place};
 pub use engine::{Engine, Limits, Reply, Ticket};
@@ -42,4 +42,4 @@ pub use rope::inv_freq;
 pub use tokenizer::{Control, EncodeError, Tokenizer};
 pub use transformer::Transformer;
 pub use weights::{Format, Progress, Stored, StoredExperts, Values, Weights};
-pub use worker::{JobError, Settings, Worker};
+pub use worker::{JobError, Settings, Source, Worker};

@@ -12,16 +12,25 @@ use crate::model::compute::Compute;
 use crate::model::engine::{Engine, Limits, Reply, Ticket, describe};
 use crate::model::kv::Pins;
 use crate::model::queue::Queue;
-use crate::model::{ComputeSettings, Figures, Job, LoadError, Step, Transformer, Weights};
+use crate::model::{ComputeSettings, Config, Figures, Job, LoadError, Progress, Step, Transformer, Weights};
 
 /// How the engine runs.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    pub model_dir: PathBuf,
+    pub model: Source,
     pub compute: ComputeSettings,
     /// Jobs that may wait.
     pub queue: usize,
     pub limits: Limits,
+}
+
+/// Where a model comes from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A checkpoint.
+    Directory(PathBuf),
+    /// Random weights of this shape, to be measured.
+    Random(Config),
 }
 
 /// A handle on the thread, which ends when it is dropped.
@@ -50,6 +59,15 @@ pub enum JobError {
     Failed(String),
 }
 
+impl Source {
+    fn error(&self, problem: String) -> LoadError {
+        match self {
+            Source::Directory(dir) => LoadError::File { file: dir.clone(), problem },
+            Source::Random(_) => LoadError::Thread { problem },
+        }
+    }
+}
+
 impl Worker {
     /// Starts the thread, loads the model on it and runs it once. Returns when it is ready or has failed: minutes, for a
     /// large model.
@@ -62,7 +80,7 @@ impl Worker {
             move || {
                 let load = catch_unwind(|| load(&settings, pins, figures)).unwrap_or_else(|panic| {
                     let problem = format!("libtorch: {}", describe(&*panic));
-                    Err(LoadError::File { file: settings.model_dir.clone(), problem })
+                    Err(settings.model.error(problem))
                 });
                 match load {
                     Ok((engine, digest)) => {
@@ -128,12 +146,21 @@ fn load(settings: &Settings, pins: Pins, figures: Arc<Figures>) -> Result<(Engin
     static INTEROP: Once = Once::new();
     INTEROP.call_once(|| tch::set_num_interop_threads(1));
 
-    let weights = Weights::open(&settings.model_dir)?;
+    let weights = match &settings.model {
+        Source::Directory(dir) => Weights::open(dir)?,
+        Source::Random(config) => Weights::random(config.clone(), 1)?,
+    };
     let compute = Compute::new(&settings.compute, weights.config())?;
-    let model = Transformer::load(&weights, compute, |_| {})?;
+    if compute.cpu.is_some() && available_memory() > Some(weights.progress().total) {
+        // They are used where they lie, and read faster in one go than page by page.
+        weights.prefetch(tell("reading the model"));
+    }
+    let model = Transformer::load(&weights, compute, tell("loading the model"))?;
 
     let mut hash = Sha256::new();
-    hash.update(std::fs::read(settings.model_dir.join("tokenizer.json")).unwrap_or_default());
+    if let Source::Directory(dir) = &settings.model {
+        hash.update(std::fs::read(dir.join("tokenizer.json")).unwrap_or_default());
+    }
     weights.digest(&mut hash);
     let mut digest = String::new();
     for byte in hash.finalize() {
@@ -154,10 +181,31 @@ fn warm_up(engine: &mut Engine, settings: &Settings) -> Result<(), LoadError> {
         Ok(_) => Ok(()),
         Err(JobError::NotANumber) => {
             let problem = "the weights give scores that are not numbers".into();
-            Err(LoadError::File { file: settings.model_dir.clone(), problem })
+            Err(settings.model.error(problem))
         }
-        Err(error) => Err(LoadError::File { file: settings.model_dir.clone(), problem: error.to_string() }),
+        Err(error) => Err(settings.model.error(error.to_string())),
     }
+}
+
+/// Logs how far something is, a few times in all.
+fn tell(what: &'static str) -> impl FnMut(Progress) {
+    const STEPS: u64 = 5;
+    let mut told = 0;
+    move |Progress { done, total }| {
+        let step = done.saturating_mul(STEPS) / total.max(1);
+        // What is read in a moment is not worth a line.
+        if step > told && total > 1 << 30 {
+            told = step;
+            tracing::info!(percent = 100 * step / STEPS, gigabytes = total >> 30, "{what}");
+        }
+    }
+}
+
+/// Bytes that can be used without others having to give theirs up, where the system tells.
+fn available_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? << 10)
 }
 
 fn serve(mut engine: Engine, queue: &Queue<Ticket>) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::model::{Config, Job, JobError, Outcome, Tokenizer, Worker};
+use crate::model::{Config, Job, JobError, Outcome, Source, Tokenizer, Worker};
 
 pub use crate::model::{LoadError as EngineError, Settings as EngineSettings};
 
@@ -32,8 +32,10 @@ pub struct Engine {
 impl Engine {
     /// Loads the model and runs it once. Blocks until it is ready: minutes, for a large model.
     pub fn start(settings: EngineSettings) -> Result<Arc<Self>, EngineError> {
-        let config = Config::open(&settings.model_dir)?;
-        let tokenizer = Tokenizer::open(&settings.model_dir, config.vocab)?;
+        let tokenizer = match &settings.model {
+            Source::Directory(dir) => Tokenizer::open(dir, Config::open(dir)?.vocab)?,
+            Source::Random(_) => Tokenizer::o200k(),
+        };
         let worker = Worker::start(&settings)?;
         Ok(Arc::new(Engine { worker, tokenizer }))
     }
@@ -66,15 +68,19 @@ mod tests {
     use crate::guardrail::Detector;
     use crate::model::{Choice, Choices, ComputeSettings, Dtype, ExpertFormat, Limits, Step};
     use crate::policy::{Effort, Form};
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
     use std::time::Duration;
 
+    fn directory(model: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(model)
+    }
+
     fn settings(model: &str, queue: usize) -> EngineSettings {
-        let model_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(model);
+        let model = Source::Directory(directory(model));
         let limits = Limits { step_tokens: 512, sequences: 1, kv_bytes: 64 << 20 };
         let (device, threads) = ("cpu".into(), 1);
         let compute = ComputeSettings { device, dtype: Dtype::Auto, experts: ExpertFormat::Auto, threads };
-        EngineSettings { model_dir, compute, queue, limits }
+        EngineSettings { model, compute, queue, limits }
     }
 
     fn job(prompt: &[u32], shared: usize, budget: usize) -> Job {
@@ -92,14 +98,14 @@ mod tests {
     #[test]
     fn another_models_weights_are_refused_by_tensor_and_file() {
         let dir = tempfile::TempDir::new().unwrap();
-        let tiny = settings("random-tiny", 1).model_dir;
+        let tiny = directory("random-tiny");
         for file in ["tokenizer.json", "model.safetensors"] {
             std::fs::copy(tiny.join(file), dir.path().join(file)).unwrap();
         }
         let config = std::fs::read_to_string(tiny.join("config.json")).unwrap();
         std::fs::write(dir.path().join("config.json"), config.replace("\"hidden_size\": 64", "\"hidden_size\": 96"))
             .unwrap();
-        let settings = EngineSettings { model_dir: dir.path().into(), ..settings("", 1) };
+        let settings = EngineSettings { model: Source::Directory(dir.path().into()), ..settings("", 1) };
         let error = Engine::start(settings).err().unwrap().to_string();
         assert!(error.contains("model.safetensors: tensor `") && error.contains("config.json says"), "{error}");
     }
@@ -190,12 +196,12 @@ mod tests {
     #[test]
     fn digests_tell_weights_apart() {
         let dir = tempfile::TempDir::new().unwrap();
-        let tiny = settings("random-tiny", 1).model_dir;
+        let tiny = directory("random-tiny");
         for file in ["tokenizer.json", "model.safetensors", "config.json"] {
             std::fs::copy(tiny.join(file), dir.path().join(file)).unwrap();
         }
         let digest = |dir: &Path| {
-            let settings = EngineSettings { model_dir: dir.into(), ..settings("", 1) };
+            let settings = EngineSettings { model: Source::Directory(dir.into()), ..settings("", 1) };
             Engine::start(settings).unwrap().model().clone()
         };
         assert_eq!(digest(dir.path()), digest(&tiny));

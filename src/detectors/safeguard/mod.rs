@@ -11,7 +11,7 @@ pub use engine::{Engine, EngineError, EngineSettings, Generator};
 pub use prompt::{Openers, Prompt};
 pub use reply::{Replies, ReplyError};
 
-pub use crate::model::{ComputeSettings, Dtype, ExpertFormat, Limits};
+pub use crate::model::{ComputeSettings, Dtype, ExpertFormat, Limits, Source};
 
 use std::sync::Arc;
 

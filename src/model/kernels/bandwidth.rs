@@ -5,6 +5,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use super::dot::{FAR, NEAR};
 use super::simd::Simd;
 use super::team::Team;
 
@@ -32,9 +33,15 @@ pub fn bandwidth(team: &Team, read: impl Fn(&[f32]) -> f32 + Sync) -> f64 {
 #[inline(always)]
 pub unsafe fn read<S: Simd>(memory: &[f32]) -> f32 {
     let mut sums = [S::zero(); 4];
-    for part in memory.chunks_exact(4 * S::LANES) {
-        for (lane, sum) in sums.iter_mut().enumerate() {
-            *sum = S::add(*sum, S::load(part.as_ptr().add(lane * S::LANES)));
+    let quarter = memory.len() / 4;
+    for at in (0..quarter - quarter % 16).step_by(16) {
+        for (stream, sum) in sums.iter_mut().enumerate() {
+            let p = memory.as_ptr().add(stream * quarter + at);
+            S::prefetch_far(p.cast::<u8>().wrapping_add(FAR));
+            S::prefetch_near(p.cast::<u8>().wrapping_add(NEAR));
+            for lane in (0..16).step_by(S::LANES) {
+                *sum = S::add(*sum, S::load(p.add(lane)));
+            }
         }
     }
     S::sum(S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3])))

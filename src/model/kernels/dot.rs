@@ -61,9 +61,8 @@ unsafe fn stream_rows<S: Simd, W: Float>(weights: &[W], rows: usize, x: Rows<f32
     let cols = x.stride();
     for (first, count) in tiles(x.len(), 6) {
         by_rows!(count, M => {
-            // With one row of activations, more sums; with several, more rows of weights for each time that they are read.
-            const HIGH: usize = if M == 1 { 1 } else { 4 };
-            const UNROLLED: usize = if M == 1 { 4 } else { 1 };
+            const HIGH: usize = 4;
+            const UNROLLED: usize = if M <= 2 { 2 } else { 1 };
             let x = x.pointers::<M>(first);
             let out = out.as_mut_ptr().add(first * rows);
             let whole = rows - rows % HIGH;

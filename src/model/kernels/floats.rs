@@ -4,7 +4,7 @@
 
 use super::matrix::{BLOCK, Matrix, Weights, widened};
 use super::memory::Rows;
-use super::panel::{Form, Panel, WIDTH, multiply, places, unfold_scales};
+use super::panel::{Ahead, Form, Panel, WIDTH, multiply, places, unfold_scales};
 use super::simd::Simd;
 
 /// `out` `[x, w]`.
@@ -74,16 +74,24 @@ impl<S: Simd> Form<S> for Floats {
 
     #[inline(always)]
     // SAFETY: the contract of `Simd`; all have `cols` columns.
-    unsafe fn tile<const M: usize>(panel: &Panel, cols: usize, x: [*const f32; M]) -> [[S::F; WIDTH]; M] {
+    unsafe fn tile<const M: usize>(
+        panel: &Panel,
+        cols: usize,
+        x: [*const f32; M],
+        ahead: &mut Ahead,
+    ) -> [[S::F; WIDTH]; M] {
         let weights = panel.weights.all().as_ptr();
         let mut sums = [[S::zero(); WIDTH]; M];
-        for col in 0..cols {
-            let first = S::load(weights.add(col * WIDTH * S::LANES));
-            let second = S::load(weights.add((col * WIDTH + 1) * S::LANES));
-            for m in 0..M {
-                let x = S::splat(*x[m].add(col));
-                sums[m][0] = S::fma(first, x, sums[m][0]);
-                sums[m][1] = S::fma(second, x, sums[m][1]);
+        for start in (0..cols).step_by(BLOCK) {
+            ahead.step::<S>();
+            for col in start..cols.min(start + BLOCK) {
+                let first = S::load(weights.add(col * WIDTH * S::LANES));
+                let second = S::load(weights.add((col * WIDTH + 1) * S::LANES));
+                for m in 0..M {
+                    let x = S::splat(*x[m].add(col));
+                    sums[m][0] = S::fma(first, x, sums[m][0]);
+                    sums[m][1] = S::fma(second, x, sums[m][1]);
+                }
             }
         }
         sums

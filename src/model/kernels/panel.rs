@@ -3,8 +3,10 @@
 
 #![allow(unsafe_code, unsafe_op_in_unsafe_fn, reason = "pointers whose bounds the entry functions have asserted")]
 
+use std::ops::Range;
+
 use super::dot::{by_rows, tiles};
-use super::matrix::Matrix;
+use super::matrix::{BLOCK, Matrix};
 use super::memory::{Buffer, Number, Rows};
 use super::simd::Simd;
 
@@ -31,9 +33,38 @@ pub trait Form<S: Simd> {
     // SAFETY: the contract of `Simd`.
     unsafe fn unfold(w: Matrix, panel: &mut Panel);
 
-    /// The products of a panel with `M` rows of activations.
+    /// The products of a panel with `M` rows of activations. Every 32 columns, it takes a step `ahead`.
     // SAFETY: the contract of `Simd`; all have `cols` columns.
-    unsafe fn tile<const M: usize>(panel: &Panel, cols: usize, x: [*const Self::X; M]) -> [[S::F; WIDTH]; M];
+    unsafe fn tile<const M: usize>(
+        panel: &Panel,
+        cols: usize,
+        x: [*const Self::X; M],
+        ahead: &mut Ahead,
+    ) -> [[S::F; WIDTH]; M];
+}
+
+/// The addresses of the next panel, to be asked for a few lines at a time while this one is worked on.
+pub struct Ahead {
+    addresses: Range<usize>,
+    /// Bytes in a step.
+    step: usize,
+}
+
+impl Ahead {
+    fn new(addresses: Range<usize>, steps: usize) -> Self {
+        let step = addresses.len().div_ceil(steps.max(1)).next_multiple_of(64);
+        Ahead { addresses, step }
+    }
+
+    #[inline(always)]
+    // SAFETY: the contract of `Simd`.
+    pub unsafe fn step<S: Simd>(&mut self) {
+        let end = self.addresses.end.min(self.addresses.start + self.step);
+        while self.addresses.start < end {
+            S::prefetch_far(self.addresses.start as *const u8);
+            self.addresses.start += 64;
+        }
+    }
 }
 
 /// `out` `[x, w]`: the products, each times the `step` of its row of activations. The weights are read once.
@@ -51,12 +82,11 @@ pub unsafe fn multiply<S: Simd, F: Form<S>>(
     for start in (0..w.rows()).step_by(lanes) {
         let end = w.rows().min(start + lanes);
         F::unfold(w.range(start..end), panel);
-        let mut next = w.addresses(end..w.rows().min(end + lanes)).step_by(64);
-        let lines = next.len().div_ceil(x.len().div_ceil(F::TILE).max(1));
+        let steps = x.len().div_ceil(F::TILE) * w.cols().div_ceil(BLOCK);
+        let mut ahead = Ahead::new(w.addresses(end..w.rows().min(end + lanes)), steps);
         for (first, count) in tiles(x.len(), F::TILE) {
-            next.by_ref().take(lines).for_each(|line| S::prefetch_far(line as *const u8));
             by_rows!(count, M => {
-                let sums = F::tile::<M>(panel, w.cols(), x.pointers::<M>(first));
+                let sums = F::tile::<M>(panel, w.cols(), x.pointers::<M>(first), &mut ahead);
                 for m in 0..M {
                     let mut row = [0.0f32; 16 * WIDTH];
                     for width in 0..WIDTH {

@@ -31,9 +31,9 @@ pub enum Path {
 }
 
 /// Rows from which each path is the faster one, measured with AVX-512.
-const FLOATS_PACKED: usize = 6;
+const FLOATS_PACKED: usize = 13;
 const FLOATS: usize = 13;
-const WORDS: usize = 4;
+const WORDS: usize = 5;
 
 impl Path {
     pub fn new(w: &Matrix, rows: usize, precision: Precision, kernels: Compiled) -> Path {
@@ -114,7 +114,7 @@ pub fn tile(w: &Matrix, path: Path, threads: usize) -> usize {
     const BYTES: usize = 256 << 10;
     let rows = match path {
         Path::Stream | Path::Digits => (BYTES / w.row_bytes().max(1)).min(w.rows() / (4 * threads)),
-        Path::Floats | Path::Words => 128,
+        Path::Floats | Path::Words => (w.rows() / (16 * threads)).min(256),
     };
     rows.next_multiple_of(32).max(32)
 }

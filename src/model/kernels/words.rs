@@ -8,7 +8,7 @@
 use super::digits::scale;
 use super::matrix::{BLOCK, Matrix, Weights};
 use super::memory::{Buffer, Rows, Shared};
-use super::panel::{Form, Panel, WIDTH, multiply, places, unfold_scales};
+use super::panel::{Ahead, Form, Panel, WIDTH, multiply, places, unfold_scales};
 use super::simd::Words;
 use super::team::{Team, by_row};
 
@@ -105,10 +105,16 @@ impl<S: Words> Form<S> for Pairs {
 
     #[inline(always)]
     // SAFETY: the contract of `Simd`; all have `cols` columns.
-    unsafe fn tile<const M: usize>(panel: &Panel, cols: usize, x: [*const i32; M]) -> [[S::F; WIDTH]; M] {
+    unsafe fn tile<const M: usize>(
+        panel: &Panel,
+        cols: usize,
+        x: [*const i32; M],
+        ahead: &mut Ahead,
+    ) -> [[S::F; WIDTH]; M] {
         let (pairs, factors) = (panel.weights.all().as_ptr().cast::<i32>(), panel.scales.all().as_ptr());
         let mut sums = [[S::zero(); WIDTH]; M];
         for group in 0..cols / BLOCK {
+            ahead.step::<S>();
             let mut products = [[S::zero_int(); WIDTH]; M];
             for pair in group * PAIRS..(group + 1) * PAIRS {
                 let first = S::load_pairs(pairs.add(pair * WIDTH * S::LANES));
