@@ -10,7 +10,7 @@ use serde::de::Deserializer;
 use toml::Spanned;
 
 use crate::config::settings::{Admin, Audit, Device, Dtype, HttpVersion, Limits, WindowSize, cores};
-use crate::config::value::{Address, Count, Header, Name, RoutePath, Size, Time, Url, Verb, via};
+use crate::config::value::{Address, Count, Header, Margin, Name, RoutePath, Size, Time, Url, Verb, via};
 use crate::config::{Dialect, OnBlock};
 use crate::policy::{Action, Effort, Mode, OnError, Scope, Stage, Timing};
 
@@ -165,6 +165,8 @@ pub struct GuardrailShape {
     pub policy: Option<Spanned<String>>,
     pub engine: Option<Spanned<String>>,
     pub effort: Option<Spanned<Effort>>,
+    pub reasoning_tokens: Option<Spanned<Count<{ 64 * 1024 }>>>,
+    pub adaptive_margin: Option<Spanned<Margin>>,
     pub patterns: Option<Spanned<PatternsShape>>,
     pub on_error: OnError,
     #[serde(default = "deadline", deserialize_with = "via::<Time, _, _>")]

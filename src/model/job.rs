@@ -1,16 +1,24 @@
 //! A job for the model: a prompt, and the steps that follow it. Token ids only.
 
 use std::sync::Arc;
+use std::time::Instant;
+
+use crate::model::Grammar;
 
 /// One sequence to be made.
 #[derive(Debug, Clone)]
 pub struct Job {
     pub prompt: Vec<u32>,
-    /// So many tokens at the beginning come back in other jobs; what was computed of them is kept.
+    /// So many tokens at the beginning come back in other jobs, before other contents; what was computed of them is kept.
     pub shared: usize,
+    /// So many tokens at the beginning may come back in a later job and go on there: a stream's text grows. At least
+    /// `shared`.
+    pub grows: usize,
     pub steps: Vec<Step>,
     /// Goes before those that are not.
     pub urgent: bool,
+    /// After it nobody waits for the job any more.
+    pub deadline: Option<Instant>,
 }
 
 /// What follows the prompt, in order.
@@ -23,6 +31,9 @@ pub enum Step {
     Decode { stops: Arc<[u32]>, budget: usize },
     /// Appends the likeliest of these.
     Choose(Arc<Choices>),
+    /// Appends the likeliest token that the grammar allows, and what it forces, until the text is finished or there are
+    /// `budget` of them. The grammar's end, which is then the stop, is not appended. What follows starts the grammar anew.
+    Constrain { grammar: Arc<Grammar>, budget: usize },
 }
 
 /// What came of a step that had a question in it.
@@ -85,7 +96,7 @@ impl Step {
     pub fn longest(&self) -> usize {
         match self {
             Step::Force(tokens) => tokens.len(),
-            Step::Decode { budget, .. } => *budget,
+            Step::Decode { budget, .. } | Step::Constrain { budget, .. } => *budget,
             Step::Choose(choices) => choices.0.iter().map(|choice| choice.tokens.len()).max().unwrap_or(0),
         }
     }

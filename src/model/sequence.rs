@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use crate::model::{Choices, KvCache, Outcome, Transformer};
+use crate::model::{Choices, Grammar, GrammarError, KvCache, Outcome, Transformer};
 
 /// Tokens computed at once, at most: bounds memory, and how long a cancelled job goes on.
 const CHUNK: usize = 512;
@@ -19,12 +19,20 @@ pub struct Sequence<'m> {
 }
 
 /// Why a sequence was not finished.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unfinished {
+    /// What is to be made breaks off.
+    Grammar(GrammarError),
     /// Nobody waits for it any more.
     Cancelled,
     /// The model's scores are not numbers: its weights are broken.
     NotANumber,
+}
+
+impl From<GrammarError> for Unfinished {
+    fn from(error: GrammarError) -> Self {
+        Unfinished::Grammar(error)
+    }
 }
 
 impl<'m> Sequence<'m> {
@@ -80,6 +88,38 @@ impl<'m> Sequence<'m> {
             }
         }
         Ok(Outcome::Decoded { tokens: self.tokens[start..].to_vec(), stop })
+    }
+
+    /// Appends the likeliest tokens that a grammar allows, up to its end or a budget.
+    pub fn constrain(&mut self, grammar: &Grammar, budget: usize) -> Result<Outcome, Unfinished> {
+        let start = self.tokens.len();
+        let mut text = grammar.start();
+        while !text.finished() && self.tokens.len() - start < budget {
+            let forced = text.forced()?;
+            if !forced.is_empty() {
+                self.extend(&forced);
+                continue;
+            }
+            let allowed = text.allowed()?;
+            let logits = Vec::<f32>::try_from(self.model.logits(&self.next_hidden()?).flatten(0, -1));
+            let logits = logits.map_err(|_| Unfinished::NotANumber)?;
+            let scored = allowed.iter().filter_map(|token| Some((token, *logits.get(token as usize)?)));
+            let (token, score) =
+                scored.reduce(|best, next| if next.1 > best.1 { next } else { best }).ok_or(Unfinished::NotANumber)?;
+            if !score.is_finite() {
+                return Err(Unfinished::NotANumber);
+            }
+            text.accept(token)?;
+            if token == grammar.end() {
+                break;
+            }
+            self.extend(&[token]);
+        }
+        let mut tokens = self.tokens[start..].to_vec();
+        // What is forced is not counted before it is there.
+        let whole = text.finished() && tokens.len() <= budget;
+        tokens.truncate(budget);
+        Ok(Outcome::Decoded { tokens, stop: whole.then_some(grammar.end()) })
     }
 
     /// Scores the choices, and appends the best. A choice's score is the product of the shares that its tokens have among

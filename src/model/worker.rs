@@ -13,7 +13,8 @@ use crate::model::prefix::Prefixes;
 use crate::model::queue::Queue;
 use crate::model::weights::first_line;
 use crate::model::{
-    Checkpoint, Config, Dtype, Job, LoadError, Outcome, Place, Sequence, Step, Transformer, Unfinished, set_threads,
+    Checkpoint, Config, Dtype, GrammarError, Job, LoadError, Outcome, Place, Sequence, Step, Transformer, Unfinished,
+    set_threads,
 };
 
 /// Positions kept of shared beginnings: about 0.8 GB on the 20b in bfloat16.
@@ -48,6 +49,8 @@ pub enum JobError {
     TooLong { tokens: usize, limit: usize },
     #[error("the model's scores are not numbers")]
     NotANumber,
+    #[error(transparent)]
+    Grammar(GrammarError),
     #[error("nobody waits for the job any more")]
     Cancelled,
     #[error("the engine has stopped")]
@@ -197,6 +200,7 @@ impl Engine {
             match step {
                 Step::Force(tokens) => sequence.extend(tokens),
                 Step::Decode { stops, budget } => outcomes.push(sequence.decode(stops, *budget)?),
+                Step::Constrain { grammar, budget } => outcomes.push(sequence.constrain(grammar, *budget)?),
                 Step::Choose(choices) => {
                     let outcome = sequence.choose(choices)?;
                     let last = matches!(outcome, Outcome::Chosen { index, .. } if choices.as_slice()[index].last);
@@ -216,6 +220,7 @@ impl From<Unfinished> for JobError {
         match unfinished {
             Unfinished::Cancelled => JobError::Cancelled,
             Unfinished::NotANumber => JobError::NotANumber,
+            Unfinished::Grammar(error) => JobError::Grammar(error),
         }
     }
 }
