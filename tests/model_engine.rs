@@ -36,7 +36,7 @@ fn open_on_libtorch() -> Transformer {
 struct Bench {
     engine: Engine,
     figures: Arc<Figures>,
-    pins: Pins,
+    pins: Arc<Pins>,
 }
 
 fn start(limits: Limits) -> Bench {
@@ -44,14 +44,14 @@ fn start(limits: Limits) -> Bench {
 }
 
 fn start_with(model: Transformer, limits: Limits) -> Bench {
-    let (figures, pins) = (Arc::new(Figures::default()), Pins::default());
+    let (figures, pins) = (Arc::new(Figures::default()), Arc::new(Pins::default()));
     Bench { engine: Engine::new(model, limits, pins.clone(), figures.clone()), figures, pins }
 }
 
 impl Bench {
     fn admit(&mut self, job: Job) -> Receiver<Reply> {
         let (reply, receiver) = oneshot::channel();
-        self.engine.admit(Ticket { job, reply });
+        self.engine.admit(Ticket { job, reply: Some(reply) });
         receiver
     }
 
@@ -289,10 +289,10 @@ fn pinned_beginnings_outlast_others() {
         let policy: Arc<[u32]> = tokens(1, 100).into();
         let ask =
             |policy: &[u32], content: u32| job(&[policy, &tokens(content, 30)].concat(), policy.len(), vec![decode(1)]);
-        bench.pins.add(&policy);
         let other = policy.to_vec();
+        let pin = bench.pins.pin(policy);
         if !held {
-            drop(policy);
+            drop(pin);
         }
         bench.engine.run_alone(ask(&other, 2)).unwrap();
         for seed in 10..20 {

@@ -12,7 +12,7 @@ use portcullis::guardrail::{
     VerdictCache,
 };
 use portcullis::live::{Current, Engines, Handling, Live, assemble};
-use portcullis::policy::Label;
+use portcullis::policy::{Label, Reasoning};
 use portcullis::proxy::{Listener, Server, Service};
 use portcullis::telemetry::{Audit, Target, Telemetry};
 
@@ -37,7 +37,7 @@ impl Detector for Sleeping {
         tokio::time::sleep(VERDICT).await;
         let found = ask.segment.text.contains(upstream::FORBIDDEN.trim());
         let findings = self.labels.iter().filter(|_| found).map(|label| Finding::new(label.clone(), Vec::new()));
-        Ok(Verdict { findings: findings.collect() })
+        Ok(Verdict { findings: findings.collect(), scores: None })
     }
 
     fn identity(&self) -> &Identity {
@@ -80,8 +80,13 @@ fn live(to: &str, verdicts: Arc<VerdictCache>) -> Live {
     let config = config::load(&path).expect("a sound configuration");
     let mut live = assemble(&config, 1, &Engines::unstarted(), verdicts).expect("a sound configuration");
     let label = Label::new("FORBIDDEN");
-    let identity =
-        Identity { engine: "sleeping", model: "sleeping".into(), policy: None, form: "binary", effort: "none" };
+    let identity = Identity {
+        engine: "sleeping",
+        model: "sleeping".into(),
+        policy: None,
+        form: "binary",
+        reasoning: Reasoning::NONE,
+    };
     let guardrail = Arc::new(Guardrail {
         id: "sleeping".into(),
         stages: vec![Stage::Output],

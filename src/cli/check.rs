@@ -110,8 +110,9 @@ fn table(guardrails: &[Arc<Guardrail>]) -> String {
 fn row(stage: Stage, guardrail: &Guardrail) -> [String; 9] {
     let detector = match &guardrail.judge {
         Judge::Patterns(_) => "patterns".to_owned(),
-        Judge::Policy { policy, engine, effort } => {
-            format!("policy {}@{} on {}, effort {}", policy.id, short(&policy.digest), engine.name, effort.as_str())
+        Judge::Policy { policy, engine, reasoning } => {
+            let effort = reasoning.effort().as_str();
+            format!("policy {}@{} on {}, effort {effort}", policy.id, short(&policy.digest), engine.name)
         }
     };
     let (timing, scope) = match stage {

@@ -11,7 +11,7 @@ use crate::config::load::Reader;
 use crate::config::shape::{GuardrailShape, PatternsShape};
 use crate::config::suggest::{list, meant};
 use crate::config::{Diagnostic, Engine, Origin, builtin};
-use crate::policy::{Action, Effort, Label, Mode, OnError, Policy, Scope, Stage, Timing};
+use crate::policy::{Action, Effort, Label, Mode, OnError, Policy, Reasoning, Scope, Stage, Timing};
 
 /// A guardrail, checked: every label that its detector can find has an action.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub struct Guardrail {
 #[derive(Debug)]
 pub enum Judge {
     Patterns(Patterns),
-    Policy { policy: Arc<Policy>, engine: Arc<Engine>, effort: Effort },
+    Policy { policy: Arc<Policy>, engine: Arc<Engine>, reasoning: Reasoning },
 }
 
 /// What the pattern detector looks for. At least one thing.
@@ -126,8 +126,12 @@ fn patterns(
     written: Spanned<PatternsShape>,
 ) -> Option<Found> {
     let origin = at.with(written.span());
-    let set =
-        [("engine", shape.engine.as_ref().map(Spanned::span)), ("effort", shape.effort.as_ref().map(Spanned::span))];
+    let set = [
+        ("engine", shape.engine.as_ref().map(Spanned::span)),
+        ("effort", shape.effort.as_ref().map(Spanned::span)),
+        ("reasoning_tokens", shape.reasoning_tokens.as_ref().map(Spanned::span)),
+        ("adaptive_margin", shape.adaptive_margin.as_ref().map(Spanned::span)),
+    ];
     for (key, span) in set.into_iter().filter_map(|(key, span)| Some((key, span?))) {
         let problem = Diagnostic::error(&at.with(span), format!("`{key}` has no meaning here"));
         reader.problem(problem.label("is about a model").help("patterns are matched without a model: leave it out"));
@@ -215,11 +219,39 @@ fn by_policy(
     let policy = catalogue.policy(reader, name.get_ref(), &origin);
     let engine = catalogue.engine(reader, at, shape.engine.as_ref(), &origin);
     let (policy, engine) = (policy?, engine?);
-    let effort = shape.effort.as_ref().map_or(Effort::Low, |effort| *effort.get_ref());
+    let reasoning = reasoning(reader, at, shape);
     let (safe, labels): (Vec<_>, Vec<_>) = policy.labels.iter().partition(|label| label.safe);
     let names = |labels: Vec<&crate::policy::PolicyLabel>| labels.into_iter().map(|l| l.label.clone()).collect();
-    let judge = Judge::Policy { policy: Arc::clone(&policy), engine, effort };
+    let judge = Judge::Policy { policy: Arc::clone(&policy), engine, reasoning };
     Some(Found { judge, labels: names(labels), safe: names(safe), origin })
+}
+
+/// The effort and its bounds; one that the effort does not have is a mistake.
+fn reasoning(reader: &mut Reader<'_>, at: &Origin, shape: &GuardrailShape) -> Reasoning {
+    let effort = shape.effort.as_ref().map_or(Effort::Low, |effort| *effort.get_ref());
+    let set = [
+        (
+            "reasoning_tokens",
+            shape.reasoning_tokens.as_ref().map(Spanned::span),
+            effort != Effort::None,
+            "does not reason",
+        ),
+        (
+            "adaptive_margin",
+            shape.adaptive_margin.as_ref().map(Spanned::span),
+            effort == Effort::Adaptive,
+            "is not `adaptive`",
+        ),
+    ];
+    for (key, span, fits, why) in set {
+        let Some(span) = span.filter(|_| !fits) else { continue };
+        let problem = Diagnostic::error(&at.with(span), format!("`{key}` has no meaning here"));
+        let problem = problem.label(format!("the effort `{}` {why}", effort.as_str()));
+        reader.problem(problem.help(format!("leave `{key}` out, or choose another effort")));
+    }
+    let tokens = shape.reasoning_tokens.as_ref().map(|tokens| tokens.get_ref().0);
+    let margin = shape.adaptive_margin.as_ref().map(|margin| margin.get_ref().0);
+    Reasoning::new(effort, tokens, margin)
 }
 
 /// Stands under `[actions]` for every label that is not named there.

@@ -11,7 +11,7 @@ use toml::Spanned;
 
 use crate::config::engine::{Device, Dtype, Experts};
 use crate::config::settings::{Admin, Audit, HttpVersion, Limits, WindowSize, cores};
-use crate::config::value::{Address, Count, Header, Name, RoutePath, Size, Time, Url, Verb, via};
+use crate::config::value::{Address, Count, Header, Margin, Name, RoutePath, Size, Time, Url, Verb, via};
 use crate::config::{Dialect, OnBlock};
 use crate::policy::{Action, Effort, Mode, OnError, Scope, Stage, Timing};
 
@@ -174,6 +174,8 @@ pub struct GuardrailShape {
     pub policy: Option<Spanned<String>>,
     pub engine: Option<Spanned<String>>,
     pub effort: Option<Spanned<Effort>>,
+    pub reasoning_tokens: Option<Spanned<Count<{ 64 * 1024 }>>>,
+    pub adaptive_margin: Option<Spanned<Margin>>,
     pub patterns: Option<Spanned<PatternsShape>>,
     pub on_error: OnError,
     #[serde(default = "deadline", deserialize_with = "via::<Time, _, _>")]

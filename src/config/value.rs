@@ -10,6 +10,8 @@ use http::{HeaderName, HeaderValue, Method};
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, de};
 
+use crate::policy::Nats;
+
 /// A duration: more than nothing, at most a day, so that adding it to a clock cannot overflow.
 pub struct Time(pub Duration);
 
@@ -18,6 +20,9 @@ pub struct Size<const MIN: u64 = 1>(pub usize);
 
 /// A count: 1 to `MAX`.
 pub struct Count<const MAX: usize = 1_000_000>(pub usize);
+
+/// A difference of scores, in nats.
+pub struct Margin(pub Nats);
 
 /// A name of something in the configuration. Names become file names, header values and metric labels.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,6 +124,16 @@ impl<'de, const MAX: usize> Deserialize<'de> for Count<MAX> {
             Ok(count) if (1..=MAX).contains(&count) => Ok(Count(count)),
             _ => Err(D::Error::custom(format!("this count is out of range, expected 1 to {MAX}"))),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Margin {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let margin = Nats::new(f64::deserialize(deserializer)?);
+        let most = Nats::MOST;
+        let wrong =
+            || D::Error::custom(format!("this margin is out of range, expected more than 0 and at most {most}"));
+        margin.map(Margin).ok_or_else(wrong)
     }
 }
 

@@ -8,6 +8,7 @@ use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
 use crate::guardrail::{Finding, Identity, Verdict};
+use crate::policy::Nats;
 
 /// Bytes that an ordinary entry may cost; one that is larger takes the place of several.
 const ENTRY: usize = 512;
@@ -69,11 +70,13 @@ impl VerdictCache {
 impl Key {
     /// Every field goes in behind its length, so that no two different judges or texts are read as one.
     pub(super) fn new(identity: &Identity, text: &str) -> Self {
-        let Identity { engine, model, policy, form, effort } = identity;
+        let Identity { engine, model, policy, form, reasoning } = identity;
         let (id, digest) = policy.as_ref().map_or(("", ""), |policy| (&*policy.id, &*policy.digest));
         let mut hash = Sha256::new();
         hash.update([u8::from(policy.is_some())]);
-        for field in [engine, &**model, id, digest, form, effort, text] {
+        hash.update((reasoning.tokens() as u64).to_le_bytes());
+        hash.update(reasoning.margin().map_or(0.0, Nats::get).to_le_bytes());
+        for field in [engine, &**model, id, digest, form, reasoning.effort().as_str(), text] {
             hash.update((field.len() as u64).to_le_bytes());
             hash.update(field.as_bytes());
         }
@@ -88,10 +91,12 @@ impl Weighter<Key, Verdict> for Cost {
             size_of::<Finding>()
                 + finding.label.as_str().len()
                 + size_of_val(finding.spans.as_slice())
-                + text(&finding.category)
-                + text(&finding.rationale)
+                + text(&finding.grounds.category)
+                + text(&finding.grounds.rationale)
         };
-        let total: usize = size_of::<(Key, Verdict)>() + verdict.findings.iter().map(bytes).sum::<usize>();
+        let scores = verdict.scores.iter().flat_map(|scores| scores.iter());
+        let scores: usize = scores.map(|(label, score)| size_of_val(&(label, score)) + label.as_str().len()).sum();
+        let total = size_of::<(Key, Verdict)>() + verdict.findings.iter().map(bytes).sum::<usize>() + scores;
         total.max(ENTRY) as u64
     }
 }
@@ -99,18 +104,24 @@ impl Weighter<Key, Verdict> for Cost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guardrail::PolicyRef;
-    use crate::policy::Label;
+    use crate::guardrail::{Grounds, PolicyRef};
+    use crate::policy::{Effort, Label, Reasoning};
 
     fn identity() -> Identity {
         let policy = PolicyRef { id: "p".into(), digest: "d".into() };
-        Identity { engine: "libtorch", model: "m".into(), policy: Some(policy), form: "label", effort: "low" }
+        Identity {
+            engine: "libtorch",
+            model: "m".into(),
+            policy: Some(policy),
+            form: "label",
+            reasoning: Effort::Low.into(),
+        }
     }
 
     fn verdict(rationale: usize) -> Verdict {
-        let finding =
-            Finding { rationale: Some("r".repeat(rationale).into()), ..Finding::new(Label::new("x"), vec![]) };
-        Verdict { findings: vec![finding] }
+        let grounds = Grounds { rationale: Some("r".repeat(rationale).into()), ..Grounds::default() };
+        let finding = Finding { grounds, ..Finding::new(Label::new("x"), vec![]) };
+        Verdict { findings: vec![finding], scores: None }
     }
 
     #[test]
@@ -125,7 +136,10 @@ mod tests {
             // The same bytes, cut at another place.
             Identity { policy: Some(PolicyRef { id: "pd".into(), digest: "".into() }), ..same.clone() },
             Identity { form: "json", ..same.clone() },
-            Identity { effort: "none", ..same.clone() },
+            Identity { reasoning: Effort::None.into(), ..same.clone() },
+            Identity { reasoning: Reasoning::new(Effort::Low, Some(9), None), ..same.clone() },
+            Identity { reasoning: Effort::Adaptive.into(), ..same.clone() },
+            Identity { reasoning: Reasoning::new(Effort::Adaptive, None, Nats::new(1.0)), ..same.clone() },
         ];
         let key = Key::new(&same, "text");
         assert_eq!(key, Key::new(&identity(), "text"));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::guardrail::{Action, DetectError, Identity, Mode};
+use crate::guardrail::{Action, DetectError, Grounds, Identity, Mode, Scores};
 use crate::policy::Label;
 use crate::text::{Edits, Kind, SegmentId};
 
@@ -36,6 +36,8 @@ pub struct Asked {
     pub cached: usize,
     /// From the first ask to the last answer.
     pub took: Duration,
+    /// Of its verdicts, the scores of the one that was the closest.
+    pub closest: Option<Scores>,
 }
 
 /// One outcome of one guardrail on one segment.
@@ -58,7 +60,7 @@ pub struct Applied {
 /// What a guardrail came to.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    Label { label: Label, score: Option<f32>, category: Option<Arc<str>>, rationale: Option<Arc<str>> },
+    Label { label: Label, grounds: Grounds },
     Error(DetectError),
 }
 

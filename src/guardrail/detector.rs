@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::guardrail::Stage;
-use crate::policy::Label;
+use crate::policy::{Label, Reasoning};
 use crate::text::{Place, Segment, Span};
 
 /// Judges one segment. Dropping the future cancels the work behind it.
@@ -53,7 +54,13 @@ pub enum Priority {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Verdict {
     pub findings: Vec<Finding>,
+    /// How the labels compare, where the detector can tell: also where nothing was found.
+    pub scores: Option<Scores>,
 }
+
+/// Log-probabilities of at least two labels, in nats, the best first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scores(Vec<(Label, f32)>);
 
 /// One label, and what is known of why.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,18 +68,60 @@ pub struct Finding {
     pub label: Label,
     /// Byte ranges in the segment's text; none means the text as a whole.
     pub spans: Vec<Span>,
-    /// How sure the detector is, 0..=1, where it can tell.
+    pub grounds: Grounds,
+}
+
+/// What is known of why a label was found; each where the detector can tell.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Grounds {
+    /// The label's share among all labels, 0..=1.
     pub score: Option<f32>,
+    /// By how much the label leads the second, in nats.
+    pub margin: Option<f32>,
+    /// What the model says of its own certainty.
+    pub confidence: Option<Confidence>,
     /// The policy's own code for the rule (`H2.f`).
     pub category: Option<Arc<str>>,
     /// Why, in words. For people who own the policy: never shown to clients, audited only by setting.
     pub rationale: Option<Arc<str>>,
 }
 
+/// How sure a model says it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Confidence {
+    High,
+    Medium,
+    Low,
+}
+
 impl Finding {
     /// A finding with a label and spans alone.
     pub fn new(label: Label, spans: Vec<Span>) -> Self {
-        Finding { label, spans, score: None, category: None, rationale: None }
+        Finding { label, spans, grounds: Grounds::default() }
+    }
+}
+
+impl Scores {
+    /// Takes the log-probability of each label. One so small that its share could not be told from nothing counts as the
+    /// smallest that can. Nothing for fewer than two labels, which leave nothing to compare.
+    pub fn new(scores: impl IntoIterator<Item = (Label, f32)>) -> Option<Self> {
+        let told = |score: f32| score.clamp(f32::MIN_POSITIVE.ln(), 0.0);
+        let mut scores: Vec<_> = scores.into_iter().map(|(label, score)| (label, told(score))).collect();
+        scores.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        (scores.len() > 1).then_some(Scores(scores))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&Label, f32)> {
+        self.0.iter().map(|(label, score)| (label, *score))
+    }
+
+    /// Best minus second, in nats.
+    pub fn margin(&self) -> f32 {
+        match &self.0[..] {
+            [(_, best), (_, second), ..] => best - second,
+            _ => 0.0,
+        }
     }
 }
 
@@ -86,8 +135,8 @@ pub struct Identity {
     pub policy: Option<PolicyRef>,
     /// The output form that the reply is held to (`binary`, `label`, `json`).
     pub form: &'static str,
-    /// How long the model may reason (`none`, `low`, `medium`, `high`).
-    pub effort: &'static str,
+    /// How long the model may reason.
+    pub reasoning: Reasoning,
 }
 
 /// A written policy, by name and by content.
@@ -127,5 +176,22 @@ impl DetectError {
             DetectError::TooLong { .. } => "too_long",
             DetectError::Engine(_) => "engine",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_are_sorted_and_their_margin_is_finite() {
+        let scores = |shares: &[(&str, f32)]| Scores::new(shares.iter().map(|&(l, s)| (Label::new(l), s.ln())));
+        let three = scores(&[("a", 0.2), ("b", 0.5), ("c", 0.3)]).unwrap();
+        assert_eq!(three.iter().map(|(label, _)| label.as_str()).collect::<String>(), "bca");
+        assert!((three.margin() - (0.5f32 / 0.3).ln()).abs() < 1e-6);
+        let sure = scores(&[("a", 1.0), ("b", 0.0)]).unwrap();
+        assert!(sure.margin() > 80.0 && sure.margin().is_finite());
+        assert_eq!(scores(&[("a", 0.5), ("b", 0.5)]).unwrap().margin(), 0.0);
+        assert_eq!(scores(&[("a", 1.0)]), None);
     }
 }

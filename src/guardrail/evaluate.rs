@@ -193,8 +193,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::guardrail::{Detector, Finding, Identity, Outcome, Scope, Timing};
-    use crate::policy::Label;
+    use crate::guardrail::{Detector, Finding, Identity, Outcome, Scope, Scores, Timing};
+    use crate::policy::{Effort, Label, Reasoning};
     use crate::text::{Kind, Place, Role, Span};
 
     type Judge = Box<dyn Fn(&Ask) -> BoxFuture<'static, Result<Verdict, DetectError>> + Send + Sync>;
@@ -244,7 +244,13 @@ mod tests {
 
     fn fake(judge: impl Fn(&Ask) -> BoxFuture<'static, Result<Verdict, DetectError>> + Send + Sync + 'static) -> Fake {
         Fake {
-            identity: Identity { engine: "fake", model: "m".into(), policy: None, form: "label", effort: "none" },
+            identity: Identity {
+                engine: "fake",
+                model: "m".into(),
+                policy: None,
+                form: "label",
+                reasoning: Reasoning::NONE,
+            },
             labels: vec![Label::new("bad")],
             cacheable: true,
             judge: Box::new(judge),
@@ -255,12 +261,16 @@ mod tests {
         }
     }
 
+    fn found(findings: Vec<Finding>) -> Verdict {
+        Verdict { findings, scores: None }
+    }
+
     fn answers(result: Result<Verdict, DetectError>) -> Fake {
         fake(move |_| Box::pin(ready(result.clone())))
     }
 
     fn finds(label: &str) -> Fake {
-        answers(Ok(Verdict { findings: vec![Finding::new(Label::new(label), vec![])] }))
+        answers(Ok(found(vec![Finding::new(Label::new(label), vec![])])))
     }
 
     /// Finds every place of `word`, like a word list: costs little.
@@ -268,7 +278,7 @@ mod tests {
         let judge = move |ask: &Ask| -> BoxFuture<'static, _> {
             let spans: Vec<Span> = ask.segment.text.match_indices(word).map(|(at, word)| at..at + word.len()).collect();
             let findings = (!spans.is_empty()).then(|| Finding::new(Label::new(label), spans)).into_iter().collect();
-            Box::pin(ready(Ok(Verdict { findings })))
+            Box::pin(ready(Ok(found(findings))))
         };
         Fake { cacheable: false, ..fake(judge) }
     }
@@ -587,14 +597,14 @@ mod tests {
     #[tokio::test]
     async fn spans_that_cannot_be_are_the_whole_text() {
         for span in [0..99, 3..3, 7..9] {
-            let verdict = Verdict { findings: vec![Finding::new(Label::new("bad"), vec![span])] };
+            let verdict = found(vec![Finding::new(Label::new("bad"), vec![span])]);
             let texts = segments(["short"]);
             assert_eq!(
                 edited(&judge(&one(answers(Ok(verdict)), Action::Redact), &texts).await, &texts),
                 ["[REDACTED:bad]"]
             );
         }
-        let inside = Verdict { findings: vec![Finding::new(Label::new("bad"), vec![2..3])] };
+        let inside = found(vec![Finding::new(Label::new("bad"), vec![2..3])]);
         let texts = segments(["aéb"]);
         assert_eq!(
             edited(&judge(&one(answers(Ok(inside)), Action::Redact), &texts).await, &texts),
@@ -603,11 +613,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_closest_verdict_is_told_whatever_was_found() {
+        let scores =
+            |share: f32| Scores::new([(Label::new("bad"), share.ln()), (Label::new("fine"), (1.0 - share).ln())]);
+        let detector = fake(move |ask| {
+            let share = ask.segment.text.len() as f32 / 10.0;
+            Box::pin(ready(Ok(Verdict { findings: Vec::new(), scores: scores(share) })))
+        });
+        let decision = judge(&one(detector, Action::Block), &segments(["aaaaaaaaa", "aaaaaa", "a"])).await;
+        assert_eq!((decision.action, &decision.asked[0].closest), (Action::Allow, &scores(0.6)));
+        let none = judge(&one(finds("bad"), Action::Block), &segments(["a"])).await;
+        assert_eq!(none.asked[0].closest, None);
+    }
+
+    #[tokio::test]
     async fn many_findings_of_a_label_are_told_once() {
         let findings = (0..3).flat_map(|at| ["worse", "bad"].map(|l| Finding::new(Label::new(l), vec![at..at + 1])));
-        let decision =
-            judge(&one(answers(Ok(Verdict { findings: findings.collect() })), Action::Annotate), &segments(["abc"]))
-                .await;
+        let decision = judge(&one(answers(Ok(found(findings.collect()))), Action::Annotate), &segments(["abc"])).await;
         let label = |outcome: &Outcome| match outcome {
             Outcome::Label { label, .. } => label.to_string(),
             Outcome::Error(error) => error.to_string(),
@@ -642,11 +664,17 @@ mod tests {
         assert_eq!((again.applied[0].cached, again.asked[0].cached, again.action), (true, 1, Action::Annotate));
         assert_eq!(first.asked.load(Ordering::SeqCst), 1);
 
-        let other = Arc::new(Fake { identity: Identity { effort: "high", ..first.identity.clone() }, ..finds("bad") });
+        let other = Arc::new(Fake {
+            identity: Identity { reasoning: Effort::High.into(), ..first.identity.clone() },
+            ..finds("bad")
+        });
         assert!(!ask(&other).await.applied[0].cached);
 
         let failing = answers(Err(DetectError::Truncated { tokens: 1 }));
-        let failing = Arc::new(Fake { identity: Identity { effort: "low", ..first.identity.clone() }, ..failing });
+        let failing = Arc::new(Fake {
+            identity: Identity { reasoning: Effort::Low.into(), ..first.identity.clone() },
+            ..failing
+        });
         ask(&failing).await;
         ask(&failing).await;
         assert_eq!(failing.asked.load(Ordering::SeqCst), 2);

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::guardrail::{
-    Action, Applied, Asked, Decision, DetectError, Finding, Guardrail, Mode, OnError, Outcome, Verdict,
+    Action, Applied, Asked, Decision, DetectError, Finding, Guardrail, Mode, OnError, Outcome, Scores, Verdict,
 };
 use crate::text::{Edit, Edits, Segment, SegmentId, Span};
 
@@ -42,6 +42,7 @@ impl Fold {
             answered: 0,
             cached: 0,
             took: Duration::ZERO,
+            closest: None,
         };
         Fold {
             asked: asks.map(|(order, guardrail, segments)| (order, asked(guardrail, segments))).collect(),
@@ -58,6 +59,10 @@ impl Fold {
             asked.answered += 1;
             asked.cached += usize::from(answer.cached);
             asked.took = asked.took.max(answer.since_first);
+            if let Ok(Verdict { scores: Some(scores), .. }) = &answer.verdict {
+                let closer = |known: &Scores| known.margin() <= scores.margin();
+                asked.closest = asked.closest.take().filter(closer).or_else(|| Some(scores.clone()));
+            }
         }
         match &answer.verdict {
             Err(error) => self.fail(&answer, error),
@@ -176,8 +181,7 @@ impl Fold {
 }
 
 fn outcome(finding: &Finding) -> Outcome {
-    let Finding { label, score, category, rationale, .. } = finding.clone();
-    Outcome::Label { label, score, category, rationale }
+    Outcome::Label { label: finding.label.clone(), grounds: finding.grounds.clone() }
 }
 
 /// The label, or nothing for an error.

@@ -93,7 +93,9 @@ impl Parts<'_> {
             return Ok(Arc::clone(known));
         }
         let detector: Arc<dyn Detector> = match &from.judge {
-            Judge::Policy { policy, engine, effort } => self.engines.detector(&from.origin, engine, policy, *effort)?,
+            Judge::Policy { policy, engine, reasoning } => {
+                self.engines.detector(&from.origin, engine, policy, *reasoning)?
+            }
             Judge::Patterns(patterns) => Arc::new(pattern_detector(from, patterns)?),
         };
         let guardrail = Arc::new(Guardrail {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, Diagnostic, Engine, Handling, Judge, Origin};
 use crate::guardrail::Detector;
-use crate::policy::{Effort, Policy};
+use crate::policy::{Policy, Reasoning};
 
 /// The engines of this process. An engine lives for as long as a detector uses it: with the last exchange of the last
 /// configuration that names it, it is gone.
@@ -37,13 +37,13 @@ impl Engines {
         at: &Origin,
         engine: &Engine,
         policy: &Arc<Policy>,
-        effort: Effort,
+        reasoning: Reasoning,
     ) -> Result<Arc<dyn Detector>, Diagnostic> {
         if self.check_only {
-            return Ok(Arc::new(libtorch::Unstarted::new(policy, effort)));
+            return Ok(Arc::new(libtorch::Unstarted::new(policy, reasoning)));
         }
         let engine = self.running.get(engine)?;
-        libtorch::detector(engine, at, policy, effort)
+        libtorch::detector(engine, at, policy, reasoning)
     }
 
     #[cfg(not(feature = "libtorch"))]
@@ -52,7 +52,7 @@ impl Engines {
         at: &Origin,
         _: &Engine,
         _: &Arc<Policy>,
-        _: Effort,
+        _: Reasoning,
     ) -> Result<Arc<dyn Detector>, Diagnostic> {
         let problem = Diagnostic::error(at, "this program was built without libtorch, so it can't judge by a policy");
         let problem = problem.label("needs a model");
@@ -101,7 +101,7 @@ mod libtorch {
     use crate::config::{self, Diagnostic, EngineRun, Origin};
     use crate::detectors::safeguard::{self, ComputeSettings, EngineSettings, SafeguardDetector, Source};
     use crate::guardrail::{Ask, DetectError, Detector, Identity, PolicyRef, Verdict};
-    use crate::policy::{Effort, Label, Policy};
+    use crate::policy::{Label, Policy, Reasoning};
 
     #[derive(Default)]
     pub struct Running(Mutex<HashMap<EngineRun, Weak<safeguard::Engine>>>);
@@ -157,9 +157,9 @@ mod libtorch {
         engine: Arc<safeguard::Engine>,
         at: &Origin,
         policy: &Arc<Policy>,
-        effort: Effort,
+        reasoning: Reasoning,
     ) -> Result<Arc<dyn Detector>, Diagnostic> {
-        let detector = SafeguardDetector::new(engine, Arc::clone(policy), effort).map_err(|error| {
+        let detector = SafeguardDetector::new(engine, Arc::clone(policy), reasoning).map_err(|error| {
             Diagnostic::error(at, format!("the policy `{}` can't be judged on this engine", policy.id))
                 .label(error.to_string())
         })?;
@@ -173,7 +173,7 @@ mod libtorch {
     }
 
     impl Unstarted {
-        pub fn new(policy: &Policy, effort: Effort) -> Self {
+        pub fn new(policy: &Policy, reasoning: Reasoning) -> Self {
             let found = policy.labels.iter().filter(|label| !label.safe);
             Unstarted {
                 identity: Identity {
@@ -181,7 +181,7 @@ mod libtorch {
                     model: "".into(),
                     policy: Some(PolicyRef { id: policy.id.clone(), digest: policy.digest.clone() }),
                     form: policy.form.as_str(),
-                    effort: effort.as_str(),
+                    reasoning,
                 },
                 labels: found.map(|label| label.label.clone()).collect(),
             }

@@ -8,13 +8,13 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use crate::model::error::first_line;
-use crate::model::kv::{Beginning, KvCache, KvStore, Pins, Prefixes};
+use crate::model::kv::{Beginning, KvCache, KvStore, Prefixes};
 use crate::model::layout::Row;
 use crate::model::queue::Rank;
 use crate::model::readout::{self, NotANumber};
 use crate::model::scheduler::{Candidate, plan};
 use crate::model::sequence::{Answer, Question, Sequence};
-use crate::model::{Figures, Job, JobError, Outcome, Transformer};
+use crate::model::{Figures, Job, JobError, Outcome, Pins, Transformer};
 
 /// What a step may take up.
 #[derive(Debug, Clone, Copy)]
@@ -27,10 +27,11 @@ pub struct Limits {
     pub kv_bytes: usize,
 }
 
-/// A job, and where its outcomes go. Nobody waits for it any more once the receiver is dropped.
+/// A job, and where its outcomes go.
 pub struct Ticket {
     pub job: Job,
-    pub reply: oneshot::Sender<Reply>,
+    /// Once the receiver is dropped nobody waits any more. Without one, the job is done for what is kept of it.
+    pub reply: Option<oneshot::Sender<Reply>>,
 }
 
 pub type Reply = Result<Vec<Outcome>, JobError>;
@@ -58,17 +59,22 @@ struct Running {
     shared: usize,
     rank: Rank,
     arrival: u64,
-    reply: oneshot::Sender<Reply>,
+    reply: Option<oneshot::Sender<Reply>>,
 }
 
 impl Ticket {
     pub fn rank(&self) -> Rank {
         Rank::new(self.job.urgent, self.job.deadline)
     }
+
+    /// Whether nobody waits for it any more.
+    pub fn is_dropped(&self) -> bool {
+        self.reply.as_ref().is_some_and(oneshot::Sender::is_closed)
+    }
 }
 
 impl Engine {
-    pub fn new(model: Transformer, limits: Limits, pins: Pins, figures: Arc<Figures>) -> Self {
+    pub fn new(model: Transformer, limits: Limits, pins: Arc<Pins>, figures: Arc<Figures>) -> Self {
         let store = model.kv_store(limits.kv_bytes, limits.step_tokens);
         let prefixes = Prefixes::new(store.window(), pins, figures.clone());
         Engine { model, store, prefixes, running: Vec::new(), arrivals: 0, limits, figures }
@@ -98,15 +104,16 @@ impl Engine {
         let rank = ticket.rank();
         let Ticket { job, reply } = ticket;
         if let Err(error) = self.check(&job) {
-            // Nobody waiting is as good as somebody told.
-            let _ = reply.send(Err(error));
-            return;
+            return tell(reply, Err(error));
         }
         let length = job.prompt.len();
         let keep = [(job.shared, Beginning::Shared), (job.grows, Beginning::Growing)];
         let keep = keep.into_iter().filter(|&(at, _)| (1..=length).contains(&at)).collect();
         let shared = job.shared.min(length);
-        let sequence = Sequence::new(job.prompt, job.steps);
+        let sequence = match Sequence::new(job.prompt, job.steps) {
+            Ok(sequence) => sequence,
+            Err(error) => return tell(reply, Err(error.into())),
+        };
         let arrival = self.arrivals;
         self.arrivals += 1;
         self.running.push(Running { sequence, cache: KvCache::default(), keep, shared, rank, arrival, reply });
@@ -137,7 +144,7 @@ impl Engine {
     /// Runs one job to its end, and whatever is under way beside it.
     pub fn run_alone(&mut self, job: Job) -> Reply {
         let (reply, mut outcome) = oneshot::channel();
-        self.admit(Ticket { job, reply });
+        self.admit(Ticket { job, reply: Some(reply) });
         loop {
             match outcome.try_recv() {
                 Ok(reply) => return reply,
@@ -163,7 +170,7 @@ impl Engine {
         let now = Instant::now();
         for index in (0..self.running.len()).rev() {
             let running = &self.running[index];
-            if running.reply.is_closed() {
+            if running.reply.as_ref().is_some_and(oneshot::Sender::is_closed) {
                 self.running.remove(index);
             } else if running.rank.is_late(now) {
                 self.finish(index, Err(JobError::Late));
@@ -300,19 +307,26 @@ impl Engine {
 
     fn take(&mut self, index: usize, answer: Answer) {
         let Running { sequence, cache, .. } = &mut self.running[index];
-        let same = sequence.answer(answer);
-        if sequence.question().is_none() {
-            self.finish(index, Ok(()));
-        } else {
+        match sequence.answer(answer) {
             // The last token is computed again where nothing was appended to it.
-            cache.truncate(same.min(sequence.tokens().len() - 1), self.store.window());
+            Ok(same) if sequence.question().is_some() => {
+                cache.truncate(same.min(sequence.tokens().len() - 1), self.store.window());
+            }
+            Ok(_) => self.finish(index, Ok(())),
+            Err(error) => self.finish(index, Err(error.into())),
         }
     }
 
     fn finish(&mut self, index: usize, end: Result<(), JobError>) {
         let Running { sequence, reply, .. } = self.running.remove(index);
+        tell(reply, end.map(|()| sequence.outcomes()));
+    }
+}
+
+pub(super) fn tell(asker: Option<oneshot::Sender<Reply>>, reply: Reply) {
+    if let Some(asker) = asker {
         // Nobody waiting is as good as somebody told.
-        let _ = reply.send(end.map(|()| sequence.outcomes()));
+        let _ = asker.send(reply);
     }
 }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::model::Grammar;
+
 /// One sequence to be made.
 #[derive(Debug, Clone)]
 pub struct Job {
@@ -29,6 +31,9 @@ pub enum Step {
     Decode { stops: Arc<[u32]>, budget: usize },
     /// Appends the likeliest of these.
     Choose(Arc<Choices>),
+    /// Appends the likeliest token that the grammar allows, and what it forces, until the text is finished or there are
+    /// `budget` of them. The grammar's end, which is then the stop, is not appended. What follows starts the grammar anew.
+    Constrain { grammar: Arc<Grammar>, budget: usize },
 }
 
 /// What came of a step that had a question in it.
@@ -89,7 +94,7 @@ impl Job {
     pub fn tokens(&self) -> impl Iterator<Item = u32> {
         let of_steps = self.steps.iter().flat_map(|step| match step {
             Step::Force(tokens) => vec![&**tokens],
-            Step::Decode { .. } => Vec::new(),
+            Step::Decode { .. } | Step::Constrain { .. } => Vec::new(),
             Step::Choose(choices) => choices.0.iter().map(|choice| &*choice.tokens).collect(),
         });
         std::iter::once(&*self.prompt).chain(of_steps).flatten().copied()
@@ -101,7 +106,7 @@ impl Step {
     pub fn longest(&self) -> usize {
         match self {
             Step::Force(tokens) => tokens.len(),
-            Step::Decode { budget, .. } => *budget,
+            Step::Decode { budget, .. } | Step::Constrain { budget, .. } => *budget,
             Step::Choose(choices) => choices.0.iter().map(|choice| choice.tokens.len()).max().unwrap_or(0),
         }
     }

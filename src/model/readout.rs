@@ -19,12 +19,27 @@ pub fn read(model: &Transformer, x: &Tensor, asked: &[(usize, Question)]) -> Vec
 }
 
 fn likeliest(model: &Transformer, x: &Tensor, asked: &[(usize, Question)], answers: &mut [Result<Answer, NotANumber>]) {
-    let of: Vec<usize> = (0..asked.len()).filter(|&index| asked[index].1 == Question::Likeliest).collect();
+    let (mut of, mut places, mut masks) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, (place, question)) in asked.iter().enumerate() {
+        if let Question::Likeliest(mask) = question {
+            of.push(index);
+            places.push(*place);
+            masks.push(mask);
+        }
+    }
     if of.is_empty() {
         return;
     }
-    let places: Vec<usize> = of.iter().map(|&index| asked[index].0).collect();
-    let (scores, tokens) = model.logits(x, &places).max_dim(-1, false);
+    let logits = model.logits(x, &places);
+    let vocab = logits.size()[1] as u32;
+    for (row, mask) in masks.into_iter().enumerate() {
+        if let Some(mask) = mask {
+            let others: Vec<bool> = (0..vocab).map(|token| !mask.contains(token)).collect();
+            let others = Tensor::from_slice(&others).to_device(logits.device());
+            let _ = logits.get(row as i64).masked_fill_(&others, f64::NEG_INFINITY);
+        }
+    }
+    let (scores, tokens) = logits.max_dim(-1, false);
     let (scores, tokens) = (floats(&scores), ids(&tokens));
     for (index, (score, token)) in of.into_iter().zip(scores.into_iter().zip(tokens)) {
         if let (true, Ok(token)) = (score.is_finite(), u32::try_from(token)) {

@@ -4,10 +4,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::model::{Choices, Outcome, Step};
+use crate::model::{Choices, Constraint, Grammar, GrammarError, Mask, Outcome, Step};
 
 /// One job under way.
-#[derive(Debug)]
 pub struct Sequence {
     /// All that are known: the prompt, and what has been appended.
     tokens: Vec<u32>,
@@ -19,8 +18,8 @@ pub struct Sequence {
 /// What is asked of the model after the last token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
-    /// The token likeliest to come next.
-    Likeliest,
+    /// The token likeliest to come next; among these, where there is a set of them.
+    Likeliest(Option<Arc<Mask>>),
     /// How likely each of these is, among themselves.
     Shares(Arc<[u32]>),
 }
@@ -33,7 +32,6 @@ pub enum Answer {
     Shares(Vec<f32>),
 }
 
-#[derive(Debug)]
 enum State {
     /// Every step has been done.
     Done,
@@ -44,6 +42,17 @@ enum State {
         budget: usize,
     },
     Choosing(Choosing),
+    Constrained(Constrained),
+}
+
+/// A text under a grammar, from `start` on.
+struct Constrained {
+    grammar: Arc<Grammar>,
+    text: Constraint,
+    /// What may come next.
+    allowed: Arc<Mask>,
+    start: usize,
+    budget: usize,
 }
 
 /// A walk through the tree that choices make: they are told apart where they part, and nowhere else. Every choice gets its
@@ -72,12 +81,12 @@ struct Fork {
 }
 
 impl Sequence {
-    /// A prompt of at least one token, and what is to follow it.
-    pub fn new(prompt: Vec<u32>, steps: Vec<Step>) -> Self {
+    /// A prompt of at least one token, and what is to follow it. Errors if a grammar can't be begun.
+    pub fn new(prompt: Vec<u32>, steps: Vec<Step>) -> Result<Self, GrammarError> {
         let (steps, state) = (steps.into(), State::Done);
         let mut sequence = Sequence { tokens: prompt, steps, state, outcomes: Vec::new() };
-        sequence.next_step();
-        sequence
+        sequence.next_step()?;
+        Ok(sequence)
     }
 
     pub fn tokens(&self) -> &[u32] {
@@ -88,14 +97,15 @@ impl Sequence {
     pub fn question(&self) -> Option<Question> {
         match &self.state {
             State::Done => None,
-            State::Decoding { .. } => Some(Question::Likeliest),
+            State::Decoding { .. } => Some(Question::Likeliest(None)),
+            State::Constrained(constrained) => Some(Question::Likeliest(Some(constrained.allowed.clone()))),
             State::Choosing(choosing) => choosing.forks.last().map(|fork| Question::Shares(fork.next.clone())),
         }
     }
 
     /// Takes the answer to [`Self::question`]. Gives how many of the tokens known before are still the same; the rest, if
-    /// any, were those of another choice.
-    pub fn answer(&mut self, answer: Answer) -> usize {
+    /// any, were those of another choice. Errors if a grammar breaks off; then the sequence can't go on.
+    pub fn answer(&mut self, answer: Answer) -> Result<usize, GrammarError> {
         let length = self.tokens.len();
         match (&mut self.state, answer) {
             (State::Decoding { start, stops, budget }, Answer::Likeliest(token)) => {
@@ -106,9 +116,17 @@ impl Sequence {
                 if stop.is_some() || self.tokens.len() - *start >= *budget {
                     let tokens = self.tokens[*start..].to_vec();
                     self.outcomes.push(Outcome::Decoded { tokens, stop });
-                    self.next_step();
+                    self.next_step()?;
                 }
-                length
+                Ok(length)
+            }
+            (State::Constrained(constrained), Answer::Likeliest(token)) => {
+                constrained.text.accept(token)?;
+                if token != constrained.grammar.end() {
+                    self.tokens.push(token);
+                }
+                self.go_on()?;
+                Ok(length)
             }
             (State::Choosing(choosing), Answer::Shares(shares)) => {
                 choosing.part(&shares);
@@ -123,12 +141,12 @@ impl Sequence {
                     if last {
                         self.steps.clear();
                     }
-                    self.next_step();
+                    self.next_step()?;
                 }
-                same
+                Ok(same)
             }
             // An answer to another question changes nothing.
-            _ => length,
+            _ => Ok(length),
         }
     }
 
@@ -138,7 +156,7 @@ impl Sequence {
     }
 
     /// Goes on to the next step that has a question in it.
-    fn next_step(&mut self) {
+    fn next_step(&mut self) -> Result<(), GrammarError> {
         self.state = State::Done;
         while let Some(step) = self.steps.pop_front() {
             match step {
@@ -148,7 +166,13 @@ impl Sequence {
                 }
                 Step::Decode { stops, budget } => {
                     self.state = State::Decoding { start: self.tokens.len(), stops, budget };
-                    return;
+                    return Ok(());
+                }
+                Step::Constrain { grammar, budget } => {
+                    let (text, start, allowed) = (grammar.start(), self.tokens.len(), Arc::default());
+                    self.state = State::Constrained(Constrained { grammar, text, allowed, start, budget });
+                    // Which goes on to the steps that follow, if there is nothing to ask.
+                    return self.go_on();
                 }
                 Step::Choose(choices) => {
                     let choosing = Choosing::new(choices, self.tokens.len());
@@ -156,7 +180,7 @@ impl Sequence {
                     self.tokens.extend_from_slice(path);
                     let Some(index) = best else {
                         self.state = State::Choosing(choosing);
-                        return;
+                        return Ok(());
                     };
                     // There is but one.
                     if choosing.choices.as_slice()[index].last {
@@ -165,6 +189,30 @@ impl Sequence {
                     self.outcomes.push(Outcome::Chosen { index, scores: choosing.scores });
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Appends what a grammar forces, up to its next question or its end.
+    fn go_on(&mut self) -> Result<(), GrammarError> {
+        let State::Constrained(Constrained { grammar, text, allowed, start, budget }) = &mut self.state else {
+            return Ok(());
+        };
+        loop {
+            let (finished, length) = (text.finished(), self.tokens.len() - *start);
+            if finished || length >= *budget {
+                // What is forced may go beyond the budget: then the text is not whole.
+                self.tokens.truncate(*start + *budget);
+                let stop = (finished && length <= *budget).then(|| grammar.end());
+                self.outcomes.push(Outcome::Decoded { tokens: self.tokens[*start..].to_vec(), stop });
+                return self.next_step();
+            }
+            let forced = text.forced()?;
+            if forced.is_empty() {
+                *allowed = Arc::new(text.allowed()?);
+                return Ok(());
+            }
+            self.tokens.extend(forced);
         }
     }
 }

@@ -2,11 +2,14 @@
 
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::model::LoadError;
+use crate::model::grammar::Vocabulary;
+use crate::model::o200k;
+use crate::model::{GrammarError, LoadError};
 
 /// The ids of harmony's control tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,12 +28,16 @@ pub struct Control {
 pub struct Tokenizer {
     text: Text,
     control: Control,
+    /// Made when a grammar first asks for it.
+    vocabulary: OnceLock<Result<Vocabulary, GrammarError>>,
 }
 
-enum Text {
+/// Of text alone: no control token.
+#[derive(Clone)]
+pub(super) enum Text {
     O200k(&'static bpe_openai::Tokenizer),
     /// Without any token that is not text.
-    File(Box<tokenizers::Tokenizer>),
+    File(Arc<tokenizers::Tokenizer>),
 }
 
 /// A text that the tokenizer can't take.
@@ -38,14 +45,31 @@ enum Text {
 #[error("the tokenizer failed: {0}")]
 pub struct EncodeError(String);
 
-/// Ids of o200k from here on are control tokens.
-const O200K_TEXT: u32 = 199_998;
-
 impl Control {
     /// All of them, in no particular order: where one of these comes up, a text has ended.
     pub fn all(&self) -> [u32; 8] {
         let Control { start, end, message, channel, constrain, r#return, call, end_of_text } = *self;
         [start, end, message, channel, constrain, r#return, call, end_of_text]
+    }
+}
+
+impl Text {
+    pub(super) fn encode(&self, text: &str) -> Result<Vec<u32>, EncodeError> {
+        match self {
+            Text::O200k(tokenizer) => Ok(tokenizer.encode(text)),
+            Text::File(tokenizer) => {
+                let encoding = tokenizer.encode_fast(text, false).map_err(|e| EncodeError(e.to_string()))?;
+                Ok(encoding.get_ids().to_vec())
+            }
+        }
+    }
+
+    /// The bytes of one token, which need not be whole characters; nothing for an id that has none.
+    fn bytes(&self, id: u32) -> Option<Vec<u8>> {
+        match self {
+            Text::O200k(tokenizer) => (id < o200k::TEXT).then(|| tokenizer.bpe.token_bytes(id).to_vec()),
+            Text::File(tokenizer) => tokenizer.id_to_token(id)?.chars().map(o200k::byte_of).collect(),
+        }
     }
 }
 
@@ -62,10 +86,10 @@ impl Tokenizer {
             call: 200_012,
             end_of_text: 199_999,
         };
-        Tokenizer { text: Text::O200k(bpe_openai::o200k_base()), control }
+        Tokenizer { text: Text::O200k(bpe_openai::o200k_base()), control, vocabulary: OnceLock::new() }
     }
 
-    /// `tokenizer.json` of a checkpoint directory, or the one of gpt-oss where there is none. `vocab` is the number of
+    /// `tokenizer.json` of a checkpoint directory, or the one of gpt-oss where there is none or it is the same. `vocab` is the number of
     /// tokens that the model knows; ids beyond it are an error.
     pub fn open(dir: &Path, vocab: i64) -> Result<Self, LoadError> {
         let file = dir.join("tokenizer.json");
@@ -87,20 +111,14 @@ impl Tokenizer {
 
     /// Ordinary tokens, whatever the text looks like.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, EncodeError> {
-        match &self.text {
-            Text::O200k(tokenizer) => Ok(tokenizer.encode(text)),
-            Text::File(tokenizer) => {
-                let encoding = tokenizer.encode_fast(text, false).map_err(|e| EncodeError(e.to_string()))?;
-                Ok(encoding.get_ids().to_vec())
-            }
-        }
+        self.text.encode(text)
     }
 
     /// The text of ordinary tokens; nothing where one is not, or where they do not add up to UTF-8.
     pub fn decode(&self, tokens: &[u32]) -> Option<String> {
         match &self.text {
             Text::O200k(tokenizer) => {
-                tokens.iter().all(|&token| token < O200K_TEXT).then(|| tokenizer.decode(tokens)).flatten()
+                tokens.iter().all(|&token| token < o200k::TEXT).then(|| tokenizer.decode(tokens)).flatten()
             }
             Text::File(tokenizer) => {
                 tokens.iter().all(|&token| tokenizer.id_to_token(token).is_some()).then_some(())?;
@@ -113,22 +131,34 @@ impl Tokenizer {
         &self.control
     }
 
+    /// What grammars over this tokenizer start from.
+    pub(super) fn vocabulary(&self) -> Result<&Vocabulary, GrammarError> {
+        let made = self.vocabulary.get_or_init(|| {
+            let tokens: Vec<Vec<u8>> = (0..self.size()).map(|id| self.text.bytes(id).unwrap_or_default()).collect();
+            Vocabulary::new(self.text.clone(), &tokens, self.control.r#return)
+        });
+        made.as_ref().map_err(GrammarError::clone)
+    }
+
     /// One more than the highest id.
     fn size(&self) -> u32 {
         let text = match &self.text {
-            Text::O200k(_) => O200K_TEXT,
+            Text::O200k(_) => o200k::TEXT,
             Text::File(tokenizer) => tokenizer.get_vocab(false).into_values().max().map_or(0, |id| id + 1),
         };
         self.control.all().into_iter().map(|id| id + 1).fold(text, u32::max)
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(bytes).map_err(|e| e.to_string()).and_then(Self::from_json)
+    }
+
+    fn from_json(mut json: Value) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Added {
             id: u32,
             content: String,
         }
-        let mut json: Value = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
         let added: Vec<Added> = match json.get("added_tokens") {
             None => Vec::new(),
             Some(added) => Vec::deserialize(added).map_err(|e| format!("`added_tokens`: {e}"))?,
@@ -149,6 +179,10 @@ impl Tokenizer {
             call: id("<|call|>")?,
             end_of_text: id("<|endoftext|>")?,
         };
+        let built_in = Self::o200k();
+        if control == built_in.control && o200k::is_o200k(&json) {
+            return Ok(built_in);
+        }
         // Added tokens are found in any text before it is split, special or not. Without them in the file there is
         // nothing to be found; what else could change or shorten a text goes with them.
         if let Some(vocab) = json.pointer_mut("/model/vocab").and_then(Value::as_object_mut) {
@@ -161,9 +195,12 @@ impl Tokenizer {
         if let Some(token) = control.all().into_iter().find_map(|id| text.id_to_token(id)) {
             return Err(format!("an ordinary token, `{token}`, has the id of a control token"));
         }
-        let tokenizer = Tokenizer { text: Text::File(Box::new(text)), control };
+        let tokenizer = Tokenizer { text: Text::File(Arc::new(text)), control, vocabulary: OnceLock::new() };
         const PROBE: &str = "A <|end|> \u{0}\t\r\n  é ß 漢 🦀 <|start|>system";
-        let lossless = tokenizer.encode(PROBE).is_ok_and(|ids| tokenizer.decode(&ids).as_deref() == Some(PROBE));
+        let bytes = |ids: &[u32]| ids.iter().filter_map(|&id| tokenizer.text.bytes(id)).collect::<Vec<_>>().concat();
+        let lossless = tokenizer
+            .encode(PROBE)
+            .is_ok_and(|ids| tokenizer.decode(&ids).as_deref() == Some(PROBE) && bytes(&ids) == PROBE.as_bytes());
         if lossless {
             Ok(tokenizer)
         } else {
@@ -267,6 +304,35 @@ mod tests {
         assert!(Tokenizer::open(&dir, 400).is_err());
         assert!(Tokenizer::open(Path::new("models/none"), 512).is_err());
         assert!(Tokenizer::open(Path::new("models/none"), 201_088).is_ok());
+    }
+
+    #[test]
+    fn the_file_of_gpt_oss_is_the_vocabulary_built_in() {
+        let mut json = o200k::tests::o200k_json();
+        let names = ["<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|constrain|>", "<|return|>", "<|call|>"];
+        let names = names.into_iter().chain(["<|endoftext|>"]);
+        let added = |ids: [u32; 8]| -> Vec<Value> {
+            names.clone().zip(ids).map(|(content, id)| json!({"id": id, "content": content, "special": true})).collect()
+        };
+        let ids = BOTH[0].control().all();
+        json["added_tokens"] = added(ids).into();
+        assert!(matches!(Tokenizer::from_json(json).unwrap().text, Text::O200k(_)));
+    }
+
+    /// Quadratic work would not end. What is counted is that nothing is lost or added.
+    #[test]
+    fn a_long_run_of_one_character_is_no_burden() {
+        for tokenizer in BOTH.iter() {
+            for run in ["a", " ", "\n", "é", "🦀", "1", " \n", "a "] {
+                // What follows a run of blanks decides how its last one is read.
+                for end in if run.trim().is_empty() { &["", "x"][..] } else { &[""] } {
+                    let text = run.repeat((1 << 20) / run.len()) + end;
+                    let ids = tokenizer.encode(&text).unwrap();
+                    assert!(ids.len() <= text.len(), "{run:?}: {} tokens of {} bytes", ids.len(), text.len());
+                    assert!(tokenizer.decode(&ids).as_deref() == Some(&*text), "{run:?}");
+                }
+            }
+        }
     }
 
     fn text() -> impl Strategy<Value = String> {

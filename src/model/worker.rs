@@ -9,10 +9,11 @@ use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use crate::model::compute::Compute;
-use crate::model::engine::{Engine, Limits, Reply, Ticket, describe};
-use crate::model::kv::Pins;
+use crate::model::engine::{Engine, Limits, Reply, Ticket, describe, tell};
 use crate::model::queue::Queue;
-use crate::model::{ComputeSettings, Config, Figures, Job, LoadError, Progress, Step, Transformer, Weights};
+use crate::model::{
+    ComputeSettings, Config, Figures, GrammarError, Job, LoadError, Pin, Pins, Progress, Step, Transformer, Weights,
+};
 
 /// How the engine runs.
 #[derive(Debug, Clone)]
@@ -36,7 +37,7 @@ pub enum Source {
 /// A handle on the thread, which ends when it is dropped.
 pub struct Worker {
     queue: Arc<Queue<Ticket>>,
-    pins: Pins,
+    pins: Arc<Pins>,
     figures: Arc<Figures>,
     digest: Arc<str>,
     longest: usize,
@@ -55,6 +56,8 @@ pub enum JobError {
     Late,
     #[error("the engine has stopped")]
     Stopped,
+    #[error(transparent)]
+    Grammar(#[from] GrammarError),
     #[error("libtorch: {0}")]
     Failed(String),
 }
@@ -72,7 +75,7 @@ impl Worker {
     /// Starts the thread, loads the model on it and runs it once. Returns when it is ready or has failed: minutes, for a
     /// large model.
     pub fn start(settings: &Settings) -> Result<Self, LoadError> {
-        let (queue, pins) = (Arc::new(Queue::new(settings.queue)), Pins::default());
+        let (queue, pins) = (Arc::new(Queue::new(settings.queue)), Arc::new(Pins::default()));
         let figures = Arc::new(Figures::default());
         let (loaded, ready) = mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name("engine".into()).spawn({
@@ -105,19 +108,29 @@ impl Worker {
             return Err(JobError::TooLong { tokens, limit });
         }
         let (reply, receiver) = oneshot::channel();
-        let ticket = Ticket { job, reply };
+        let ticket = Ticket { job, reply: Some(reply) };
         let rank = ticket.rank();
-        match self.queue.push(ticket, rank, |ticket| ticket.reply.is_closed()) {
-            Ok(Some(evicted)) => drop(evicted.reply.send(Err(overloaded))),
+        match self.queue.push(ticket, rank, Ticket::is_dropped) {
+            Ok(Some(evicted)) => tell(evicted.reply, Err(overloaded)),
             Ok(None) => {}
             Err(_) => return Err(overloaded),
         }
         Ok(receiver)
     }
 
-    /// Keeps what is computed of these tokens for as long as they are held, before all else that is kept.
-    pub fn pin(&self, tokens: &Arc<[u32]>) {
-        self.pins.add(tokens);
+    /// Keeps what is computed of these tokens for as long as the pin lives, before all else that is kept, and has it computed
+    /// beforehand.
+    pub fn pin(&self, tokens: Arc<[u32]>) -> Pin {
+        let pin = self.pins.pin(tokens.clone());
+        let steps = vec![Step::Decode { stops: Arc::new([]), budget: 1 }];
+        let (prompt, shared) = (tokens.to_vec(), tokens.len());
+        // Urgent, for nobody urgent could begin before it; without a deadline, so after those that have begun.
+        let job = Job { prompt, shared, grows: shared, steps, urgent: true, deadline: None };
+        let ticket = Ticket { job, reply: None };
+        let rank = ticket.rank();
+        // Where there is no room, the first that asks has it computed.
+        let _ = self.queue.push(ticket, rank, Ticket::is_dropped);
+        pin
     }
 
     pub fn figures(&self) -> &Arc<Figures> {
@@ -141,7 +154,7 @@ impl Drop for Worker {
     }
 }
 
-fn load(settings: &Settings, pins: Pins, figures: Arc<Figures>) -> Result<(Engine, Arc<str>), LoadError> {
+fn load(settings: &Settings, pins: Arc<Pins>, figures: Arc<Figures>) -> Result<(Engine, Arc<str>), LoadError> {
     // May be set once in a process.
     static INTEROP: Once = Once::new();
     INTEROP.call_once(|| tch::set_num_interop_threads(1));
@@ -153,9 +166,9 @@ fn load(settings: &Settings, pins: Pins, figures: Arc<Figures>) -> Result<(Engin
     let compute = Compute::new(&settings.compute, weights.config())?;
     if compute.cpu.is_some() && available_memory() > Some(weights.progress().total) {
         // They are used where they lie, and read faster in one go than page by page.
-        weights.prefetch(tell("reading the model"));
+        weights.prefetch(logged("reading the model"));
     }
-    let model = Transformer::load(&weights, compute, tell("loading the model"))?;
+    let model = Transformer::load(&weights, compute, logged("loading the model"))?;
 
     let mut hash = Sha256::new();
     if let Source::Directory(dir) = &settings.model {
@@ -188,7 +201,7 @@ fn warm_up(engine: &mut Engine, settings: &Settings) -> Result<(), LoadError> {
 }
 
 /// Logs how far something is, a few times in all.
-fn tell(what: &'static str) -> impl FnMut(Progress) {
+fn logged(what: &'static str) -> impl FnMut(Progress) {
     const STEPS: u64 = 5;
     let mut told = 0;
     move |Progress { done, total }| {

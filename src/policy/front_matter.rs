@@ -28,7 +28,13 @@ pub struct PolicyError {
 
 const LAYOUT: &str = "a policy file starts with `+++`, its labels in TOML, `+++`, then the text that the model reads";
 
+/// Categories of one policy, at most.
+const MAX_CATEGORIES: usize = 256;
+
 impl Policy {
+    /// What a category is.
+    pub const CATEGORY_RULE: &str = "a category is 1 to 32 letters, digits, `-`, `_` or `.`";
+
     /// Reads a policy file. `id` is the name of its folder.
     pub fn parse(id: &str, file: &str) -> Result<Policy, PolicyError> {
         read(id, file).map_err(|fault| {
@@ -53,6 +59,8 @@ impl Policy {
 struct Head {
     form: Spanned<Form>,
     labels: Spanned<Vec<LabelEntry>>,
+    #[serde(default)]
+    categories: Vec<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -87,15 +95,17 @@ fn read(id: &str, file: &str) -> Result<Policy, Fault> {
         let span = error.span().unwrap_or(0..0);
         Fault::new(span.start + head_at.start..span.end + head_at.start, error.message())
     })?;
-    let labels = labels(head)
-        .map_err(|fault| Fault { span: fault.span.start + head_at.start..fault.span.end + head_at.start, ..fault })?;
+    let in_file =
+        |fault: Fault| Fault { span: fault.span.start + head_at.start..fault.span.end + head_at.start, ..fault };
+    let categories = categories(&head).map_err(in_file)?;
+    let (form, labels) = labels(head).map_err(in_file)?;
     let text = file[text_at..].trim();
     if text.is_empty() {
         let end = text_at.min(file.len());
         return Err(Fault::new(end.saturating_sub(1)..end, "the policy has no text").help(LAYOUT));
     }
-    let (form, labels) = labels;
-    Ok(Policy { id: id.into(), text: text.into(), digest: hex_sha256(file.as_bytes()).into(), form, labels })
+    let digest = hex_sha256(file.as_bytes()).into();
+    Ok(Policy { id: id.into(), text: text.into(), digest, form, labels, categories })
 }
 
 /// The range of the TOML between the two `+++` lines, and where the text starts.
@@ -119,6 +129,32 @@ fn split(file: &str) -> Result<(Range<usize>, usize), Fault> {
         None => Err(Fault::new(0..0, "the file is empty").help(LAYOUT)),
         Some(_) => Err(Fault::new(0..3, "the front matter is not closed: no second `+++` line").help(LAYOUT)),
     }
+}
+
+/// The codes of the policy's rules.
+fn categories(head: &Head) -> Result<Vec<Arc<str>>, Fault> {
+    let mut names = BTreeSet::new();
+    let mut out = Vec::new();
+    for (at, entry) in head.categories.iter().enumerate() {
+        let (name, span) = (entry.get_ref(), entry.span());
+        if *head.form.get_ref() != Form::Json {
+            let problem = format!("the form `{}` has no categories", head.form.get_ref().as_str());
+            return Err(Fault::new(span, problem).help("only form = \"json\" names a category beside the label"));
+        }
+        let sound = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+        if !(1..=32).contains(&name.len()) || !name.bytes().all(sound) {
+            let problem = format!("`{}` can't be a category", name.escape_debug());
+            return Err(Fault::new(span, problem).help(Policy::CATEGORY_RULE));
+        }
+        if !names.insert(name.as_str()) {
+            return Err(Fault::new(span, format!("the category `{name}` is named twice")));
+        }
+        if at == MAX_CATEGORIES {
+            return Err(Fault::new(span, format!("a policy has at most {MAX_CATEGORIES} categories")));
+        }
+        out.push(name.as_str().into());
+    }
+    Ok(out)
 }
 
 /// Checks what the TOML shape cannot say.
@@ -221,7 +257,16 @@ Answer (0 or 1):";
     }
 
     #[test]
+    fn reads_the_categories_of_a_json_policy() {
+        let head = format!("categories = [\"H1\", \"H2.f\"]\n{}", BINARY.replace("binary", "json"));
+        let policy = Policy::parse("p", &file(&head, "text")).unwrap();
+        assert_eq!(policy.categories.iter().map(|c| &**c).collect::<Vec<_>>(), ["H1", "H2.f"]);
+        assert!(Policy::parse("p", &file(BINARY, "text")).unwrap().categories.is_empty());
+    }
+
+    #[test]
     fn every_fault_has_its_place() {
+        let json = |list: &str| file(&format!("categories = {list}\n{}", BINARY.replace("binary", "json")), "t");
         let cases = [
             (String::new(), 1, 1, "the file is empty"),
             ("# Policy".into(), 1, 1, "expected `+++` on the first line"),
@@ -261,6 +306,16 @@ Answer (0 or 1):";
                 "unknown field `saef`, expected one of `label`, `reply`, `safe`",
             ),
             (file("form = \"label\"\n", "t"), 2, 1, "missing field `labels`"),
+            (file(&format!("categories = [\"H1\"]\n{BINARY}"), "t"), 2, 15, "the form `binary` has no categories"),
+            (json("[\"H1\", \"H 2\"]"), 2, 21, "`H 2` can't be a category"),
+            (json("[\"H1\", \"\"]"), 2, 21, "`` can't be a category"),
+            (json("[\"H1\", \"H1\"]"), 2, 21, "the category `H1` is named twice"),
+            (
+                json(&format!("{:?}", (0..300).map(|n| n.to_string()).collect::<Vec<_>>())),
+                2,
+                1697,
+                "a policy has at most 256 categories",
+            ),
         ];
         for (text, line, column, problem) in cases {
             let error = Policy::parse("p", &text).unwrap_err();

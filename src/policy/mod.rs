@@ -5,7 +5,7 @@ mod front_matter;
 mod label;
 mod terms;
 
-pub use effort::Effort;
+pub use effort::{Effort, Nats, Reasoning};
 pub use front_matter::PolicyError;
 pub use label::Label;
 pub use terms::{Action, Mode, OnError, Scope, Stage, Timing};
@@ -26,6 +26,9 @@ pub struct Policy {
     pub form: Form,
     /// In the order of the front matter; replies are distinct and at least one label is not safe.
     pub labels: Vec<PolicyLabel>,
+    /// Codes of the policy's rules, of which the model names one: distinct words as [`Policy::CATEGORY_RULE`] says. Without
+    /// any it names what it likes. In JSON form alone.
+    pub categories: Vec<Arc<str>>,
 }
 
 /// One outcome that the policy names.

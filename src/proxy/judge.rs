@@ -118,7 +118,13 @@ mod tests {
     use crate::text::{Kind, SegmentId};
 
     fn identity() -> Identity {
-        Identity { engine: "fake", model: "m".into(), policy: None, form: "label", effort: "none" }
+        Identity {
+            engine: "fake",
+            model: "m".into(),
+            policy: None,
+            form: "label",
+            reasoning: crate::policy::Reasoning::NONE,
+        }
     }
 
     fn applied(guardrail: &str, action: Action, mode: Mode) -> Applied {
@@ -128,7 +134,7 @@ mod tests {
             mode,
             segment: SegmentId(0),
             kind: Kind::Content,
-            outcome: Outcome::Label { label: Label::new("x"), score: None, category: None, rationale: None },
+            outcome: Outcome::Label { label: Label::new("x"), grounds: Default::default() },
             action,
             took: std::time::Duration::ZERO,
             cached: false,
@@ -143,6 +149,7 @@ mod tests {
             segments: 1,
             answered: 1,
             cached: 0,
+            closest: None,
             took: std::time::Duration::ZERO,
         };
         let observed = applied("observed", Action::Redact, Mode::Observe);

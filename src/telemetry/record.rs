@@ -1,5 +1,6 @@
 //! Audit records: one JSON line for each decision, refusal and cut.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -7,7 +8,7 @@ use humantime::format_rfc3339_millis;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::guardrail::{Action, Applied, Asked, Decision, Identity, Mode, Outcome, Stage};
+use crate::guardrail::{Action, Applied, Asked, Confidence, Decision, Identity, Mode, Outcome, Scores, Stage};
 use crate::text::Segment;
 
 /// Outcomes that one line tells in full; of more it tells the number. A hostile conversation must not make long lines.
@@ -153,6 +154,10 @@ struct AskedLine<'a> {
     answered: usize,
     cached: usize,
     took_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    margin: Option<f32>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    scores: BTreeMap<&'a str, f32>,
 }
 
 #[derive(Serialize)]
@@ -168,6 +173,10 @@ struct AppliedLine<'a> {
     label: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     score: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    margin: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confidence: Option<Confidence>,
     #[serde(skip_serializing_if = "Option::is_none")]
     category: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -225,7 +234,7 @@ impl<'a> Judge<'a> {
             policy: policy.map(|policy| &*policy.id),
             policy_digest: policy.map(|policy| &*policy.digest),
             form: identity.form,
-            effort: identity.effort,
+            effort: identity.reasoning.effort().as_str(),
         }
     }
 }
@@ -239,6 +248,8 @@ impl<'a> AskedLine<'a> {
             answered: asked.answered,
             cached: asked.cached,
             took_ms: millis(asked.took),
+            margin: asked.closest.as_ref().map(Scores::margin),
+            scores: asked.closest.iter().flat_map(Scores::iter).map(|(label, score)| (label.as_str(), score)).collect(),
         }
     }
 }
@@ -254,6 +265,8 @@ impl<'a> AppliedLine<'a> {
             action: applied.action,
             label: None,
             score: None,
+            margin: None,
+            confidence: None,
             category: None,
             rationale: None,
             error: None,
@@ -262,11 +275,13 @@ impl<'a> AppliedLine<'a> {
             cached: applied.cached,
         };
         match &applied.outcome {
-            Outcome::Label { label, score, category, rationale } => AppliedLine {
+            Outcome::Label { label, grounds } => AppliedLine {
                 label: Some(label.as_str()),
-                score: *score,
-                category: category.as_deref().filter(|category| content || is_code(category)),
-                rationale: rationale.as_deref().filter(|_| content),
+                score: grounds.score,
+                margin: grounds.margin,
+                confidence: grounds.confidence,
+                category: grounds.category.as_deref().filter(|category| content || is_code(category)),
+                rationale: grounds.rationale.as_deref().filter(|_| content),
                 ..bare
             },
             // An engine's message may quote the text.
@@ -314,8 +329,8 @@ pub(super) mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::guardrail::{DetectError, PolicyRef};
-    use crate::policy::Label;
+    use crate::guardrail::{DetectError, Grounds, PolicyRef};
+    use crate::policy::{Effort, Label};
     use crate::text::{Kind, Place, Role, SegmentId};
 
     pub fn exchange() -> ExchangeInfo {
@@ -336,7 +351,13 @@ pub(super) mod tests {
 
     fn identity() -> Identity {
         let policy = PolicyRef { id: "injection".into(), digest: "d1".into() };
-        Identity { engine: "libtorch", model: "m1".into(), policy: Some(policy), form: "json", effort: "low" }
+        Identity {
+            engine: "libtorch",
+            model: "m1".into(),
+            policy: Some(policy),
+            form: "json",
+            reasoning: Effort::Low.into(),
+        }
     }
 
     pub fn applied(outcome: Outcome, action: Action) -> Applied {
@@ -356,9 +377,13 @@ pub(super) mod tests {
     pub fn labelled(category: &str) -> Outcome {
         Outcome::Label {
             label: Label::new("INJECTION"),
-            score: Some(0.5),
-            category: Some(category.into()),
-            rationale: Some("it says why".into()),
+            grounds: Grounds {
+                score: Some(0.5),
+                margin: Some(0.25),
+                confidence: Some(Confidence::Medium),
+                category: Some(category.into()),
+                rationale: Some("it says why".into()),
+            },
         }
     }
 
@@ -370,6 +395,7 @@ pub(super) mod tests {
             answered: 1,
             cached: 1,
             took: Duration::from_millis(2),
+            closest: Scores::new([(Label::new("INJECTION"), 0.0), (Label::new("SAFE"), 0.0)]),
         };
         Decision { action, applied, asked: vec![asked], ..Decision::allow() }
     }
@@ -412,12 +438,13 @@ pub(super) mod tests {
                     "guardrail": "injection", "engine": "libtorch", "model": "m1", "policy": "injection",
                     "policy_digest": "d1", "form": "json", "effort": "low",
                     "segments": 2, "answered": 1, "cached": 1, "took_ms": 2.0,
+                    "margin": 0.0, "scores": {"INJECTION": 0.0, "SAFE": 0.0},
                 }],
                 "applied": [{
                     "guardrail": "injection", "engine": "libtorch", "model": "m1", "policy": "injection",
                     "policy_digest": "d1", "form": "json", "effort": "low",
                     "mode": "enforce", "segment": 4, "kind": "content", "action": "block",
-                    "label": "INJECTION", "score": 0.5, "category": "H2.f", "took_ms": 1.5, "cached": true,
+                    "label": "INJECTION", "score": 0.5, "margin": 0.25, "confidence": "medium", "category": "H2.f", "took_ms": 1.5, "cached": true,
                 }],
             })
         );

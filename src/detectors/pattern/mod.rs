@@ -22,7 +22,7 @@ use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
 use crate::guardrail::{Ask, DetectError, Detector, Finding, Identity, Verdict};
-use crate::policy::Label;
+use crate::policy::{Label, Reasoning};
 use crate::text::view::Views;
 use crate::text::{Segment, Span};
 use reach::Block;
@@ -69,7 +69,7 @@ impl PatternDetector {
         let model = digest(spec).into();
         Ok(PatternDetector {
             set,
-            identity: Identity { engine: "pattern", model, policy: None, form: "spans", effort: "none" },
+            identity: Identity { engine: "pattern", model, policy: None, form: "spans", reasoning: Reasoning::NONE },
         })
     }
 
@@ -108,7 +108,8 @@ impl Detector for PatternDetector {
             }
         }
         let found = spans.into_iter().filter_map(|(label, spans)| Some((labels.get(label)?, spans)));
-        Ok(Verdict { findings: found.map(|(label, spans)| Finding::new(label.clone(), merged(spans))).collect() })
+        let findings = found.map(|(label, spans)| Finding::new(label.clone(), merged(spans))).collect();
+        Ok(Verdict { findings, scores: None })
     }
 
     fn identity(&self) -> &Identity {

@@ -1,6 +1,9 @@
 //! The safeguard detector: a model reads a written policy and the content, and answers with one of the policy's labels.
 
 mod engine;
+mod excerpts;
+mod fold;
+mod json;
 mod prompt;
 mod reply;
 #[cfg(test)]
@@ -9,18 +12,20 @@ mod windows;
 
 pub use engine::{Engine, EngineError, EngineSettings, Generator};
 pub use prompt::{Openers, Prompt};
-pub use reply::{Replies, ReplyError};
+pub use reply::{Replies, Reply, ReplyError};
 
 pub use crate::model::{ComputeSettings, Dtype, ExpertFormat, Limits, Source};
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::stream::{self, StreamExt};
 use tokio::sync::Semaphore;
 
-use crate::guardrail::{Ask, DetectError, Detector, Finding, Identity, PolicyRef, Priority, Verdict};
-use crate::model::{EncodeError, Job, JobError, Outcome, Step};
-use crate::policy::{Effort, Label, Policy};
+use crate::detectors::safeguard::fold::Folded;
+use crate::guardrail::{Ask, DetectError, Detector, Identity, PolicyRef, Priority, Verdict};
+use crate::model::{EncodeError, Job, JobError, Outcome, Pin, Step, Tokenizer};
+use crate::policy::{Label, Nats, Policy, Reasoning};
 use crate::text::{Kind, Place};
 
 /// Tokens of content that are judged at once.
@@ -38,6 +43,10 @@ const LONG_TEXT: usize = 16 * 1024;
 /// Long texts that are encoded at once. An encoding runs to its end even if nobody waits for it any more.
 static ENCODING: Semaphore = Semaphore::const_new(2);
 
+/// Windows of one text that are asked at once: so many can be computed together, and a long text must not fill the queue
+/// of an engine that others use too.
+const IN_FLIGHT: usize = 4;
+
 /// Judges content by one policy.
 pub struct SafeguardDetector {
     engine: Arc<dyn Generator>,
@@ -45,10 +54,20 @@ pub struct SafeguardDetector {
     labels: Vec<Label>,
     prompt: Prompt,
     replies: Replies,
-    /// Between prompt and reply: the channel's opening, and what the model is to reason.
-    opening: Vec<Step>,
+    /// Between prompt and reply.
+    opening: Opening,
+    /// A first look at the label, which decides where it leads by so much.
+    glance: Option<(Opening, Nats)>,
     /// Tokens of content in one window.
     window: usize,
+    /// The policy comes back before every text.
+    _pin: Pin,
+}
+
+/// The opening of the answer's channel, after what the model is to reason.
+struct Opening {
+    steps: Vec<Step>,
+    reasons: bool,
 }
 
 /// A policy that can't be judged with this model.
@@ -62,21 +81,21 @@ pub enum SafeguardError {
 
 impl SafeguardDetector {
     /// Renders the policy for this engine's model. Errors where the two do not go together.
-    pub fn new(engine: Arc<dyn Generator>, policy: Arc<Policy>, effort: Effort) -> Result<Self, SafeguardError> {
+    pub fn new(
+        engine: Arc<dyn Generator>,
+        policy: Arc<Policy>,
+        reasoning: impl Into<Reasoning>,
+    ) -> Result<Self, SafeguardError> {
+        let reasoning = reasoning.into();
         let error = |source: ReplyError| SafeguardError::Reply { policy: policy.id.clone(), source };
         let encode = |source: EncodeError| error(source.into());
         let tokenizer = engine.tokenizer();
-        let prompt = Prompt::new(tokenizer, &policy.text, effort, None).map_err(encode)?;
+        let prompt = Prompt::new(tokenizer, &policy.text, reasoning.effort(), None).map_err(encode)?;
         let replies = Replies::new(&policy, tokenizer).map_err(error)?;
         let openers = Openers::new(tokenizer).map_err(encode)?;
-        let opening = match budget(effort) {
-            None => vec![Step::Force(openers.answer)],
-            Some(budget) => {
-                let stops = tokenizer.control().all().into();
-                vec![Step::Force(openers.reasoning), Step::Decode { stops, budget }, Step::Force(openers.conclude)]
-            }
-        };
-        let tokens = prompt.overhead() + opening.iter().chain(replies.steps()).map(Step::longest).sum::<usize>();
+        let opening = Opening::new(&openers, tokenizer, reasoning.tokens());
+        let glance = reasoning.margin().map(|margin| (Opening::new(&openers, tokenizer, 0), margin));
+        let tokens = prompt.overhead() + opening.steps.iter().chain(replies.steps()).map(Step::longest).sum::<usize>();
         let limit = engine.max_tokens();
         let window = limit.saturating_sub(tokens).min(WINDOW);
         if window < LEAST_WINDOW {
@@ -87,10 +106,11 @@ impl SafeguardDetector {
             model: engine.model().clone(),
             policy: Some(PolicyRef { id: policy.id.clone(), digest: policy.digest.clone() }),
             form: policy.form.as_str(),
-            effort: effort.as_str(),
+            reasoning,
         };
         let labels = policy.labels.iter().filter(|label| !label.safe).map(|label| label.label.clone()).collect();
-        Ok(SafeguardDetector { engine, identity, labels, prompt, replies, opening, window })
+        let _pin = engine.pin(prompt.beginning().clone());
+        Ok(SafeguardDetector { engine, identity, labels, prompt, replies, opening, glance, window, _pin })
     }
 
     async fn encode(&self, text: &Arc<str>) -> Result<Vec<u32>, DetectError> {
@@ -108,18 +128,63 @@ impl SafeguardDetector {
         encoded.map_err(|e| failed(&e))?.map_err(|e| failed(&e))
     }
 
-    async fn judge(&self, content: &[u32], urgent: bool) -> Result<Option<Finding>, DetectError> {
-        let steps = self.opening.iter().chain(self.replies.steps()).cloned().collect();
-        let shared = self.prompt.shared();
-        let prompt = self.prompt.render(content);
-        let job = Job { prompt, shared, grows: shared + content.len(), steps, urgent, deadline: None };
-        let outcomes = self.engine.generate(job).await?;
-        // What was reasoned decides nothing by itself, and nobody is shown it.
-        let answer = match (&outcomes[..], self.opening.len()) {
-            ([Outcome::Decoded { .. }, answer @ ..], 2..) => answer,
-            (answer, _) => answer,
+    /// What the model answers on one window.
+    async fn judge(&self, content: &[u32], ask: &Ask) -> Result<Reply, DetectError> {
+        let tokenizer = self.engine.tokenizer();
+        let opening = match &self.glance {
+            None => &self.opening,
+            Some((glance, enough)) => {
+                let outcomes = self.generate(glance, self.replies.label_steps(), content, ask).await?;
+                let sure = self.replies.scores(&outcomes).is_some_and(|scores| scores.margin() >= enough.get());
+                if sure && self.replies.settled(&outcomes) {
+                    return self.replies.read(&outcomes, tokenizer);
+                }
+                if sure { glance } else { &self.opening }
+            }
         };
-        self.replies.read(answer, self.engine.tokenizer())
+        let outcomes = self.generate(opening, self.replies.steps(), content, ask).await?;
+        self.replies.read(&outcomes, tokenizer)
+    }
+
+    /// The outcomes of the reply's steps.
+    async fn generate(
+        &self,
+        opening: &Opening,
+        reply: &[Step],
+        content: &[u32],
+        ask: &Ask,
+    ) -> Result<Vec<Outcome>, DetectError> {
+        let shared = self.prompt.beginning().len();
+        let mut outcomes = self
+            .engine
+            .generate(Job {
+                prompt: self.prompt.render(content),
+                shared,
+                grows: shared + content.len(),
+                steps: opening.steps.iter().chain(reply).cloned().collect(),
+                urgent: ask.priority == Priority::Blocking,
+                deadline: Some(ask.deadline.into_std()),
+            })
+            .await?;
+        // What was reasoned decides nothing by itself, and nobody is shown it.
+        if opening.reasons && matches!(outcomes.first(), Some(Outcome::Decoded { .. })) {
+            outcomes.remove(0);
+        }
+        Ok(outcomes)
+    }
+}
+
+impl Opening {
+    /// With reasoning of so many tokens, at most; at the budget the answer is opened for the model.
+    fn new(openers: &Openers, tokenizer: &Tokenizer, budget: usize) -> Self {
+        let steps = if budget == 0 {
+            vec![Step::Force(openers.answer.clone())]
+        } else {
+            let stops = tokenizer.control().all().into();
+            let [reasoning, conclude] = [&openers.reasoning, &openers.conclude].map(|opener| opener.clone());
+            vec![Step::Force(reasoning), Step::Decode { stops, budget }, Step::Force(conclude)]
+        };
+        Opening { steps, reasons: budget > 0 }
     }
 }
 
@@ -128,28 +193,24 @@ impl Detector for SafeguardDetector {
     /// A long text is judged window by window. Every label found counts; a window without a verdict leaves the whole
     /// without one.
     async fn detect(&self, ask: &Ask) -> Result<Verdict, DetectError> {
-        let mut verdict = Verdict::default();
-        if ask.segment.text.is_empty() {
-            return Ok(verdict);
+        let text = &ask.segment.text;
+        if text.is_empty() {
+            return Ok(Verdict::default());
         }
-        let bytes = ask.segment.text.len();
-        if bytes > LIMIT_BYTES {
-            return Err(DetectError::TooLong { length: bytes, limit: LIMIT_BYTES, unit: "bytes" });
+        if text.len() > LIMIT_BYTES {
+            return Err(DetectError::TooLong { length: text.len(), limit: LIMIT_BYTES, unit: "bytes" });
         }
-        let content = self.encode(&ask.segment.text).await?;
+        let content = self.encode(text).await?;
         if content.len() > LIMIT {
             return Err(DetectError::TooLong { length: content.len(), limit: LIMIT, unit: "tokens" });
         }
-        for window in windows::windows(content.len(), self.window, OVERLAP) {
-            let found = self.judge(&content[window], ask.priority == Priority::Blocking).await?;
-            let Some(finding) = found else { continue };
-            match verdict.findings.iter_mut().find(|known| known.label == finding.label) {
-                Some(known) if known.score < finding.score => *known = finding,
-                Some(_) => {}
-                None => verdict.findings.push(finding),
-            }
+        let windows = windows::windows(content.len(), self.window, OVERLAP);
+        let mut replies = stream::iter(windows.map(|window| self.judge(&content[window], ask))).buffered(IN_FLIGHT);
+        let mut folded = Folded::default();
+        while let Some(reply) = replies.next().await {
+            folded.add(reply?);
         }
-        Ok(verdict)
+        folded.verdict(text).await
     }
 
     fn identity(&self) -> &Identity {
@@ -167,16 +228,6 @@ impl Detector for SafeguardDetector {
     }
 }
 
-/// Tokens of reasoning, at most; at the budget the answer is opened for the model.
-fn budget(effort: Effort) -> Option<usize> {
-    match effort {
-        Effort::None => None,
-        Effort::Low => Some(512),
-        Effort::Medium => Some(2048),
-        Effort::High => Some(8192),
-    }
-}
-
 impl From<JobError> for DetectError {
     fn from(error: JobError) -> Self {
         match error {
@@ -191,7 +242,8 @@ impl From<JobError> for DetectError {
 mod tests {
     use super::testing::{Scripted, ask, policy};
     use super::*;
-    use crate::policy::Form;
+    use crate::policy::{Effort, Form};
+    use std::time::Duration;
 
     const BINARY: &[(&str, &str, bool)] = &[("INJECTION", "1", false), ("SAFE", "0", true)];
 
@@ -215,11 +267,18 @@ mod tests {
         let detector = detector(&engine, Effort::None);
         let verdict = detector.detect(&ask("some text")).await.unwrap();
         assert_eq!(verdict.findings.len(), 1);
-        assert_eq!((verdict.findings[0].label.as_str(), verdict.findings[0].score), ("INJECTION", Some(0.8)));
-        assert_eq!(detector.detect(&ask("other text")).await.unwrap(), Verdict::default());
+        assert_eq!((verdict.findings[0].label.as_str(), verdict.findings[0].grounds.score), ("INJECTION", Some(0.8)));
+        assert!((verdict.scores.unwrap().margin() - 4f32.ln()).abs() < 1e-6);
+        let other = ask("other text");
+        let safe = detector.detect(&other).await.unwrap();
+        assert_eq!(safe.findings, []);
+        assert!((safe.scores.unwrap().margin() - (7f32 / 3.0).ln()).abs() < 1e-6);
 
         let jobs = engine.jobs();
         assert_eq!(jobs[0].prompt[..jobs[0].shared], jobs[1].prompt[..jobs[1].shared]);
+        let content = engine.tokenizer().encode("other text").unwrap();
+        assert_eq!(jobs[1].prompt[jobs[1].shared..jobs[1].grows], content);
+        assert_eq!(jobs[1].deadline, Some(other.deadline.into_std()));
         let [Step::Force(opener), Step::Choose(_)] = &jobs[0].steps[..] else { panic!("{:?}", jobs[0].steps) };
         assert_eq!(**opener, [200005, 17196, 200008]);
         assert!(jobs[0].urgent);
@@ -238,6 +297,73 @@ mod tests {
         assert_eq!(**open, [200005, 35644, 200008]);
         assert_eq!(**conclude, [200007, 200006, 173781, 200005, 17196, 200008]);
         assert!([200002, 200007, 200012].iter().all(|stop| stops.contains(stop)));
+    }
+
+    #[tokio::test]
+    async fn the_reasoning_has_the_budget_that_is_set() {
+        let engine = Scripted::new(vec![Ok(vec![reasoned(), chosen(0)])]);
+        let reasoning = Reasoning::new(Effort::High, Some(77), None);
+        let detector = SafeguardDetector::new(engine.clone(), policy(Form::Binary, BINARY).into(), reasoning).unwrap();
+        detector.detect(&ask("text")).await.unwrap();
+        assert!(matches!(engine.jobs()[0].steps[1], Step::Decode { budget: 77, .. }));
+    }
+
+    /// A score of 0.8 to 0.2 leads by 1.39 nats.
+    fn adaptive(engine: &Arc<Scripted>, form: Form, margin: f64) -> SafeguardDetector {
+        let reasoning = Reasoning::new(Effort::Adaptive, None, Nats::new(margin));
+        SafeguardDetector::new(engine.clone(), policy(form, BINARY).into(), reasoning).unwrap()
+    }
+
+    #[tokio::test]
+    async fn adaptive_reasons_where_the_scores_are_close_and_nowhere_else() {
+        for (margin, jobs) in [(1.38, 1), (1.39, 2)] {
+            let engine = Scripted::new(vec![Ok(vec![chosen(0)]), Ok(vec![reasoned(), chosen(1)])]);
+            let verdict = adaptive(&engine, Form::Binary, margin).detect(&ask("text")).await.unwrap();
+            assert_eq!((verdict.findings.len(), engine.jobs().len()), (2 - jobs, jobs), "{margin}");
+            let all = engine.jobs();
+            assert!(matches!(all[0].steps[..], [Step::Force(_), Step::Choose(_)]));
+            assert!(all.iter().all(|job| job.prompt == all[0].prompt), "the second goes on from what is kept");
+        }
+        // What fails after the first look is a failure.
+        let engine = Scripted::new(vec![Ok(vec![chosen(0)]), Err(JobError::Stopped)]);
+        assert_eq!(adaptive(&engine, Form::Binary, 5.0).detect(&ask("text")).await.unwrap_err().kind(), "engine");
+        let engine = Scripted::new(vec![Ok(Vec::new()), Ok(vec![reasoned()])]);
+        assert_eq!(adaptive(&engine, Form::Binary, 5.0).detect(&ask("text")).await.unwrap_err().kind(), "unparseable");
+    }
+
+    #[tokio::test]
+    async fn adaptive_asks_for_reasons_once_the_label_is_sure() {
+        let tokens = Tokenizer::o200k().encode(r#","policy_category":"H1","excerpts":["text"]}"#).unwrap();
+        let rest = Outcome::Decoded { tokens, stop: Some(200_002) };
+        let engine = Scripted::new(vec![Ok(vec![chosen(0)]), Ok(vec![chosen(0), rest])]);
+        let verdict = adaptive(&engine, Form::Json, 1.0).detect(&ask("some text")).await.unwrap();
+        assert_eq!(verdict.findings[0].grounds.category.as_deref(), Some("H1"));
+        assert_eq!(verdict.findings[0].spans, [5..9]);
+        let [first, second] = &engine.jobs()[..] else { panic!() };
+        assert!(matches!(first.steps[..], [Step::Force(_), Step::Force(_), Step::Choose(_)]));
+        assert!(matches!(second.steps[..], [Step::Force(_), Step::Force(_), Step::Choose(_), Step::Constrain { .. }]));
+        // A safe label has no reasons: it is done.
+        let engine = Scripted::new(vec![Ok(vec![chosen(1)])]);
+        assert_eq!(adaptive(&engine, Form::Json, 0.5).detect(&ask("text")).await.unwrap().findings, []);
+    }
+
+    #[tokio::test]
+    async fn windows_of_a_long_text_are_asked_together_but_not_all() {
+        let engine = Scripted::new(Vec::new());
+        engine.stall();
+        let detector = detector(&engine, Effort::None);
+        let text = ask(&"word ".repeat(30_000));
+        assert!(tokio::time::timeout(Duration::from_millis(300), detector.detect(&text)).await.is_err());
+        assert_eq!(engine.jobs().len(), IN_FLIGHT);
+    }
+
+    #[test]
+    fn the_policy_is_pinned_for_as_long_as_the_detector_lives() {
+        let engine = Scripted::new(Vec::new());
+        let detector = detector(&engine, Effort::None);
+        assert!(engine.pins.holds(detector.prompt.beginning()));
+        drop(detector);
+        assert!(engine.pins.all().is_empty());
     }
 
     #[tokio::test]
@@ -294,8 +420,8 @@ mod tests {
     #[test]
     fn the_identity_names_all_that_a_verdict_depends_on() {
         let detector = detector(&Scripted::new(Vec::new()), Effort::Medium);
-        let Identity { engine, model, policy, form, effort } = detector.identity().clone();
-        assert_eq!((engine, &*model, form, effort), ("libtorch", "scripted", "binary", "medium"));
+        let Identity { engine, model, policy, form, reasoning } = detector.identity().clone();
+        assert_eq!((engine, &*model, form, reasoning), ("libtorch", "scripted", "binary", Effort::Medium.into()));
         assert_eq!(policy.map(|policy| policy.id.to_string()).as_deref(), Some("test"));
         assert_eq!(detector.labels(), [Label::new("INJECTION")]);
     }

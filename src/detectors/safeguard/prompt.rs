@@ -39,13 +39,14 @@ impl Prompt {
         })
     }
 
-    /// The prompt of a content; so many tokens of it as [`Self::shared`] says are the same for every content.
+    /// The prompt of a content; it starts with [`Self::beginning`].
     pub fn render(&self, content: &[u32]) -> Vec<u32> {
         [&self.before, content, &self.after].concat()
     }
 
-    pub fn shared(&self) -> usize {
-        self.before.len()
+    /// The prompt up to its content: the same for every content.
+    pub fn beginning(&self) -> &Arc<[u32]> {
+        &self.before
     }
 
     /// Tokens beside the content.
@@ -68,7 +69,7 @@ fn system(effort: Effort, date: Option<&str>) -> String {
     let date = date.map(|date| format!("Current date: {date}\n")).unwrap_or_default();
     // The model knows no effort below low; where it is not to reason, its reasoning is passed over.
     let effort = match effort {
-        Effort::None | Effort::Low => "low",
+        Effort::None | Effort::Low | Effort::Adaptive => "low",
         Effort::Medium => "medium",
         Effort::High => "high",
     };
@@ -96,8 +97,18 @@ mod tests {
         let tokenizer = Tokenizer::o200k();
         let prompt = Prompt::new(&tokenizer, "policy", Effort::None, None).unwrap();
         let (one, other) = (prompt.render(&[1, 2]), prompt.render(&[3]));
-        assert_eq!(one[..prompt.shared()], other[..prompt.shared()]);
-        assert_eq!(one[prompt.shared()..][..2], [1, 2]);
+        let shared = prompt.beginning().len();
+        assert_eq!((&one[..shared], &other[..shared]), (&**prompt.beginning(), &**prompt.beginning()));
+        assert_eq!(one[shared..][..2], [1, 2]);
         assert_eq!(one.len(), prompt.overhead() + 2);
+    }
+
+    #[test]
+    fn an_adaptive_effort_asks_twice_with_the_same_prompt() {
+        let tokenizer = Tokenizer::o200k();
+        let prompt = |effort| Prompt::new(&tokenizer, "policy", effort, None).unwrap().render(&[1]);
+        assert_eq!(prompt(Effort::Adaptive), prompt(Effort::None));
+        assert_eq!(prompt(Effort::Adaptive), prompt(Effort::Low));
+        assert_ne!(prompt(Effort::Adaptive), prompt(Effort::Medium));
     }
 }

@@ -2,25 +2,33 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
 use serde_json::Value;
 
-use crate::guardrail::{DetectError, Finding};
-use crate::model::{Choice, Choices, ChoicesError, EncodeError, Outcome, Step, Tokenizer};
+use crate::detectors::safeguard::json::{self, JsonReply};
+use crate::guardrail::{DetectError, Finding, Grounds, Scores};
+use crate::model::{Choice, Choices, ChoicesError, EncodeError, Grammar, GrammarError, Outcome, Step, Tokenizer};
 use crate::policy::{Form, Policy, PolicyLabel};
-
-/// Tokens of a JSON reply after the value of `violation`: category and rationale.
-const JSON_BUDGET: usize = 512;
-/// How a JSON reply begins, so that the first thing decided is the label.
-const JSON_HEAD: &str = "{\"violation\":";
 
 /// The replies that a policy allows.
 #[derive(Debug, Clone)]
 pub struct Replies {
     labels: Vec<PolicyLabel>,
+    /// The label first. What follows the choice follows those labels alone that are not safe.
     steps: Vec<Step>,
-    json: bool,
+    /// How many of the steps it takes until the label is chosen.
+    label_steps: usize,
     end: u32,
+}
+
+/// What a model answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply {
+    /// Nothing where the label is a safe one. Without spans: those are in `excerpts`.
+    pub finding: Option<Finding>,
+    /// The words that the finding speaks of; none for all of the text.
+    pub excerpts: Vec<String>,
+    /// Nothing where the policy has a single label.
+    pub scores: Option<Scores>,
 }
 
 /// Why a policy's replies can't be told apart.
@@ -30,39 +38,10 @@ pub enum ReplyError {
     Encode(#[from] EncodeError),
     #[error("the policy's replies can't be told apart: {0}")]
     Choices(#[from] ChoicesError),
+    #[error(transparent)]
+    Grammar(#[from] GrammarError),
     #[error("the reply `{0}` is not a JSON value, as the form `json` asks for")]
     NotJson(Arc<str>),
-}
-
-/// A JSON reply whole. Unknown and repeated keys are errors.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct JsonReply {
-    violation: Value,
-    /// Has to be there, if only as null.
-    #[serde(deserialize_with = "Option::deserialize")]
-    policy_category: Option<String>,
-    #[serde(default)]
-    rule_ids: Vec<String>,
-    #[serde(default, rename = "confidence")]
-    _confidence: Option<Confidence>,
-    #[serde(default)]
-    rationale: Option<Rationale>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Confidence {
-    High,
-    Medium,
-    Low,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Rationale {
-    Text(String),
-    Points(Vec<String>),
 }
 
 impl Replies {
@@ -84,12 +63,13 @@ impl Replies {
         let choices = policy.labels.iter().map(choice).collect::<Result<_, EncodeError>>()?;
         let choose = Step::Choose(Arc::new(Choices::new(choices)?));
         let steps = if json {
-            let stops = tokenizer.control().all().into();
-            vec![Step::Force(tokenizer.encode(JSON_HEAD)?.into()), choose, Step::Decode { stops, budget: JSON_BUDGET }]
+            let grammar = Arc::new(Grammar::new(tokenizer, &json::grammar(policy))?);
+            let head = Step::Force(tokenizer.encode(json::HEAD)?.into());
+            vec![head, choose, Step::Constrain { grammar, budget: json::BUDGET }]
         } else {
             vec![choose]
         };
-        Ok(Replies { labels: policy.labels.clone(), steps, json, end })
+        Ok(Replies { labels: policy.labels.clone(), steps, label_steps: if json { 2 } else { 1 }, end })
     }
 
     /// What follows the opening of the answer. The outcomes go to [`Self::read`].
@@ -97,26 +77,45 @@ impl Replies {
         &self.steps
     }
 
-    /// What the model answered: a finding, or nothing where the label is a safe one.
-    pub fn read(&self, outcomes: &[Outcome], tokenizer: &Tokenizer) -> Result<Option<Finding>, DetectError> {
+    /// The steps up to the label. The outcome goes to [`Self::settled`].
+    pub fn label_steps(&self) -> &[Step] {
+        &self.steps[..self.label_steps]
+    }
+
+    /// How the labels compare.
+    pub fn scores(&self, outcomes: &[Outcome]) -> Option<Scores> {
+        let [Outcome::Chosen { scores, .. }, ..] = outcomes else { return None };
+        Scores::new(self.labels.iter().map(|label| label.label.clone()).zip(scores.iter().copied()))
+    }
+
+    /// Whether the reply ends with its label, so that [`Self::read`] takes the outcome of [`Self::label_steps`].
+    pub fn settled(&self, outcomes: &[Outcome]) -> bool {
+        let safe = |index: usize| self.labels.get(index).is_some_and(|label| label.safe);
+        self.label_steps == self.steps.len() || matches!(outcomes, [Outcome::Chosen { index, .. }] if safe(*index))
+    }
+
+    pub fn read(&self, outcomes: &[Outcome], tokenizer: &Tokenizer) -> Result<Reply, DetectError> {
         let (chosen, rest) = match outcomes {
             [Outcome::Chosen { index, scores }, rest @ ..] => (self.labels.get(*index).zip(scores.get(*index)), rest),
             _ => (None, outcomes),
         };
         let (label, &score) = chosen.ok_or(DetectError::Unparseable("no label was chosen"))?;
+        let scores = self.scores(outcomes);
         if label.safe {
-            return Ok(None);
+            return Ok(Reply { finding: None, excerpts: Vec::new(), scores });
         }
-        let mut finding = Finding { score: Some(score.exp()), ..Finding::new(label.label.clone(), Vec::new()) };
-        if self.json {
+        let margin = scores.as_ref().map(Scores::margin);
+        let mut grounds = Grounds { score: Some(score.exp()), margin, ..Grounds::default() };
+        let mut excerpts = Vec::new();
+        if self.label_steps < self.steps.len() {
             let reply = self.json_reply(&label.reply, rest, tokenizer)?;
-            finding.category = reply.policy_category.or_else(|| reply.rule_ids.into_iter().next()).map(Into::into);
-            finding.rationale = reply.rationale.map(|rationale| match rationale {
-                Rationale::Text(text) => text.into(),
-                Rationale::Points(points) => points.join("\n").into(),
-            });
+            grounds.category = reply.category().map(Into::into);
+            grounds.confidence = reply.confidence;
+            grounds.rationale = reply.rationale.as_deref().map(Into::into);
+            excerpts = reply.excerpts();
         }
-        Ok(Some(finding))
+        let finding = Finding { grounds, ..Finding::new(label.label.clone(), Vec::new()) };
+        Ok(Reply { finding: Some(finding), excerpts, scores })
     }
 
     fn json_reply(&self, violation: &str, rest: &[Outcome], tokenizer: &Tokenizer) -> Result<JsonReply, DetectError> {
@@ -131,13 +130,7 @@ impl Replies {
             Some(_) => {}
         }
         let tail = tokenizer.decode(tokens).ok_or(DetectError::Unparseable("it is not text"))?;
-        let reply: JsonReply = serde_json::from_str(&format!("{JSON_HEAD}{violation}{tail}"))
-            .map_err(|_| DetectError::Unparseable("it is not the JSON object that the form asks for"))?;
-        // The tail could have gone on with the value.
-        if !serde_json::from_str::<Value>(violation).is_ok_and(|expected| expected == reply.violation) {
-            return Err(DetectError::Unparseable("`violation` is not one of the policy's replies"));
-        }
-        Ok(reply)
+        JsonReply::read(violation, &tail)
     }
 }
 
@@ -145,22 +138,24 @@ impl Replies {
 mod tests {
     use super::*;
     use crate::detectors::safeguard::testing::policy;
+    use crate::guardrail::Confidence;
     use proptest::prelude::*;
+    use std::sync::LazyLock;
 
-    fn json() -> (Replies, Tokenizer) {
+    static JSON: LazyLock<(Replies, Tokenizer)> = LazyLock::new(|| {
         let tokenizer = Tokenizer::o200k();
         let policy = policy(Form::Json, &[("VIOLATION", "1", false), ("SAFE", "0", true)]);
         (Replies::new(&policy, &tokenizer).unwrap(), tokenizer)
-    }
+    });
 
     fn chosen(index: usize, scores: &[f32]) -> Outcome {
-        Outcome::Chosen { index, scores: scores.to_vec() }
+        Outcome::Chosen { index, scores: scores.iter().map(|score| score.ln()).collect() }
     }
 
-    fn read_json(tail: &str, stop: Option<u32>) -> Result<Option<Finding>, DetectError> {
-        let (replies, tokenizer) = json();
+    fn read_json(tail: &str, stop: Option<u32>) -> Result<Reply, DetectError> {
+        let (replies, tokenizer) = &*JSON;
         let tokens = tokenizer.encode(tail).unwrap();
-        replies.read(&[chosen(0, &[0.9, 0.1]), Outcome::Decoded { tokens, stop }], &tokenizer)
+        replies.read(&[chosen(0, &[0.9, 0.1]), Outcome::Decoded { tokens, stop }], tokenizer)
     }
 
     const RETURN: Option<u32> = Some(200_002);
@@ -170,9 +165,14 @@ mod tests {
         let tokenizer = Tokenizer::o200k();
         let policy = policy(Form::Label, &[("BAD", "INVALID", false), ("OK", "VALID", true)]);
         let replies = Replies::new(&policy, &tokenizer).unwrap();
-        let found = replies.read(&[chosen(0, &[0.75, 0.25])], &tokenizer).unwrap().unwrap();
-        assert_eq!((found.label.as_str(), found.score, found.spans.len()), ("BAD", Some(0.75), 0));
-        assert_eq!(replies.read(&[chosen(1, &[0.25, 0.75])], &tokenizer), Ok(None));
+        let reply = replies.read(&[chosen(0, &[0.75, 0.25])], &tokenizer).unwrap();
+        let found = reply.finding.unwrap();
+        assert_eq!((found.label.as_str(), found.grounds.score, found.spans.len()), ("BAD", Some(0.75), 0));
+        assert!((found.grounds.margin.unwrap() - 3f32.ln()).abs() < 1e-6);
+        assert!((reply.scores.unwrap().margin() - 3f32.ln()).abs() < 1e-6);
+        let safe = replies.read(&[chosen(1, &[0.25, 0.75])], &tokenizer).unwrap();
+        assert_eq!((safe.finding, safe.excerpts.len()), (None, 0));
+        assert_eq!(safe.scores.unwrap().iter().map(|(label, _)| label.as_str()).collect::<Vec<_>>(), ["OK", "BAD"]);
         for nonsense in [&[][..], &[chosen(7, &[1.0])], &[Outcome::Decoded { tokens: vec![16], stop: RETURN }]] {
             assert!(matches!(replies.read(nonsense, &tokenizer), Err(DetectError::Unparseable(_))));
         }
@@ -187,15 +187,34 @@ mod tests {
     }
 
     #[test]
-    fn a_json_reply_gives_category_and_rationale() {
-        let finding = read_json(
-            r#","policy_category":"H2.f","rule_ids":["a"],"confidence":"high","rationale":["x","y"]}"#,
+    fn a_json_reply_gives_category_reasons_and_excerpts() {
+        let reply = read_json(
+            r#","policy_category":"H2.f","rule_ids":["a"],"confidence":"high","rationale":"x","excerpts":["y"]}"#,
             RETURN,
         );
-        let finding = finding.unwrap().unwrap();
-        assert_eq!((finding.category.as_deref(), finding.rationale.as_deref()), (Some("H2.f"), Some("x\ny")));
-        let finding = read_json(r#", "policy_category": null, "rationale": "z"}"#, RETURN).unwrap().unwrap();
-        assert_eq!((finding.category, finding.rationale.as_deref()), (None, Some("z")));
+        let Reply { finding, excerpts, .. } = reply.unwrap();
+        let grounds = finding.unwrap().grounds;
+        assert_eq!((grounds.category.as_deref(), grounds.rationale.as_deref()), (Some("H2.f"), Some("x")));
+        assert_eq!((grounds.confidence, grounds.score), (Some(Confidence::High), Some(0.9)));
+        assert_eq!(excerpts, ["y"]);
+        let reply = read_json(r#","policy_category":null,"rule_ids":["a"]}"#, RETURN).unwrap();
+        let grounds = reply.finding.unwrap().grounds;
+        assert_eq!((grounds.category.as_deref(), grounds.rationale, grounds.confidence), (Some("a"), None, None));
+        assert!(reply.excerpts.is_empty());
+    }
+
+    #[test]
+    fn a_label_that_needs_no_more_is_settled() {
+        let (json, tokenizer) = &*JSON;
+        let [Step::Force(_), Step::Choose(_)] = json.label_steps() else { panic!() };
+        for (index, settled) in [(0, false), (1, true)] {
+            assert_eq!(json.settled(&[chosen(index, &[0.5, 0.5])]), settled);
+            assert_eq!(json.read(&[chosen(index, &[0.5, 0.5])], tokenizer).is_ok(), settled);
+        }
+        let label = policy(Form::Label, &[("BAD", "INVALID", false), ("OK", "VALID", true)]);
+        let label = Replies::new(&label, tokenizer).unwrap();
+        assert!(label.settled(&[chosen(0, &[0.5, 0.5])]));
+        assert_eq!(label.label_steps().len(), label.steps().len());
     }
 
     #[test]
@@ -210,6 +229,7 @@ mod tests {
             r#","policy_category":null,"violation":0}"#,
             r#","policy_category":null,"other":0}"#,
             r#","policy_category":null,"confidence":"sure"}"#,
+            r#","policy_category":null,"rationale":["x","y"]}"#,
             r#"0,"policy_category":null}"#,
             r#".0,"policy_category":null}"#,
             "",
@@ -231,18 +251,20 @@ mod tests {
 
     #[test]
     fn json_steps_decide_the_label_first() {
-        let (replies, tokenizer) = json();
-        let [Step::Force(head), Step::Choose(choices), Step::Decode { stops, .. }] = replies.steps() else { panic!() };
-        assert_eq!(tokenizer.decode(head).unwrap(), JSON_HEAD);
+        let (replies, tokenizer) = &*JSON;
+        let [Step::Force(head), Step::Choose(choices), Step::Constrain { grammar, .. }] = replies.steps() else {
+            panic!()
+        };
+        assert_eq!(tokenizer.decode(head).unwrap(), json::HEAD);
         assert_eq!(choices.as_slice().iter().map(|choice| choice.last).collect::<Vec<_>>(), [false, true]);
-        assert!(stops.contains(&200_002) && stops.contains(&200_006));
+        assert_eq!(grammar.end(), 200_002);
     }
 
     proptest! {
         /// Whatever follows the label: no panic, and never "safe".
         #[test]
         fn no_tail_is_read_as_safe(tail in any::<String>(), stop in prop::option::of(any::<u32>())) {
-            prop_assert!(!matches!(read_json(&tail, stop), Ok(None)));
+            prop_assert!(!read_json(&tail, stop).is_ok_and(|reply| reply.finding.is_none()));
         }
     }
 }

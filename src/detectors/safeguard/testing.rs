@@ -1,6 +1,7 @@
 //! For this module's tests: a generator that answers by script, and policies and asks to go with it.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use async_trait::async_trait;
 
 use crate::detectors::safeguard::Generator;
 use crate::guardrail::{Ask, Priority, Stage};
-use crate::model::{Job, JobError, Outcome, Tokenizer};
+use crate::model::{Job, JobError, Outcome, Pin, Pins, Tokenizer};
 use crate::policy::{Form, Label, Policy, PolicyLabel};
 use crate::text::{Kind, Place, Role, Segment, SegmentId};
 
@@ -20,6 +21,8 @@ pub struct Scripted {
     model: Arc<str>,
     answers: Mutex<VecDeque<Answer>>,
     jobs: Mutex<Vec<Job>>,
+    pub pins: Arc<Pins>,
+    stalled: AtomicBool,
 }
 
 impl Scripted {
@@ -29,7 +32,14 @@ impl Scripted {
             model: "scripted".into(),
             answers: Mutex::new(answers.into()),
             jobs: Mutex::default(),
+            pins: Arc::default(),
+            stalled: AtomicBool::new(false),
         })
+    }
+
+    /// From here on no job is answered.
+    pub fn stall(&self) {
+        self.stalled.store(true, Ordering::Relaxed);
     }
 
     pub fn jobs(&self) -> Vec<Job> {
@@ -41,7 +51,14 @@ impl Scripted {
 impl Generator for Scripted {
     async fn generate(&self, job: Job) -> Answer {
         self.jobs.lock().unwrap().push(job);
+        if self.stalled.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         self.answers.lock().unwrap().pop_front().expect("an answer for every job")
+    }
+
+    fn pin(&self, beginning: Arc<[u32]>) -> Pin {
+        self.pins.pin(beginning)
     }
 
     fn tokenizer(&self) -> &Tokenizer {
@@ -70,6 +87,7 @@ pub fn policy(form: Form, labels: &[(&str, &str, bool)]) -> Policy {
         digest: "0".into(),
         form,
         labels: labels.iter().map(label).collect(),
+        categories: Vec::new(),
     }
 }
 

@@ -3,22 +3,24 @@
 //! Unfolding 4-bit weights to floats costs more than reading them from memory. As bytes they unfold many at a time, and
 //! an activation of three signed bytes, `x = d2 * 65536 + d1 * 256 + d0`, multiplies them in three steps. The weights are
 //! doubled and biased, so that they are unsigned integers; the bias is taken off by a sum that depends on `x` alone.
+//! Activations of two digits have 16 bits, and take two steps.
 
 #![allow(unsafe_code, unsafe_op_in_unsafe_fn, reason = "pointers whose bounds the entry functions have asserted")]
 
-use super::dot::{FAR, NEAR, by_rows, tiles};
+use super::dot::{NEAR, by_rows, put, tiles};
 use super::matrix::{BLOCK, Matrix, Weights};
 use super::memory::{Buffer, Shared};
 use super::simd::{BIAS, Simd};
 use super::team::{Team, by_row};
 
-/// The largest activation of a chunk; a little below 127 * (65536 + 256 + 1), so that rounding does not pass it.
-const LARGEST: f32 = 8_355_000.0;
+/// The largest activation of a chunk, in two digits and in three; a little below 127 * (65536 + 256 + 1), and that without
+/// its first digit, so that rounding does not pass it.
+const LARGEST: [f32; 2] = [32_638.0, 8_355_000.0];
 
-/// Rows of activations in three digits. A chunk is what one register of weights meets: `8 * LANES` columns.
+/// Rows of activations in two or three digits. A chunk is what one register of weights meets: `8 * LANES` columns.
 #[derive(Debug, Default)]
 pub struct Digits {
-    /// `[rows, chunks, 3, 2, 4 * LANES]`: the highest digit first; the even columns, then the odd ones.
+    /// `[rows, chunks, count, 2, 4 * LANES]`: the highest digit first; the even columns, then the odd ones.
     digits: Buffer<i8>,
     /// `[rows, chunks, LANES]`: takes off the bias.
     offsets: Buffer<i32>,
@@ -28,6 +30,8 @@ pub struct Digits {
     cols: usize,
     chunks: usize,
     lanes: usize,
+    /// 2 or 3.
+    count: usize,
 }
 
 /// One row of [`Digits`], to be written.
@@ -38,18 +42,18 @@ pub struct DigitsRow<'a> {
 }
 
 impl Digits {
-    /// Rows of `x` `[rows, cols]`, by `split` of an instruction set of so many lanes.
+    /// Rows of `x` `[rows, cols]` in two or three digits, by `split` of an instruction set of so many lanes.
     pub fn fill(
         &mut self,
         team: &Team,
         x: &[f32],
         cols: usize,
-        lanes: usize,
+        (count, lanes): (usize, usize),
         split: impl Fn(&[f32], DigitsRow) + Sync,
     ) {
         let (rows, chunks) = (x.len() / cols, cols.div_ceil(8 * lanes));
-        (self.rows, self.cols, self.chunks, self.lanes) = (rows, cols, chunks, lanes);
-        let digits = Shared::new(self.digits.space(rows * chunks * 24 * lanes));
+        (self.rows, self.cols, self.chunks, self.lanes, self.count) = (rows, cols, chunks, lanes, count);
+        let digits = Shared::new(self.digits.space(rows * chunks * 8 * count * lanes));
         let offsets = Shared::new(self.offsets.space(rows * chunks * lanes));
         let steps = Shared::new(self.steps.space(rows * chunks));
         by_row(team, x, cols, |row, x| {
@@ -57,7 +61,7 @@ impl Digits {
             // SAFETY: every row is given out once.
             let row = unsafe {
                 DigitsRow {
-                    digits: digits.part(part(24 * lanes)),
+                    digits: digits.part(part(8 * count * lanes)),
                     offsets: offsets.part(part(lanes)),
                     steps: steps.part(part(1)),
                 }
@@ -71,7 +75,7 @@ impl Digits {
         std::array::from_fn(|m| {
             let chunk = chosen[m] as usize * self.chunks;
             Start {
-                digits: self.digits.all()[chunk * 24 * self.lanes..].as_ptr(),
+                digits: self.digits.all()[chunk * 8 * self.count * self.lanes..].as_ptr(),
                 offsets: self.offsets.all()[chunk * self.lanes..].as_ptr(),
                 steps: self.steps.all()[chunk..].as_ptr(),
             }
@@ -103,15 +107,18 @@ pub fn scale(x: &[f32], most: f32) -> Option<(f32, f32)> {
 #[inline(always)]
 pub unsafe fn split<S: Simd>(x: &[f32], row: DigitsRow) {
     let chunks = x.chunks(8 * S::LANES);
-    assert_eq!(row.digits.len(), chunks.len() * 24 * S::LANES);
+    let count = row.digits.len() / (8 * S::LANES * chunks.len().max(1));
+    assert!(count == 2 || count == 3);
+    assert_eq!(row.digits.len(), chunks.len() * 8 * count * S::LANES);
     assert_eq!(row.offsets.len(), chunks.len() * S::LANES);
     assert_eq!(row.steps.len(), chunks.len());
-    let out = row.digits.chunks_exact_mut(24 * S::LANES).zip(row.offsets.chunks_exact_mut(S::LANES)).zip(row.steps);
+    let digits = row.digits.chunks_exact_mut(8 * count * S::LANES);
+    let out = digits.zip(row.offsets.chunks_exact_mut(S::LANES)).zip(row.steps);
     for (x, ((digits, offsets), step)) in chunks.zip(out) {
         // As many as any instruction set needs; columns that are not there are zero.
         let mut wide = [0.0f32; 128];
         wide[..x.len()].copy_from_slice(x);
-        let Some((inverse, worth)) = scale(&wide, LARGEST) else {
+        let Some((inverse, worth)) = scale(&wide, LARGEST[count - 2]) else {
             (*step, _) = (f32::NAN, digits.fill(0));
             continue;
         };
@@ -130,7 +137,7 @@ pub unsafe fn split<S: Simd>(x: &[f32], row: DigitsRow) {
         for (offset, sum) in offsets.iter_mut().zip(sums) {
             *offset = -BIAS * sum;
         }
-        for (out, digit) in digits.chunks_exact_mut(8 * S::LANES).zip([&high, &middle, &low]) {
+        for (out, digit) in digits.chunks_exact_mut(8 * S::LANES).zip(&[high, middle, low][3 - count..]) {
             let (even, odd) = out.split_at_mut(4 * S::LANES);
             for (i, (even, odd)) in even.iter_mut().zip(odd).enumerate() {
                 (*even, *odd) = (digit[2 * i], digit[2 * i + 1]);
@@ -148,55 +155,84 @@ pub unsafe fn multiply<S: Simd>(w: Matrix, x: &Digits, chosen: &[u32], out: &mut
     assert_eq!(w.cols(), x.cols, "as many inputs as columns");
     assert_eq!(out.len(), chosen.len() * w.rows(), "an output for each row of weights");
     assert!(chosen.iter().all(|&row| (row as usize) < x.rows), "rows that exist");
-    let groups = w.cols() / BLOCK;
+    if x.count == 2 {
+        rows::<S, 2>(blocks, scales, w.rows(), x, chosen, out);
+    } else {
+        rows::<S, 3>(blocks, scales, w.rows(), x, chosen, out);
+    }
+}
+
+#[inline(always)]
+// SAFETY: the contract of `Simd`; the sizes are those of `multiply`.
+unsafe fn rows<S: Simd, const D: usize>(
+    blocks: &[u8],
+    scales: &[u8],
+    rows: usize,
+    x: &Digits,
+    chosen: &[u32],
+    out: &mut [f32],
+) {
+    let groups = x.cols / BLOCK;
     for (first, count) in tiles(chosen.len(), 6) {
         by_rows!(count, M => {
+            const HIGH: usize = if M <= 2 { 4 } else { 2 };
             let x = x.pointers::<M>(&chosen[first..]);
-            for row in 0..w.rows() {
+            let out = out.as_mut_ptr().add(first * rows);
+            let whole = rows - rows % HIGH;
+            for row in (0..whole).step_by(HIGH) {
                 let (blocks, scales) = (blocks.as_ptr().add(row * groups * 16), scales.as_ptr().add(row * groups));
-                S::prefetch_near(scales.wrapping_add(NEAR));
-                S::prefetch_near(scales.wrapping_add(NEAR + 64));
-                let sums = product::<S, M>(blocks, scales, groups, x);
-                for (m, sum) in sums.into_iter().enumerate() {
-                    *out.get_unchecked_mut((first + m) * w.rows() + row) = sum;
-                }
+                put::<HIGH, M>(out.add(row), rows, tile::<S, D, HIGH, M>(blocks, scales, groups, x));
+            }
+            for row in whole..rows {
+                let (blocks, scales) = (blocks.as_ptr().add(row * groups * 16), scales.as_ptr().add(row * groups));
+                put::<1, M>(out.add(row), rows, tile::<S, D, 1, M>(blocks, scales, groups, x));
             }
         });
     }
 }
 
-/// The products of a row of weights with `M` rows.
+/// The products of `R` rows of weights with `M` of activations.
 #[inline(always)]
 // SAFETY: the contract of `Simd`; all have `groups` blocks.
-unsafe fn product<S: Simd, const M: usize>(
+unsafe fn tile<S: Simd, const D: usize, const R: usize, const M: usize>(
     blocks: *const u8,
     scales: *const u8,
     groups: usize,
     x: [Start; M],
-) -> [f32; M] {
-    let mut sums = [S::zero(); M];
+) -> [[f32; M]; R] {
+    for line in (0..R * groups).step_by(64) {
+        S::prefetch_far(scales.wrapping_add(R * groups + line));
+    }
+    let mut sums = [[S::zero(); M]; R];
     let chunks = groups / S::BLOCKS;
     for chunk in 0..chunks {
-        let (blocks, scales) = (blocks.add(chunk * S::BLOCKS * 16), scales.add(chunk * S::BLOCKS));
-        S::prefetch_far(blocks.wrapping_add(FAR));
-        S::prefetch_near(blocks.wrapping_add(NEAR));
-        accumulate::<S, M>(&mut sums, S::load_bytes(blocks), S::scales(scales), x, chunk);
+        for r in 0..R {
+            let group = r * groups + chunk * S::BLOCKS;
+            let (blocks, scales) = (blocks.add(group * 16), scales.add(group));
+            S::prefetch_far(blocks.wrapping_add(4 * R * groups * 16));
+            S::prefetch_near(blocks.wrapping_add(NEAR));
+            accumulate::<S, D, M>(&mut sums[r], S::load_bytes(blocks), S::scales(scales), x, chunk);
+        }
     }
     let rest = groups % S::BLOCKS;
-    if rest > 0 {
-        let (blocks, scales) = (blocks.add(chunks * S::BLOCKS * 16), scales.add(chunks * S::BLOCKS));
-        accumulate::<S, M>(&mut sums, S::load_some_bytes(blocks, rest), S::some_scales(scales, rest), x, chunks);
-    }
-    let mut out = [0.0; M];
-    for m in 0..M {
-        out[m] = S::sum(sums[m]);
+    let mut out = [[0.0; M]; R];
+    for r in 0..R {
+        if rest > 0 {
+            let group = r * groups + chunks * S::BLOCKS;
+            let (bytes, scales) =
+                (S::load_some_bytes(blocks.add(group * 16), rest), S::some_scales(scales.add(group), rest));
+            accumulate::<S, D, M>(&mut sums[r], bytes, scales, x, chunks);
+        }
+        for m in 0..M {
+            out[r][m] = S::sum(sums[r][m]);
+        }
     }
     out
 }
 
 #[inline(always)]
 // SAFETY: the contract of `Simd`; each row has that chunk.
-unsafe fn accumulate<S: Simd, const M: usize>(
+unsafe fn accumulate<S: Simd, const D: usize, const M: usize>(
     sums: &mut [S::F; M],
     weights: S::B,
     scales: S::F,
@@ -205,13 +241,15 @@ unsafe fn accumulate<S: Simd, const M: usize>(
 ) {
     let (even, odd) = S::nibbles(weights);
     for m in 0..M {
-        let digits = x[m].digits.add(chunk * 24 * S::LANES);
+        let digits = x[m].digits.add(chunk * 8 * D * S::LANES);
         // Apart until the end, so that none waits for another.
-        let high = S::dot_bytes(S::zero_int(), even, odd, digits);
-        let middle = S::dot_bytes(S::zero_int(), even, odd, digits.add(8 * S::LANES));
-        let low = S::dot_bytes(S::load_int(x[m].offsets.add(chunk * S::LANES)), even, odd, digits.add(16 * S::LANES));
-        let product = S::add_int(low, S::shift_8(S::add_int(middle, S::shift_8(high))));
-        let product = S::to_float(product);
+        let mut high = S::dot_bytes(S::zero_int(), even, odd, digits);
+        if D == 3 {
+            high = S::add_int(S::shift_8(high), S::dot_bytes(S::zero_int(), even, odd, digits.add(8 * S::LANES)));
+        }
+        let offset = S::load_int(x[m].offsets.add(chunk * S::LANES));
+        let low = S::dot_bytes(offset, even, odd, digits.add(8 * (D - 1) * S::LANES));
+        let product = S::to_float(S::add_int(low, S::shift_8(high)));
         sums[m] = S::fma(product, S::mul(scales, S::splat(*x[m].steps.add(chunk))), sums[m]);
     }
 }

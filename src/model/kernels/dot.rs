@@ -144,9 +144,10 @@ unsafe fn accumulate<S: Simd, W: Float, const R: usize, const M: usize, const U:
     }
 }
 
+/// Writes the sums of a tile to their places in `[x, w]`.
 #[inline(always)]
 // SAFETY: `out` has `M` rows, `stride` apart, with `R` columns.
-unsafe fn put<const R: usize, const M: usize>(out: *mut f32, stride: usize, sums: [[f32; M]; R]) {
+pub unsafe fn put<const R: usize, const M: usize>(out: *mut f32, stride: usize, sums: [[f32; M]; R]) {
     for m in 0..M {
         for r in 0..R {
             *out.add(m * stride + r) = sums[r][m];

@@ -13,7 +13,7 @@ use super::words::Rounded;
 pub enum Precision {
     /// To the rounding of f32.
     Exact,
-    /// Activations of many rows are rounded to 16 bits where that is faster: a relative error of about 3e-5.
+    /// Activations are rounded to 16 bits where that is faster: a relative error of about 3e-5.
     Fast,
 }
 
@@ -22,27 +22,27 @@ pub enum Precision {
 pub enum Path {
     /// Float weights, as they come from memory.
     Stream,
-    /// Packed weights, as they come from memory.
-    Digits,
+    /// Packed weights, as they come from memory, by activations in so many digits.
+    Digits(usize),
     /// Weights of any kind, unfolded to f32.
     Floats,
     /// Packed weights, unfolded to 16 bits.
     Words,
 }
 
-/// Rows from which each path is the faster one, measured with AVX-512.
+/// Rows from which unfolding the weights is the faster way, measured with AVX-512: to 16 bits, and to f32 where they are
+/// packed and where they are not.
+const WORDS: usize = 9;
 const FLOATS_PACKED: usize = 13;
 const FLOATS: usize = 13;
-const WORDS: usize = 5;
 
 impl Path {
     pub fn new(w: &Matrix, rows: usize, precision: Precision, kernels: Compiled) -> Path {
+        let fast = precision == Precision::Fast;
         match w.weights() {
-            Weights::Mxfp4 { .. } if precision == Precision::Fast && rows >= WORDS && kernels.has_words() => {
-                Path::Words
-            }
-            Weights::Mxfp4 { .. } if rows < FLOATS_PACKED => Path::Digits,
             Weights::F32(_) | Weights::Bf16(_) if rows < FLOATS => Path::Stream,
+            Weights::Mxfp4 { .. } if fast && rows >= WORDS && kernels.has_words() => Path::Words,
+            Weights::Mxfp4 { .. } if rows < FLOATS_PACKED => Path::Digits(if fast { 2 } else { 3 }),
             _ => Path::Floats,
         }
     }
@@ -72,8 +72,9 @@ impl Forms {
         cols: usize,
         paths: impl Iterator<Item = Path> + Clone,
     ) -> Activations<'a> {
-        if paths.clone().any(|path| path == Path::Digits) {
-            self.digits.fill(team, x, cols, kernels.lanes(), |x, row| kernels.split(x, row));
+        let digits = paths.clone().find_map(|path| if let Path::Digits(count) = path { Some(count) } else { None });
+        if let Some(count) = digits {
+            self.digits.fill(team, x, cols, (count, kernels.lanes()), |x, row| kernels.split(x, row));
         }
         if paths.clone().any(|path| path == Path::Words) {
             self.rounded.fill(team, x, cols, |x, pairs, step| kernels.round(x, pairs, step));
@@ -102,7 +103,7 @@ pub fn product<'a>(
     let out = out.space(chosen.len() * w.rows());
     match path {
         Path::Stream => kernels.stream(w, Rows::new(x.floats, x.cols, chosen), out),
-        Path::Digits => kernels.digits(w, &x.forms.digits, chosen, out),
+        Path::Digits(_) => kernels.digits(w, &x.forms.digits, chosen, out),
         Path::Words => kernels.words_multiply(w, &x.forms.rounded, chosen, panel, out),
         Path::Floats => kernels.floats(w, Rows::new(x.floats, x.cols, chosen), panel, out),
     }
@@ -113,7 +114,7 @@ pub fn product<'a>(
 pub fn tile(w: &Matrix, path: Path, threads: usize) -> usize {
     const BYTES: usize = 256 << 10;
     let rows = match path {
-        Path::Stream | Path::Digits => (BYTES / w.row_bytes().max(1)).min(w.rows() / (4 * threads)),
+        Path::Stream | Path::Digits(_) => (BYTES / w.row_bytes().max(1)).min(w.rows() / (4 * threads)),
         Path::Floats | Path::Words => (w.rows() / (16 * threads)).min(256),
     };
     rows.next_multiple_of(32).max(32)

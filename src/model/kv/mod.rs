@@ -7,5 +7,5 @@ mod store;
 
 pub use cache::KvCache;
 pub use pages::PAGE;
-pub use prefix::{Beginning, Pins, Prefixes};
+pub use prefix::{Beginning, Prefixes};
 pub use store::{KvStore, LayerKv, NoRoom};

@@ -1,10 +1,10 @@
 //! Kept beginnings: caches of finished sequences by their tokens, so that a policy is read once and not for every text,
 //! and a growing text once and not for every verdict.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
-use crate::model::Figures;
 use crate::model::kv::KvCache;
+use crate::model::{Figures, Pins};
 
 /// Beginnings kept, at most: bounds a look-up. Their pages are bounded by the store.
 const ENTRIES: usize = 512;
@@ -12,7 +12,7 @@ const ENTRIES: usize = 512;
 /// Caches by their tokens. They share pages with each other and with the sequences that run.
 pub struct Prefixes {
     entries: Vec<Entry>,
-    pins: Pins,
+    pins: Arc<Pins>,
     window: usize,
     /// Counts look-ups; an entry's last use is told in it.
     clock: u64,
@@ -35,27 +35,9 @@ pub enum Beginning {
     Growing,
 }
 
-/// Beginnings that are kept before all others, for as long as somebody holds their tokens.
-#[derive(Debug, Clone, Default)]
-pub struct Pins(Arc<Mutex<Vec<Weak<[u32]>>>>);
-
-impl Pins {
-    pub fn add(&self, tokens: &Arc<[u32]>) {
-        // The list is whole after any panic: every change to it is one call.
-        let mut pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pins.retain(|pin| pin.strong_count() > 0);
-        pins.push(Arc::downgrade(tokens));
-    }
-
-    fn hold(&self, tokens: &[u32]) -> bool {
-        let pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pins.iter().filter_map(Weak::upgrade).any(|pin| *pin == *tokens)
-    }
-}
-
 impl Prefixes {
     /// `window` is that of the sliding layers.
-    pub fn new(window: usize, pins: Pins, figures: Arc<Figures>) -> Self {
+    pub fn new(window: usize, pins: Arc<Pins>, figures: Arc<Figures>) -> Self {
         Prefixes { entries: Vec::new(), pins, window, clock: 0, figures }
     }
 
@@ -92,7 +74,7 @@ impl Prefixes {
 
     /// Lets go of the one least recently used, pinned ones last. Its pages are free if nobody else holds them.
     pub fn evict(&mut self) -> bool {
-        let pinned: Vec<bool> = self.entries.iter().map(|entry| self.pins.hold(&entry.tokens)).collect();
+        let pinned: Vec<bool> = self.entries.iter().map(|entry| self.pins.holds(&entry.tokens)).collect();
         let least = (0..self.entries.len()).min_by_key(|&index| (pinned[index], self.entries[index].used));
         if let Some(index) = least {
             self.entries.swap_remove(index);

@@ -1,0 +1,121 @@
+//! Folding: the replies on a long text's windows become one verdict.
+
+use std::sync::Arc;
+
+use crate::detectors::safeguard::{LONG_TEXT, Reply, excerpts};
+use crate::guardrail::{DetectError, Finding, Scores, Verdict};
+
+/// The replies so far.
+#[derive(Default)]
+pub struct Folded {
+    found: Vec<Found>,
+    /// Of the finding that is the surest; before there is one, of the window that was the closest.
+    scores: Option<Scores>,
+}
+
+/// A label, with the excerpts of every window in which it was found.
+struct Found {
+    finding: Finding,
+    excerpts: Vec<Vec<String>>,
+}
+
+impl Folded {
+    /// Takes the next window's reply.
+    pub fn add(&mut self, reply: Reply) {
+        let Reply { finding, excerpts, scores } = reply;
+        let Some(finding) = finding else {
+            if self.found.is_empty() && closer(&scores, &self.scores) {
+                self.scores = scores;
+            }
+            return;
+        };
+        if self.found.iter().all(|known| known.finding.grounds.score < finding.grounds.score) {
+            self.scores = scores;
+        }
+        match self.found.iter_mut().find(|known| known.finding.label == finding.label) {
+            Some(known) => {
+                known.excerpts.push(excerpts);
+                if known.finding.grounds.score < finding.grounds.score {
+                    known.finding = finding;
+                }
+            }
+            None => self.found.push(Found { finding, excerpts: vec![excerpts] }),
+        }
+    }
+
+    /// The verdict on `text`, of which the windows were.
+    pub async fn verdict(self, text: &Arc<str>) -> Result<Verdict, DetectError> {
+        let mut findings = Vec::with_capacity(self.found.len());
+        for Found { finding, excerpts } in self.found {
+            let spans = if excerpts.iter().any(Vec::is_empty) {
+                Vec::new()
+            } else if text.len() <= LONG_TEXT {
+                excerpts::spans(text, &excerpts)
+            } else {
+                let text = text.clone();
+                let searched = tokio::task::spawn_blocking(move || excerpts::spans(&text, &excerpts)).await;
+                searched.map_err(|e| DetectError::Engine(e.to_string().into()))?
+            };
+            findings.push(Finding { spans, ..finding });
+        }
+        Ok(Verdict { findings, scores: self.scores })
+    }
+}
+
+/// Whether these scores lie closer together than those known.
+fn closer(scores: &Option<Scores>, known: &Option<Scores>) -> bool {
+    match (scores, known) {
+        (Some(scores), Some(known)) => scores.margin() < known.margin(),
+        (scores, known) => scores.is_some() && known.is_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guardrail::Grounds;
+    use crate::policy::Label;
+
+    fn reply(label: Option<&str>, share: f32, excerpts: &[&str]) -> Reply {
+        let grounds = Grounds { score: Some(share), ..Grounds::default() };
+        let finding = label.map(|label| Finding { grounds, ..Finding::new(Label::new(label), Vec::new()) });
+        let scores = Scores::new([(Label::new("one"), share.ln()), (Label::new("other"), (1.0 - share).ln())]);
+        Reply { finding, excerpts: excerpts.iter().map(|&excerpt| excerpt.into()).collect(), scores }
+    }
+
+    async fn verdict(text: &str, replies: impl IntoIterator<Item = Reply>) -> Verdict {
+        let mut folded = Folded::default();
+        replies.into_iter().for_each(|reply| folded.add(reply));
+        folded.verdict(&text.into()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_safe_verdict_has_the_scores_of_its_closest_window() {
+        let safe = [0.9, 0.6, 0.8].map(|share| reply(None, share, &[]));
+        let verdict = verdict("text", safe.clone()).await;
+        assert_eq!((verdict.findings.len(), &verdict.scores), (0, &safe[1].scores));
+    }
+
+    #[tokio::test]
+    async fn the_surest_finding_of_a_label_counts_whatever_is_safe_elsewhere() {
+        let [a, b] = [reply(Some("a"), 0.7, &[]), reply(Some("a"), 0.9, &[])];
+        let replies = [reply(None, 0.5, &[]), a.clone(), reply(Some("b"), 0.8, &[]), b.clone(), reply(None, 0.5, &[])];
+        let verdict = verdict("text", replies).await;
+        let found: Vec<_> = verdict.findings.iter().map(|f| (f.label.as_str(), f.grounds.score)).collect();
+        assert_eq!(found, [("a", Some(0.9)), ("b", Some(0.8))]);
+        assert_eq!(verdict.scores, b.scores);
+    }
+
+    #[tokio::test]
+    async fn excerpts_of_all_windows_are_the_spans() {
+        let text = format!("bad {}worse", "x ".repeat(LONG_TEXT));
+        for text in ["bad x worse", &text] {
+            let both = [reply(Some("a"), 0.7, &["bad"]), reply(Some("a"), 0.6, &["worse"])];
+            let spans = verdict(text, both.clone()).await.findings.remove(0).spans;
+            assert_eq!(spans, [0..3, text.len() - 5..text.len()]);
+            // One window that names none means the whole.
+            let whole = both.into_iter().chain([reply(Some("a"), 0.6, &[])]);
+            assert!(verdict(text, whole).await.findings[0].spans.is_empty());
+        }
+    }
+}
