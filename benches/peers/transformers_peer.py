@@ -80,9 +80,8 @@ class Transformers:
         )
         if experts:
             config._experts_implementation = experts
-        torch.manual_seed(0)
         torch.set_default_dtype(dtype)
-        self.model = GptOssForCausalLM(config).eval()
+        self.model = random_model(config)
         self.layers = self.model.model.layers
         self.cache = None
         used = self.model.config
@@ -102,6 +101,22 @@ class Transformers:
 
     def feed(self, tokens: list[int]) -> None:
         self.model(torch.tensor([tokens]), past_key_values=self.cache, use_cache=True, logits_to_keep=1)
+
+
+def random_model(config: GptOssConfig) -> GptOssForCausalLM:
+    """transformers' own initialisation takes minutes; this repeats a million random numbers instead."""
+    with torch.device("meta"):
+        model = GptOssForCausalLM(config)
+    model.to_empty(device="cpu")
+    model.model.rotary_emb = type(model.model.rotary_emb)(config)
+    torch.manual_seed(0)
+    pool = torch.randn(1_000_003) * 0.02
+    for name, weights in model.named_parameters():
+        for chunk in weights.view(-1).split(len(pool)):
+            chunk.copy_(pool[: len(chunk)])
+        if name.endswith("norm.weight"):
+            weights.fill_(1.0)
+    return model.eval()
 
 
 def demand_memory(shape: Shape, layers: int, dtype: torch.dtype) -> None:

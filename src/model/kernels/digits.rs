@@ -1,20 +1,21 @@
 //! MXFP4 by activations of 24 bits, in integers: exact but for rounding the activations as f32 would round their sum.
 //!
 //! Unfolding 4-bit weights to floats costs more than reading them from memory. As bytes they unfold many at a time, and
-//! an activation of three signed bytes, `x = d2 * 65536 + d1 * 256 + d0`, multiplies them in three steps. The weights are
-//! doubled and biased, so that they are unsigned integers; the bias is taken off by a sum that depends on `x` alone.
-//! Activations of two digits have 16 bits, and take two steps.
+//! an activation of three signed bytes, `x = d2 * 65536 + d1 * 256 + d0`, multiplies them in three steps. The weights
+//! are doubled and biased, so that they are unsigned integers; the bias is taken off by a sum that depends on `x`
+//! alone. Activations of two digits have 16 bits, and take two steps.
 
 #![allow(unsafe_code, unsafe_op_in_unsafe_fn, reason = "pointers whose bounds the entry functions have asserted")]
+#![allow(clippy::needless_range_loop, reason = "one index goes through several arrays of registers")]
 
-use super::dot::{NEAR, by_rows, put, tiles};
+use super::dot::{FAR, NEAR, by_rows, put, tiles};
 use super::matrix::{BLOCK, Matrix, Weights};
 use super::memory::{Buffer, Shared};
 use super::simd::{BIAS, Simd};
 use super::team::{Team, by_row};
 
-/// The largest activation of a chunk, in two digits and in three; a little below 127 * (65536 + 256 + 1), and that without
-/// its first digit, so that rounding does not pass it.
+/// The largest activation of a chunk, in two digits and in three; a little below 127 * (65536 + 256 + 1), and that
+/// without its first digit, so that rounding does not pass it.
 const LARGEST: [f32; 2] = [32_638.0, 8_355_000.0];
 
 /// Rows of activations in two or three digits. A chunk is what one register of weights meets: `8 * LANES` columns.
@@ -91,8 +92,8 @@ struct Start {
     steps: *const f32,
 }
 
-/// What makes the largest of `x` `most`, and what one is worth then; nothing where a number is not finite. Where all are so
-/// small that the former would not be finite, they count as zero.
+/// What makes the largest of `x` `most`, and what one is worth then; nothing where a number is not finite. Where all
+/// are so small that the former would not be finite, they count as zero.
 #[inline(always)]
 pub fn scale(x: &[f32], most: f32) -> Option<(f32, f32)> {
     const NOTHING: f32 = 1e-30;
@@ -123,19 +124,21 @@ pub unsafe fn split<S: Simd>(x: &[f32], row: DigitsRow) {
             continue;
         };
         *step = worth * 0.5;
-        let mut sums = [0i32; 16];
+        // One thing at a time, each of which compilers do in vectors.
+        let mut whole = [0i32; 128];
         let (mut high, mut middle, mut low) = ([0i8; 128], [0i8; 128], [0i8; 128]);
         for i in 0..128 {
             // SAFETY: it is finite, and within `LARGEST` but for its rounding.
-            let x: i32 = unsafe { (wide[i] * inverse).round_ties_even().to_int_unchecked() };
-            low[i] = x as i8;
-            let rest = (x - i32::from(low[i])) >> 8;
-            middle[i] = rest as i8;
-            high[i] = ((rest - i32::from(middle[i])) >> 8) as i8;
-            sums[i / 8] += x;
+            whole[i] = unsafe { (wide[i] * inverse).round_ties_even().to_int_unchecked() };
         }
-        for (offset, sum) in offsets.iter_mut().zip(sums) {
-            *offset = -BIAS * sum;
+        for (offset, whole) in offsets.iter_mut().zip(whole.chunks_exact(8)) {
+            *offset = -BIAS * whole.iter().sum::<i32>();
+        }
+        for i in 0..128 {
+            low[i] = whole[i] as i8;
+            // Adding a half of what the next digit is worth rounds to it.
+            middle[i] = ((whole[i] + (1 << 7)) >> 8) as i8;
+            high[i] = ((whole[i] + (1 << 7) + (1 << 15)) >> 16) as i8;
         }
         for (out, digit) in digits.chunks_exact_mut(8 * S::LANES).zip(&[high, middle, low][3 - count..]) {
             let (even, odd) = out.split_at_mut(4 * S::LANES);
@@ -147,11 +150,12 @@ pub unsafe fn split<S: Simd>(x: &[f32], row: DigitsRow) {
 }
 
 /// `out` `[chosen, w]`: the products of MXFP4 weights with chosen rows. The weights come from memory and are read once
-/// for every six rows, the second time from the cache.
+/// for every three rows, the second time from the cache.
 // SAFETY: the processor has the instruction set.
 #[inline(always)]
 pub unsafe fn multiply<S: Simd>(w: Matrix, x: &Digits, chosen: &[u32], out: &mut [f32]) {
     let Weights::Mxfp4 { blocks, scales } = w.weights() else { unreachable!("the weights are MXFP4") };
+    assert_eq!(S::LANES, x.lanes, "digits for this instruction set");
     assert_eq!(w.cols(), x.cols, "as many inputs as columns");
     assert_eq!(out.len(), chosen.len() * w.rows(), "an output for each row of weights");
     assert!(chosen.iter().all(|&row| (row as usize) < x.rows), "rows that exist");
@@ -173,43 +177,47 @@ unsafe fn rows<S: Simd, const D: usize>(
     out: &mut [f32],
 ) {
     let groups = x.cols / BLOCK;
-    for (first, count) in tiles(chosen.len(), 6) {
-        by_rows!(count, M => {
+    for (first, count) in tiles(chosen.len(), 3) {
+        by_rows!(count, M in 1 2 3 => {
             const HIGH: usize = if M <= 2 { 4 } else { 2 };
             let x = x.pointers::<M>(&chosen[first..]);
             let out = out.as_mut_ptr().add(first * rows);
-            let whole = rows - rows % HIGH;
-            for row in (0..whole).step_by(HIGH) {
+            // As many streams of weights, each of rows that follow each other.
+            let stream = rows / HIGH;
+            for row in 0..stream {
                 let (blocks, scales) = (blocks.as_ptr().add(row * groups * 16), scales.as_ptr().add(row * groups));
-                put::<HIGH, M>(out.add(row), rows, tile::<S, D, HIGH, M>(blocks, scales, groups, x));
+                put::<HIGH, M>(out.add(row), rows, stream, tile::<S, D, HIGH, M>(blocks, scales, groups, stream, x));
             }
-            for row in whole..rows {
+            for row in stream * HIGH..rows {
                 let (blocks, scales) = (blocks.as_ptr().add(row * groups * 16), scales.as_ptr().add(row * groups));
-                put::<1, M>(out.add(row), rows, tile::<S, D, 1, M>(blocks, scales, groups, x));
+                put::<1, M>(out.add(row), rows, 1, tile::<S, D, 1, M>(blocks, scales, groups, 1, x));
             }
         });
     }
 }
 
-/// The products of `R` rows of weights with `M` of activations.
+/// The products of `R` rows of weights, every `stride`-th, with `M` of activations.
 #[inline(always)]
 // SAFETY: the contract of `Simd`; all have `groups` blocks.
 unsafe fn tile<S: Simd, const D: usize, const R: usize, const M: usize>(
     blocks: *const u8,
     scales: *const u8,
     groups: usize,
+    stride: usize,
     x: [Start; M],
 ) -> [[f32; M]; R] {
-    for line in (0..R * groups).step_by(64) {
-        S::prefetch_far(scales.wrapping_add(R * groups + line));
+    for r in 0..R {
+        for line in (0..groups).step_by(64) {
+            S::prefetch_near(scales.wrapping_add(r * stride * groups + NEAR + line));
+        }
     }
     let mut sums = [[S::zero(); M]; R];
     let chunks = groups / S::BLOCKS;
     for chunk in 0..chunks {
         for r in 0..R {
-            let group = r * groups + chunk * S::BLOCKS;
+            let group = r * stride * groups + chunk * S::BLOCKS;
             let (blocks, scales) = (blocks.add(group * 16), scales.add(group));
-            S::prefetch_far(blocks.wrapping_add(4 * R * groups * 16));
+            S::prefetch_far(blocks.wrapping_add(FAR));
             S::prefetch_near(blocks.wrapping_add(NEAR));
             accumulate::<S, D, M>(&mut sums[r], S::load_bytes(blocks), S::scales(scales), x, chunk);
         }
@@ -218,7 +226,7 @@ unsafe fn tile<S: Simd, const D: usize, const R: usize, const M: usize>(
     let mut out = [[0.0; M]; R];
     for r in 0..R {
         if rest > 0 {
-            let group = r * groups + chunks * S::BLOCKS;
+            let group = r * stride * groups + chunks * S::BLOCKS;
             let (bytes, scales) =
                 (S::load_some_bytes(blocks.add(group * 16), rest), S::some_scales(scales.add(group), rest));
             accumulate::<S, D, M>(&mut sums[r], bytes, scales, x, chunks);

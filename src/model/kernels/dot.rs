@@ -1,6 +1,7 @@
 //! Dot products of rows of float weights with rows of activations, along the columns, in f32.
 
 #![allow(unsafe_code, unsafe_op_in_unsafe_fn, reason = "pointers whose bounds the entry functions have asserted")]
+#![allow(clippy::needless_range_loop, reason = "one index goes through several arrays of registers")]
 
 use super::matrix::{Matrix, Weights, widened};
 use super::memory::Rows;
@@ -17,18 +18,15 @@ trait Float: Copy {
     fn wide(self) -> f32;
 }
 
-/// Runs `$body` with the constant `$M` for a number of rows of activations, 1 to 6.
+/// Runs `$body` with the constant `$M` for a number of rows of activations, one of those named.
 macro_rules! by_rows {
-    ($m:expr, $M:ident => $body:expr) => {
-        by_rows!(@ $m, $M => $body, 1 2 3 4 5 6)
-    };
-    (@ $m:expr, $M:ident => $body:expr, $($n:literal)*) => {
+    ($m:expr, $M:ident in $($n:literal)* => $body:expr) => {
         match $m {
             $($n => {
                 const $M: usize = $n;
                 $body
             })*
-            _ => unreachable!("a tile has 1 to 6 rows"),
+            _ => unreachable!("tiles are not larger"),
         }
     };
 }
@@ -60,17 +58,20 @@ pub fn tiles(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> 
 unsafe fn stream_rows<S: Simd, W: Float>(weights: &[W], rows: usize, x: Rows<f32>, out: &mut [f32]) {
     let cols = x.stride();
     for (first, count) in tiles(x.len(), 6) {
-        by_rows!(count, M => {
+        by_rows!(count, M in 1 2 3 4 5 6 => {
             const HIGH: usize = 4;
             const UNROLLED: usize = if M <= 2 { 2 } else { 1 };
             let x = x.pointers::<M>(first);
             let out = out.as_mut_ptr().add(first * rows);
-            let whole = rows - rows % HIGH;
-            for row in (0..whole).step_by(HIGH) {
-                put::<HIGH, M>(out.add(row), rows, tile::<S, W, HIGH, M, UNROLLED>(weights.as_ptr().add(row * cols), cols, x, cols));
+            // As many streams of weights, each of rows that follow each other.
+            let stream = rows / HIGH;
+            for row in 0..stream {
+                let sums = tile::<S, W, HIGH, M, UNROLLED>(weights.as_ptr().add(row * cols), stream * cols, x, cols);
+                put::<HIGH, M>(out.add(row), rows, stream, sums);
             }
-            for row in whole..rows {
-                put::<1, M>(out.add(row), rows, tile::<S, W, 1, M, 1>(weights.as_ptr().add(row * cols), cols, x, cols));
+            for row in stream * HIGH..rows {
+                let sums = tile::<S, W, 1, M, 1>(weights.as_ptr().add(row * cols), cols, x, cols);
+                put::<1, M>(out.add(row), rows, 1, sums);
             }
         });
     }
@@ -92,9 +93,8 @@ unsafe fn tile<S: Simd, W: Float, const R: usize, const M: usize, const U: usize
     while at + step <= width {
         for r in 0..R {
             let p = w.add(r * stride + at).cast::<u8>();
-            let far = if R == 1 { FAR } else { R * stride * size_of::<W>() };
             for line in (0..step * size_of::<W>()).step_by(64) {
-                S::prefetch_far(p.wrapping_add(far + line));
+                S::prefetch_far(p.wrapping_add(FAR + line));
                 S::prefetch_near(p.wrapping_add(NEAR + line));
             }
         }
@@ -146,11 +146,11 @@ unsafe fn accumulate<S: Simd, W: Float, const R: usize, const M: usize, const U:
 
 /// Writes the sums of a tile to their places in `[x, w]`.
 #[inline(always)]
-// SAFETY: `out` has `M` rows, `stride` apart, with `R` columns.
-pub unsafe fn put<const R: usize, const M: usize>(out: *mut f32, stride: usize, sums: [[f32; M]; R]) {
+// SAFETY: `out` has `M` rows, `rows` apart, with `R` columns, `stride` apart.
+pub unsafe fn put<const R: usize, const M: usize>(out: *mut f32, rows: usize, stride: usize, sums: [[f32; M]; R]) {
     for m in 0..M {
         for r in 0..R {
-            *out.add(m * stride + r) = sums[r][m];
+            *out.add(m * rows + r * stride) = sums[r][m];
         }
     }
 }

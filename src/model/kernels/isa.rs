@@ -25,20 +25,20 @@ pub enum Isa {
 impl Isa {
     /// Those of this machine, the fastest first.
     pub fn available() -> Vec<Isa> {
-        let mut found = Vec::new();
+        #[allow(unused_mut, reason = "on a machine without vectors")]
+        let mut found = vec![Isa::Scalar];
+        #[cfg(target_arch = "aarch64")]
+        found.insert(0, Isa::Neon);
         #[cfg(target_arch = "x86_64")]
         {
             use std::arch::is_x86_feature_detected as has;
             if has!("avx2") && has!("fma") {
-                found.push(Isa::Avx2);
+                found.insert(0, Isa::Avx2);
                 if has!("avx512f") && has!("avx512bw") && has!("avx512vl") && has!("avx512dq") && has!("avx512vnni") {
                     found.insert(0, Isa::Avx512);
                 }
             }
         }
-        #[cfg(target_arch = "aarch64")]
-        found.push(Isa::Neon);
-        found.push(Isa::Scalar);
         found
     }
 

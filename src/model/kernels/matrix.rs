@@ -18,8 +18,8 @@ pub struct Matrix<'a> {
 pub enum Weights<'a> {
     F32(&'a [f32]),
     Bf16(&'a [u16]),
-    /// `blocks` `[rows, cols / 32, 16]`, in each byte the even element low; `scales` `[rows, cols / 32]`, a power of two
-    /// plus 127, not 255.
+    /// `blocks` `[rows, cols / 32, 16]`, in each byte the even element low; `scales` `[rows, cols / 32]`, a power of
+    /// two plus 127, not 255.
     Mxfp4 {
         blocks: &'a [u8],
         scales: &'a [u8],
@@ -95,7 +95,7 @@ impl<'a> Matrix<'a> {
 }
 
 impl Vector<'_> {
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         match self {
             Vector::F32(v) => v.len(),
             Vector::Bf16(v) => v.len(),

@@ -2,15 +2,11 @@
 
 #![allow(unsafe_code, reason = "threads write parts of one result")]
 
-use std::sync::Mutex;
-
 use super::isa::Compiled;
-use super::lock;
 use super::matrix::{Matrix, Vector};
 use super::memory::{Buffer, Shared};
-use super::product::{Desk, Forms, Path, Precision, product, tile};
+use super::product::{Crew, Forms, Path, Precision, lock, product, tile};
 use super::swiglu::Swiglu;
-use super::team::Team;
 
 /// The experts of a layer.
 #[derive(Clone, Copy, Debug)]
@@ -68,8 +64,8 @@ impl<'a> Experts<'a> {
     ) -> Self {
         assert_eq!(gate_up.rows(), count * 2 * down.cols(), "gate and up for each input of down");
         assert_eq!(down.rows(), count * gate_up.cols(), "down gives as many as gate and up take");
-        assert_eq!(gate_up.rows(), gate_up_bias.len(), "a bias for each row");
-        assert_eq!(down.rows(), down_bias.len(), "a bias for each row");
+        assert_eq!(gate_up.rows(), gate_up_bias.size(), "a bias for each row");
+        assert_eq!(down.rows(), down_bias.size(), "a bias for each row");
         Experts { count, gate_up, gate_up_bias, down, down_bias, swiglu }
     }
 
@@ -82,19 +78,19 @@ impl<'a> Experts<'a> {
     }
 }
 
-/// `x` and `out` `[tokens, hidden]`. Each expert that any token goes to is read once, and what they give is added in the
-/// order of the experts.
+/// `x` and `out` `[tokens, hidden]`. Each expert that any token goes to is read once, and what they give is added in
+/// the order of the experts.
 pub fn forward(
-    team: &Team,
-    kernels: Compiled,
+    crew: &Crew,
+    scratch: &mut Scratch,
     experts: &Experts,
     routing: Routing,
     x: &[f32],
     precision: Precision,
     out: &mut [f32],
-    scratch: &mut Scratch,
-    desks: &[Mutex<Desk>],
 ) {
+    let Crew { team, kernels, desks } = crew;
+    let kernels = *kernels;
     let (hidden, intermediate) = (experts.hidden(), experts.intermediate());
     assert_eq!(x.len(), out.len(), "as many outputs as inputs");
     assert_eq!(routing.experts.len(), routing.weights.len(), "a weight for each choice");

@@ -2,6 +2,7 @@
 //! the rows of activations a few at a time.
 
 #![allow(unsafe_code, unsafe_op_in_unsafe_fn, reason = "pointers whose bounds the entry functions have asserted")]
+#![allow(clippy::needless_range_loop, reason = "one index goes through several arrays of registers")]
 
 use std::ops::Range;
 
@@ -85,7 +86,7 @@ pub unsafe fn multiply<S: Simd, F: Form<S>>(
         let steps = x.len().div_ceil(F::TILE) * w.cols().div_ceil(BLOCK);
         let mut ahead = Ahead::new(w.addresses(end..w.rows().min(end + lanes)), steps);
         for (first, count) in tiles(x.len(), F::TILE) {
-            by_rows!(count, M => {
+            by_rows!(count, M in 1 2 3 4 5 6 => {
                 let sums = F::tile::<M>(panel, w.cols(), x.pointers::<M>(first), &mut ahead);
                 for m in 0..M {
                     let mut row = [0.0f32; 16 * WIDTH];

@@ -1,5 +1,7 @@
 //! Which kernel multiplies a matrix with rows of activations, by how many there are.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use super::digits::Digits;
 use super::isa::Compiled;
 use super::matrix::{Matrix, Weights};
@@ -30,10 +32,10 @@ pub enum Path {
     Words,
 }
 
-/// Rows from which unfolding the weights is the faster way, measured with AVX-512: to 16 bits, and to f32 where they are
-/// packed and where they are not.
-const WORDS: usize = 9;
-const FLOATS_PACKED: usize = 13;
+/// Rows from which unfolding the weights is the faster way, measured with AVX-512: to 16 bits, and to f32 where they
+/// are packed and where they are not.
+const WORDS: usize = 7;
+const FLOATS_PACKED: usize = 15;
 const FLOATS: usize = 13;
 
 impl Path {
@@ -83,6 +85,14 @@ impl Forms {
     }
 }
 
+/// Who multiplies, with which kernels.
+pub struct Crew {
+    pub team: Team,
+    pub kernels: Compiled,
+    /// One for each thread.
+    pub desks: Vec<Mutex<Desk>>,
+}
+
 /// What one thread keeps between calls.
 #[derive(Debug, Default)]
 pub struct Desk {
@@ -118,4 +128,9 @@ pub fn tile(w: &Matrix, path: Path, threads: usize) -> usize {
         Path::Floats | Path::Words => (w.rows() / (16 * threads)).min(256),
     };
     rows.next_multiple_of(32).max(32)
+}
+
+/// What is guarded is scratch: a panic leaves nothing in it that the next call would read.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -11,8 +11,8 @@ pub struct Swiglu {
     pub alpha: f32,
 }
 
-/// `both` `[n, 2]`, gate and up alternating; `out` `[n]`: `(up + 1) * gate * sigmoid(alpha * gate)`, where `gate` is at most
-/// the limit and `up` within it on both sides. What is no number stays so.
+/// `both` `[n, 2]`, gate and up alternating; `out` `[n]`: `(up + 1) * gate * sigmoid(alpha * gate)`, where `gate` is at
+/// most the limit and `up` within it on both sides. What is no number stays so.
 // SAFETY: the processor has the instruction set.
 #[inline(always)]
 pub unsafe fn swiglu<S: Simd>(both: &[f32], Swiglu { limit, alpha }: Swiglu, out: &mut [f32]) {

@@ -27,8 +27,8 @@ impl Team {
         self.threads
     }
 
-    /// Calls `work(thread, threads)` once on every thread and waits for all of them. There may be fewer threads than the
-    /// team has. A panic is passed on, once all are done.
+    /// Calls `work(thread, threads)` once on every thread and waits for all of them. There may be fewer threads than
+    /// the team has. A panic is passed on, once all are done.
     pub fn run(&self, work: impl Fn(usize, usize) + Sync) {
         if self.threads == 1 {
             return work(0, 1);
@@ -99,12 +99,16 @@ mod openmp {
     use super::Job;
     use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 
+    // SAFETY: what it calls gets the pointer that is passed.
+    type Parallel = unsafe extern "C" fn(extern "C" fn(*mut c_void), *mut c_void, c_uint, c_uint);
+    type Number = extern "C" fn() -> c_int;
+
     /// The entry points of the OpenMP library that this process has loaded.
     #[derive(Clone, Copy, Debug)]
     pub struct OpenMp {
-        parallel: unsafe extern "C" fn(extern "C" fn(*mut c_void), *mut c_void, c_uint, c_uint),
-        thread: extern "C" fn() -> c_int,
-        threads: extern "C" fn() -> c_int,
+        parallel: Parallel,
+        thread: Number,
+        threads: Number,
     }
 
     // SAFETY: the signature of dlsym in POSIX.
@@ -129,9 +133,9 @@ mod openmp {
             // SAFETY: functions of these names have these signatures, in both libraries.
             Some(unsafe {
                 OpenMp {
-                    parallel: std::mem::transmute::<*mut c_void, _>(parallel),
-                    thread: std::mem::transmute::<*mut c_void, _>(thread),
-                    threads: std::mem::transmute::<*mut c_void, _>(threads),
+                    parallel: std::mem::transmute::<*mut c_void, Parallel>(parallel),
+                    thread: std::mem::transmute::<*mut c_void, Number>(thread),
+                    threads: std::mem::transmute::<*mut c_void, Number>(threads),
                 }
             })
         }

@@ -1,5 +1,5 @@
-//! MXFP4 by many rows of activations of 16 bits, in integers: twice as fast as floats, with an error of about 2^-16 of a
-//! row's largest activation.
+//! MXFP4 by many rows of activations of 16 bits, in integers: twice as fast as floats, with an error of about 2^-16 of
+//! a row's largest activation.
 //!
 //! Inside a block products add up in 32-bit integers, which cannot overflow: 12 * 32767 * 32 < 2^24.
 
@@ -15,7 +15,8 @@ use super::team::{Team, by_row};
 /// Pairs of columns in a block.
 const PAIRS: usize = BLOCK / 2;
 
-/// What scales are divided by, and steps multiplied, so that products of large weights with small activations stay finite.
+/// What scales are divided by, and steps multiplied, so that products of large weights with small activations stay
+/// finite.
 const RAISED: f32 = (1 << 24) as f32;
 
 /// Rows of activations in 16 bits.

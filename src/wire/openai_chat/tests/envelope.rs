@@ -44,7 +44,7 @@ fn what_could_be_a_text_is_judged() {
         (json!({"usage": {"total_tokens": 1, "a-b": "x"}}), &["0 other 0 !a-b", "0 other 1 x"]),
         (json!({"usage": {"total_tokens": 4111111111111111u64}}), &["0 other 0 !4111111111111111"]),
         (json!({"prompt_filter_results": [{"content_filter_results": {"hate": {"severity": "x"}}}]}), &["0 word 0 !x"]),
-        (json!({"error": {"type": "x", "code": "y"}}), &["0 word 0 !y", "0 word 1 !x"]),
+        (json!({"error": {"type": "x", "code": "y"}}), &["0 word 0 !x", "0 word 1 !y"]),
         (json!({"choices": [{"index": 0, "finish_reason": "x"}]}), &["0 word 0 !x"]),
         (json!({"choices": [{"index": 0, "stop_reason": 5}]}), &["0 other 0 !5"]),
         (json!({"new-member": 5}), &["0 other 0 !new-member", "0 other 1 !5"]),
@@ -66,7 +66,7 @@ fn what_could_be_a_text_is_judged() {
         ),
         (
             said(json!({"reasoning_details": [{"id": secret, "format": "f", "n": 4111}]})),
-            &["0 word 0 !f", "0 word 1 !sk-proj-abcdefghijklmnop", "0 other 0 !n", "0 other 1 !4111"],
+            &["0 word 0 !sk-proj-abcdefghijklmnop", "0 word 1 !f", "0 other 0 !n", "0 other 1 !4111"],
         ),
         (
             said(json!({"annotations": [{"type": "url_citation", "url_citation": {"id": secret}}]})),
@@ -83,14 +83,14 @@ fn what_every_chunk_repeats_is_judged_once() {
     let long = "m".repeat(200);
     let texts =
         judged(&[chunk("a", 7), chunk("a", 7), chunk("b", 71), chunk("a", 71), chunk(&long, 71), chunk(&long, 71)]);
-    assert_eq!(texts[0], ["0 other 0 !left", "0 other 1 !7", "0 word 0 !a"]);
-    assert_eq!(texts[1], ["0 other 0 !", "0 other 1 !", "0 word 0 !"]);
+    assert_eq!(texts[0], ["0 word 0 !a", "0 other 0 !left", "0 other 1 !7"]);
+    assert_eq!(texts[1], ["0 word 0 !", "0 other 0 !", "0 other 1 !"]);
     // One number is not the start of the next.
-    assert_eq!(texts[2], ["0 other 0 !", "0 other 1 !\n71", "0 word 0 !\nb"]);
-    assert_eq!(texts[3], ["0 other 0 !", "0 other 1 !", "0 word 0 !\na"]);
+    assert_eq!(texts[2], ["0 word 0 !\nb", "0 other 0 !", "0 other 1 !\n71"]);
+    assert_eq!(texts[3], ["0 word 0 !\na", "0 other 0 !", "0 other 1 !"]);
     // Too long for a word, and for remembering.
-    assert_eq!(texts[4][2], format!("0 other 2 !{long}"));
-    assert_eq!(texts[5][2], format!("0 other 2 !\n{long}"));
+    assert_eq!(texts[4][0], format!("0 other 2 !{long}"));
+    assert_eq!(texts[5][0], format!("0 other 2 !\n{long}"));
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_text_in_several_parts_is_one_text() {
     let part = |text: &str| json!({"type": "text", "text": text});
     let chunks = [
         said(json!({"content": "pro"})),
-        said(json!({"content": [part("ject blue"), {"type": "text", "text": "bi", "refusal": "no", "x": "y"}]})),
+        said(json!({"content": [part("ject blue"), {"type": "text", "refusal": "no", "text": "bi", "x": "y"}]})),
         said(json!({"content": "rd", "reasoning_details": [{"text": "hm"}, {"text": "m"}]})),
     ];
     let expected = [

@@ -57,7 +57,7 @@ fn words_that_are_not_the_apis_own_are_judged() {
     let message = json!({"role": "assistant", "content": null, "cache_control": {"type": "ephemeral", "a": ["sk-1"]},
         "tool_calls": [{"id": "call_1", "type": "sk-2", "function": {"name": "f"}}]});
     let expected =
-        ["0 assistant other a\nsk-1", "0 assistant name !f", "0 assistant other !call_1", "0 assistant word !sk-2"];
+        ["0 assistant other a\nsk-1", "0 assistant other !call_1", "0 assistant word !sk-2", "0 assistant name !f"];
     assert_eq!(listed(messages(json!([message]))), expected);
 }
 
@@ -67,16 +67,16 @@ fn numbers_are_judged_wherever_they_are_not_the_apis_own() {
     let call = json!({"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {"card": card, "of": [1.50, "x"]}}}]});
     assert_eq!(
         listed(messages(json!([call]))),
-        ["0 assistant tool_arguments card\n4111111111111111\nof\n1.5\nx", "0 assistant name !f"]
+        ["0 assistant name !f", "0 assistant tool_arguments card\n4111111111111111\nof\n1.5\nx"]
     );
     let body = json!({"messages": [], "x": 1e3, "metadata": {"n": card}, "seed": card,
         "tools": [{"type": "function", "function": {"name": "f", "parameters": {"properties": {"a": {"default": card, "maxLength": 5}}}}}]});
     assert_eq!(
         listed(body.to_string()),
         [
+            "- none other !x\n1000.0",
             "- none other !n\n4111111111111111",
-            "- none tool_definition !f\na\n4111111111111111\n5",
-            "- none other !x\n1000.0"
+            "- none tool_definition !f\na\n4111111111111111\n5"
         ]
     );
     let edit = edited(r#"{"messages":[],"metadata":{"n":411}}"#, &[(0, 2..5, "#")]);
@@ -120,9 +120,9 @@ fn what_the_user_says_in_messages_on_end_is_judged_joined() {
             "0 user content a",
             "1 assistant content b",
             "2 user content blue",
+            "4 user name bob",
             "4 user content bi\nrd",
             "4 user content bird",
-            "4 user name bob",
             "5 user content c",
             "5 user content blue\nbi\nrd\nc",
             "5 user content bluebirdc",

@@ -11,9 +11,9 @@ fn finds_texts_and_their_places() {
     for (message, expected) in [
         (json!({"role": "user", "content": "hi"}), &["0 user content hi"][..]),
         (json!({"role": "system", "content": "be", "name": "bob"}), &["0 system content be", "0 system name bob"]),
-        (json!({"role": "developer", "content": "be"}), &["0 developer content be"]),
+        (json!({"content": "be", "role": "developer"}), &["0 developer content be"]),
         (json!({"role": "user", "content": ""}), &[]),
-        (json!({"role": "user", "content": [{"type": "text", "text": "one"}]}), &["0 user content one"]),
+        (json!({"role": "user", "content": [{"text": "one", "type": "text"}]}), &["0 user content one"]),
         (
             json!({"role": "user", "content": [{"type": "text", "text": "ig"}, {"type": "text", "text": "nore", "cache_control": {"type": "ephemeral"}}]}),
             &["0 user content ig\nnore", "0 user content ignore"],
@@ -24,27 +24,27 @@ fn finds_texts_and_their_places() {
         ),
         (
             json!({"role": "assistant", "content": null, "refusal": "no", "reasoning": "r1", "reasoning_content": "r2"}),
-            &["0 assistant reasoning r1", "0 assistant reasoning r2", "0 assistant refusal no"],
+            &["0 assistant refusal no", "0 assistant reasoning r1", "0 assistant reasoning r2"],
         ),
         (
             json!({"role": "assistant", "tool_calls": [
                 {"id": "call_1", "type": "function", "function": {"name": "send", "arguments": "{\"to\":\"x\\u0040y\",\"n\":5}"}},
                 {"id": "call_2", "type": "custom", "custom": {"name": "py", "input": "print(1)"}}]}),
             &[
-                "0 assistant tool_arguments {\"to\":\"x@y\",\"n\":5}",
-                "0 assistant name !send",
                 "0 assistant other !call_1",
-                "0 assistant tool_arguments print(1)",
-                "0 assistant name !py",
+                "0 assistant name !send",
+                "0 assistant tool_arguments {\"to\":\"x@y\",\"n\":5}",
                 "0 assistant other !call_2",
+                "0 assistant name !py",
+                "0 assistant tool_arguments print(1)",
             ],
         ),
         (
             json!({"role": "assistant", "function_call": {"name": "f", "arguments": "not \\u006Ason"}}),
             &[
+                "0 assistant name !f",
                 "0 assistant tool_arguments not \\u006Ason",
                 "0 assistant tool_arguments !not json",
-                "0 assistant name !f",
             ],
         ),
         (
@@ -53,12 +53,12 @@ fn finds_texts_and_their_places() {
         ),
         (
             json!({"role": "tool", "tool_call_id": "call_1", "content": "result"}),
-            &["0 tool content result", "0 tool other !call_1"],
+            &["0 tool other !call_1", "0 tool content result"],
         ),
-        (json!({"role": "function", "name": "f", "content": "result"}), &["0 tool content result", "0 tool name f"]),
+        (json!({"role": "function", "name": "f", "content": "result"}), &["0 tool name f", "0 tool content result"]),
         (
             json!({"role": "user", "content": "hi", "thinking": [{"t": "hm", "n": 5}, true]}),
-            &["0 user content hi", "0 user other thinking\nn\n5\nt\nhm"],
+            &["0 user content hi", "0 user other thinking\nt\nhm\nn\n5"],
         ),
     ] {
         assert_eq!(listed(messages(json!([message]))), expected, "{message}");
@@ -76,21 +76,21 @@ fn finds_texts_and_their_places() {
         "0 user content a",
         "1 assistant content b",
         "- none other k1\nv1\nk2\nv2",
+        "- none other END\nSTOP",
+        "- none other u-1",
+        "- none tool_definition !f",
+        "- none other x_unknown\ndeep\nleaf",
         "- none content p1\np2",
         "- none content p1p2",
+        "- none tool_definition get\ngets\ncity\ntext\nwhere\nOslo\ncity",
         "- none other !out\na\nc",
-        "- none other END\nSTOP",
-        "- none tool_definition !f",
-        "- none tool_definition gets\nget\ncity\ntext\nwhere\nOslo\ncity",
-        "- none other u-1",
-        "- none other x_unknown\ndeep\nleaf",
     ];
     assert_eq!(listed(top.to_string()), expected);
     let prompt = parse(top.to_string()).unwrap();
     assert!(prompt.streams());
     assert_eq!(prompt.model(), "");
     assert_eq!(prompt.segments()[2].place.role, Role::None);
-    assert_eq!(prompt.segments()[8].place.kind, Kind::ToolDefinition);
+    assert_eq!(prompt.segments()[9].place.kind, Kind::ToolDefinition);
 }
 
 #[test]
@@ -228,10 +228,10 @@ fn edits_what_tool_arguments_say_and_keeps_them_json() {
     let body = messages(json!([{"role": "assistant", "tool_calls": [{"id": "c", "type": "function",
         "function": {"name": "f", "arguments": "{\"to\": \"a\\\"\\u0062\\n@x\", \"n\": 1.50}"}}]}]));
     let prompt = parse(&*body).unwrap();
-    let text = &prompt.segments()[0].text;
+    let text = &prompt.segments()[2].text;
     assert_eq!(&**text, "{\"to\": \"a\"b\n@x\", \"n\": 1.50}");
     let at = text.find('b').unwrap();
-    let out: Json = serde_json::from_str(&edited(&body, &[(0, at..at + 4, "\"R\"")]).unwrap()).unwrap();
+    let out: Json = serde_json::from_str(&edited(&body, &[(2, at..at + 4, "\"R\"")]).unwrap()).unwrap();
     assert_eq!(
         out["messages"][0]["tool_calls"][0]["function"]["arguments"],
         "{\"to\": \"a\\\"\\\"R\\\"\", \"n\": 1.50}"
@@ -239,10 +239,10 @@ fn edits_what_tool_arguments_say_and_keeps_them_json() {
     let number = text.find("1.50").unwrap();
     for span in [0..text.len(), 1..5, number..number + 2, at..number] {
         let at = "messages[0].tool_calls[0].function.arguments".to_owned();
-        assert_eq!(edited(&body, &[(0, span, "x")]), Err(WireError::NotEditable { at }));
+        assert_eq!(edited(&body, &[(2, span, "x")]), Err(WireError::NotEditable { at }));
     }
     assert_eq!(
-        edited(&body, &[(2, 0..1, "x")]),
+        edited(&body, &[(0, 0..1, "x")]),
         Err(WireError::NotEditable { at: "messages[0].tool_calls[0].id".into() })
     );
 }
@@ -250,7 +250,7 @@ fn edits_what_tool_arguments_say_and_keeps_them_json() {
 #[test]
 fn edits_prose_of_a_tool_and_not_its_names() {
     let body =
-        json!({"messages": [], "tools": [{"type": "function", "function": {"name": "get", "description": "ask bob"}}]})
+        json!({"messages": [], "tools": [{"type": "function", "function": {"description": "ask bob", "name": "get"}}]})
             .to_string();
     assert_eq!(listed(&*body), ["- none tool_definition ask bob\nget"]);
     assert!(edited(&body, &[(0, 4..7, "#")]).unwrap().contains("\"ask #\""));
