@@ -119,7 +119,10 @@ fn every_code_and_metric_is_documented() {
         assert!(words.contains(&**code), "the code `{code}` is not in docs/operation.md");
     }
     let metrics = read("src/telemetry/metrics.rs");
-    let names = literals(&metrics, &["r.register(\"", "counter(\""]);
+    let mut names = literals(&metrics, &["r.register(\"", "counter(\""]);
+    let engines = literals(&read("src/telemetry/engines.rs"), &["    (\""]);
+    assert!(engines.len() > 5, "{engines:?}");
+    names.extend(engines);
     assert!(names.len() > 15, "{names:?}");
     for name in names {
         let name = format!("portcullis_{name}");

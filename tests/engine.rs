@@ -146,6 +146,10 @@ async fn a_text_is_paid_for_once_for_each_policy() {
     }
     proxy.counted("portcullis_verdict_cache_hits_total", 4.0).await;
     proxy.counted("portcullis_verdict_cache_misses_total", 3.0).await;
+    // And the policy was read once for the three texts.
+    let hits = proxy.metric("portcullis_engine_hit_tokens_total{engine=\"default\"}").await;
+    let prompts = proxy.metric("portcullis_engine_prompt_tokens_total{engine=\"default\"}").await;
+    assert!(hits > 0.5 * prompts && hits < prompts, "{hits} of {prompts}");
     // Another policy, another verdict.
     proxy.config.write("policies/p/policy.md", &policy("binary", "1", "0", "Is CONTENT good?"));
     proxy.signal("HUP");

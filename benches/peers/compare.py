@@ -109,7 +109,7 @@ def engine_command(chosen: argparse.Namespace) -> list[str]:
 
 
 def run(command: list[str]) -> dict:
-    """What the command prints, as its one JSON object, and how busy others were meanwhile. What it remarks goes through."""
+    """What the command prints, as its one JSON object, and how busy others were meanwhile. Its remarks go through."""
     start, others = time.monotonic(), cpu_seconds_of_others()
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     others = (cpu_seconds_of_others() - others) / (time.monotonic() - start)

@@ -62,7 +62,7 @@ pub fn run(to: &str) {
         let verdicts = Arc::new(VerdictCache::new(1024));
         let live = live(to, Arc::clone(&verdicts));
         let audit = Audit::open(Target::None, false).expect("an audit that tells nobody");
-        let telemetry = Arc::new(Telemetry::new(audit, verdicts));
+        let telemetry = Arc::new(Telemetry::new(audit, verdicts, Arc::new(Vec::new)));
         let service = Service::new(Arc::new(Current::new(live)), telemetry);
         let server = Arc::new(Server::new(service, MAX_CONNECTIONS, WORKERS));
         let socket = listen();

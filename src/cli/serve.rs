@@ -62,11 +62,12 @@ fn serve(path: &Path, config: Config) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("can't start the worker threads")?;
-    let engines = Engines::new();
+    let engines = Arc::new(Engines::new());
     let verdicts = Arc::new(VerdictCache::new(VERDICTS));
     let live = assemble(&config, 1, &engines, verdicts.clone())?;
     let audit = open_audit(config.audit.as_ref())?;
-    let telemetry = Arc::new(Telemetry::new(audit, verdicts));
+    let read_engines = Arc::clone(&engines);
+    let telemetry = Arc::new(Telemetry::new(audit, verdicts, Arc::new(move || read_engines.readings())));
     telemetry.metrics.reloads(live.generation, 0);
     let plan = Plan::of(&config);
     let reloader = Reloader::new(path, config, live, engines);

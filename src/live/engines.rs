@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::config::{Config, Diagnostic, Engine, Handling, Judge, Origin};
 use crate::guardrail::Detector;
 use crate::policy::{Policy, Reasoning};
+use crate::telemetry::EngineReading;
 
 /// The engines of this process. An engine lives for as long as a detector uses it: with the last exchange of the last
 /// configuration that names it, it is gone.
@@ -28,6 +29,14 @@ impl Engines {
             #[cfg(feature = "libtorch")]
             running: libtorch::Running::default(),
         }
+    }
+
+    /// What the engines that run have done.
+    pub fn readings(&self) -> Vec<EngineReading> {
+        #[cfg(feature = "libtorch")]
+        return self.running.readings();
+        #[cfg(not(feature = "libtorch"))]
+        Vec::new()
     }
 
     /// A detector that judges by `policy` on `engine`, which is started if it does not run. `at` names the policy.
@@ -94,7 +103,7 @@ mod libtorch {
     //! What needs the model's code.
 
     use std::collections::HashMap;
-    use std::sync::{Arc, Mutex, PoisonError, Weak};
+    use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
     use async_trait::async_trait;
 
@@ -102,17 +111,26 @@ mod libtorch {
     use crate::detectors::safeguard::{self, ComputeSettings, EngineSettings, SafeguardDetector, Source};
     use crate::guardrail::{Ask, DetectError, Detector, Identity, PolicyRef, Verdict};
     use crate::policy::{Label, Policy, Reasoning};
+    use crate::telemetry::EngineReading;
 
     #[derive(Default)]
-    pub struct Running(Mutex<HashMap<EngineRun, Weak<safeguard::Engine>>>);
+    pub struct Running {
+        /// Held while an engine starts, so that none is started twice.
+        starting: Mutex<()>,
+        /// By their settings, with the name that each was first started under.
+        engines: Mutex<Started>,
+    }
+
+    type Started = HashMap<EngineRun, (Arc<str>, Weak<safeguard::Engine>)>;
 
     impl Running {
         /// The engine with these settings: the one that runs, or a new one.
         pub fn get(&self, engine: &config::Engine) -> Result<Arc<safeguard::Engine>, Diagnostic> {
-            // A panic while an engine was starting leaves the map as it was.
-            let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            running.retain(|_, engine| engine.strong_count() > 0);
-            if let Some(engine) = running.get(&engine.run).and_then(Weak::upgrade) {
+            // A panic while an engine was starting leaves all as it was.
+            let _starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((_, engine)) = self.engines().get(&engine.run)
+                && let Some(engine) = engine.upgrade()
+            {
                 return Ok(engine);
             }
             if let Some(problem) = super::missing(engine) {
@@ -122,8 +140,47 @@ mod libtorch {
                 Diagnostic::error(&engine.origin, format!("the engine `{}` can't be started", engine.name))
                     .label(error.to_string())
             })?;
-            running.insert(engine.run.clone(), Arc::downgrade(&started));
+            self.engines().insert(engine.run.clone(), (engine.name.clone(), Arc::downgrade(&started)));
             Ok(started)
+        }
+
+        pub fn readings(&self) -> Vec<EngineReading> {
+            let engines = self.engines();
+            let running = engines.values().filter_map(|(name, engine)| Some((name.clone(), engine.upgrade()?)));
+            running.map(|(name, engine)| reading(name, engine.figures())).collect()
+        }
+
+        /// Those that still run.
+        fn engines(&self) -> MutexGuard<'_, Started> {
+            let mut engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
+            engines.retain(|_, (_, engine)| engine.strong_count() > 0);
+            engines
+        }
+    }
+
+    fn reading(name: Arc<str>, figures: safeguard::Snapshot) -> EngineReading {
+        let safeguard::Snapshot {
+            prompt_tokens,
+            hit_tokens,
+            computed_tokens,
+            steps,
+            evictions,
+            preemptions,
+            kv_bytes,
+            kv_capacity,
+            running,
+        } = figures;
+        EngineReading {
+            name,
+            prompt_tokens,
+            hit_tokens,
+            computed_tokens,
+            steps,
+            evictions,
+            preemptions,
+            kv_bytes,
+            kv_capacity,
+            running,
         }
     }
 

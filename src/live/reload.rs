@@ -73,7 +73,7 @@ pub struct Reloader {
 
 impl Reloader {
     /// For a process that was started with `config`, read from `path` and assembled into `live` on `engines`.
-    pub fn new(path: &Path, config: Config, live: Live, engines: Engines) -> Arc<Self> {
+    pub fn new(path: &Path, config: Config, live: Live, engines: Arc<Engines>) -> Arc<Self> {
         let status = ReloadStatus {
             generation: live.generation,
             digest: live.digest.clone(),
@@ -85,7 +85,7 @@ impl Reloader {
         Arc::new(Reloader {
             path: path.to_owned(),
             current: Arc::new(Current::new(live)),
-            engines: Arc::new(engines),
+            engines,
             tried: Mutex::new(config.sources.clone()),
             started: config,
             status: watch::Sender::new(status),
@@ -254,7 +254,7 @@ mod tests {
             let path = dir.path().join("portcullis.toml");
             fs::write(&path, MAIN).unwrap();
             let config = config::load(&path).unwrap();
-            let engines = Engines::new();
+            let engines = Arc::new(Engines::new());
             let live = assemble(&config, 1, &engines, Arc::new(VerdictCache::new(8))).unwrap();
             Serving { reloader: Reloader::new(&path, config, live, engines), dir }
         }

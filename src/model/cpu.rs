@@ -1,24 +1,15 @@
 //! The CPU's own arithmetic: activations in f32, weights as they are stored.
 
-use std::cell::RefCell;
-
 use tch::{Device, Kind, Tensor};
 
 use crate::model::kernels::{Kernels, Matrix, Precision, Vector, Weights};
 use crate::model::tensors::{floats, floats_mut};
 use crate::model::{Format, LoadError, Place, Stored, Values, tensors};
 
-/// Rows of activations from which a dense matrix is widened and multiplied by libtorch.
-const MANY: usize = 24;
-/// Numbers that are widened at a time: they stay in the last level of cache.
-const WIDE: usize = 4 << 20;
-
-/// The kernels, and the memory that they share with libtorch.
+/// The kernels, and how exact they are to be.
 pub struct Cpu {
     pub kernels: Kernels,
     pub precision: Precision,
-    /// Widened weights, f32.
-    wide: RefCell<Tensor>,
 }
 
 /// Weights in a format that the kernels read.
@@ -31,37 +22,17 @@ pub enum Numbers {
 
 impl Cpu {
     pub fn new(threads: usize, precision: Precision) -> Self {
-        Cpu { kernels: Kernels::new(threads), precision, wide: RefCell::new(Tensor::new()) }
+        Cpu { kernels: Kernels::new(threads), precision }
     }
 
     /// `x` `[m, cols]` times the transpose of the weights `[rows, cols]`, plus the bias `[rows]`.
     pub fn linear(&self, weights: &Numbers, rows: usize, bias: Option<&Numbers>, x: &Tensor) -> Tensor {
         let x = x.contiguous();
-        let (m, cols) = (x.size()[0] as usize, x.size()[1] as usize);
+        let (m, cols) = (x.size()[0], x.size()[1] as usize);
         let matrix = Matrix::new(rows, cols, weights.weights());
         let bias = bias.map(Numbers::vector);
-        let mut y = Tensor::empty([m as i64, rows as i64], (Kind::Float, Device::Cpu));
-        if m < MANY {
-            self.kernels.matmul(matrix, bias, floats(&x), self.precision, floats_mut(&mut y));
-            return y;
-        }
-        let block = (WIDE / cols).clamp(1, rows);
-        let mut wide = self.wide.borrow_mut();
-        if wide.numel() < block * cols {
-            *wide = Tensor::empty([(block * cols) as i64], (Kind::Float, Device::Cpu));
-        }
-        for start in (0..rows).step_by(block) {
-            let count = block.min(rows - start);
-            let mut part = wide.narrow(0, 0, (count * cols) as i64);
-            self.kernels.widen(matrix.range(start..start + count), floats_mut(&mut part));
-            let part = part.view([count as i64, cols as i64]);
-            let _ = x.f_mm_out(&y.narrow(1, start as i64, count as i64), &part.tr());
-        }
-        if let Some(bias) = bias {
-            for y in floats_mut(&mut y).chunks_exact_mut(rows) {
-                bias.add_to(0, y);
-            }
-        }
+        let mut y = Tensor::empty([m, rows as i64], (Kind::Float, Device::Cpu));
+        self.kernels.matmul(matrix, bias, floats(&x), self.precision, floats_mut(&mut y));
         y
     }
 }

@@ -170,7 +170,12 @@ impl Engine {
         let now = Instant::now();
         for index in (0..self.running.len()).rev() {
             let running = &self.running[index];
-            if running.reply.as_ref().is_some_and(oneshot::Sender::is_closed) {
+            let gone = match &running.reply {
+                Some(reply) => reply.is_closed(),
+                // Somebody who asked was faster.
+                None => self.prefixes.has(&running.sequence.tokens()[..running.shared]),
+            };
+            if gone {
                 self.running.remove(index);
             } else if running.rank.is_late(now) {
                 self.finish(index, Err(JobError::Late));

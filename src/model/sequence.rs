@@ -276,3 +276,133 @@ impl Choosing {
 fn common(a: &[u32], b: &[u32]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Choice;
+    use proptest::prelude::*;
+
+    /// A model of its own: what it says follows from the tokens before.
+    fn hash(tokens: &[u32]) -> u64 {
+        tokens.iter().fold(7, |hash, &token| (hash ^ u64::from(token)).wrapping_mul(0x0100_0000_01b3).rotate_left(17))
+    }
+
+    fn likeliest(tokens: &[u32]) -> u32 {
+        (hash(tokens) % 6) as u32
+    }
+
+    /// Logarithms of shares, in no way normal: the sequence only adds them up.
+    fn share(tokens: &[u32], next: u32) -> f32 {
+        -((hash(&[tokens, &[next, 99]].concat()) % 1000) as f32 + 1.0) / 100.0
+    }
+
+    /// Runs a sequence to its end. What is computed is a beginning of its tokens at all times.
+    fn run(prompt: &[u32], steps: &[Step]) -> (Vec<u32>, Vec<Outcome>) {
+        let mut sequence = Sequence::new(prompt.to_vec(), steps.to_vec()).unwrap();
+        let mut computed: Vec<u32> = Vec::new();
+        for _ in 0..10_000 {
+            let Some(question) = sequence.question() else {
+                return (sequence.tokens().to_vec(), sequence.outcomes());
+            };
+            computed.truncate(computed.len().min(sequence.tokens().len()));
+            assert_eq!(sequence.tokens()[..computed.len()], computed);
+            computed = sequence.tokens().to_vec();
+            let answer = match question {
+                Question::Likeliest(_) => Answer::Likeliest(likeliest(&computed)),
+                Question::Shares(tokens) => {
+                    Answer::Shares(tokens.iter().map(|&token| share(&computed, token)).collect())
+                }
+            };
+            let same = sequence.answer(answer).unwrap();
+            assert!(same <= computed.len() && same <= sequence.tokens().len());
+            computed.truncate(same);
+        }
+        panic!("the sequence does not end")
+    }
+
+    /// The same, step by step as the job says it.
+    fn expected(prompt: &[u32], steps: &[Step]) -> (Vec<u32>, Vec<Outcome>) {
+        let (mut tokens, mut outcomes) = (prompt.to_vec(), Vec::new());
+        for step in steps {
+            match step {
+                Step::Force(forced) => tokens.extend_from_slice(forced),
+                Step::Decode { stops, budget } => {
+                    let (start, mut stop) = (tokens.len(), None);
+                    while stop.is_none() && tokens.len() - start < *budget {
+                        let token = likeliest(&tokens);
+                        if stops.contains(&token) { stop = Some(token) } else { tokens.push(token) }
+                    }
+                    outcomes.push(Outcome::Decoded { tokens: tokens[start..].to_vec(), stop });
+                }
+                Step::Choose(choices) => {
+                    let choices = choices.as_slice();
+                    let score = |choice: &Choice| -> f32 {
+                        let parts = (0..choice.tokens.len()).filter(|&depth| {
+                            let begins = |other: &&Choice| other.tokens.starts_with(&choice.tokens[..depth]);
+                            let next: Vec<u32> =
+                                choices.iter().filter(begins).map(|other| other.tokens[depth]).collect();
+                            next.iter().any(|&token| token != next[0])
+                        });
+                        parts
+                            .map(|depth| share(&[&tokens, &choice.tokens[..depth]].concat(), choice.tokens[depth]))
+                            .sum()
+                    };
+                    let scores: Vec<f32> = choices.iter().map(score).collect();
+                    let index = (1..scores.len()).fold(0, |best, i| if scores[i] > scores[best] { i } else { best });
+                    tokens.extend_from_slice(&choices[index].tokens);
+                    outcomes.push(Outcome::Chosen { index, scores });
+                    if choices[index].last {
+                        break;
+                    }
+                }
+                Step::Constrain { .. } => unreachable!("not among the steps below"),
+            }
+        }
+        (tokens, outcomes)
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let choices = prop::collection::btree_set(prop::collection::vec(0u32..3, 1..5), 1..6);
+        let choose = (choices, any::<u8>()).prop_filter_map("one begins another", |(lists, last)| {
+            let choice = |(at, tokens)| Choice { tokens, last: last >> at & 1 == 1 };
+            let choices = Choices::new(lists.into_iter().enumerate().map(choice).collect()).ok()?;
+            Some(Step::Choose(Arc::new(choices)))
+        });
+        prop_oneof![
+            prop::collection::vec(0u32..9, 0..4).prop_map(|tokens| Step::Force(tokens.into())),
+            (prop::collection::vec(0u32..6, 0..3), 0usize..6)
+                .prop_map(|(stops, budget)| Step::Decode { stops: stops.into(), budget }),
+            choose,
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_steps_come_to_what_they_say(
+            prompt in prop::collection::vec(0u32..9, 1..5),
+            steps in prop::collection::vec(step(), 0..5),
+        ) {
+            let (found, expected) = (run(&prompt, &steps), expected(&prompt, &steps));
+            prop_assert_eq!(found.1.len(), expected.1.len());
+            for (found, expected) in found.1.iter().zip(&expected.1) {
+                match (found, expected) {
+                    (Outcome::Chosen { index: a, scores: x }, Outcome::Chosen { index: b, scores: y }) => {
+                        prop_assert_eq!(a, b);
+                        prop_assert!(x.iter().zip(y).all(|(x, y)| (x - y).abs() < 1e-3), "{:?} for {:?}", x, y);
+                    }
+                    (found, expected) => prop_assert_eq!(found, expected),
+                }
+            }
+            // What comes after the last question is never computed, so it need not be there.
+            prop_assert_eq!(found.0, expected.0);
+        }
+    }
+
+    #[test]
+    fn an_answer_to_another_question_changes_nothing() {
+        let mut sequence = Sequence::new(vec![1], vec![Step::Decode { stops: [].into(), budget: 2 }]).unwrap();
+        assert_eq!(sequence.answer(Answer::Shares(vec![0.0])), Ok(1));
+        assert_eq!((sequence.tokens(), sequence.question()), (&[1][..], Some(Question::Likeliest(None))));
+    }
+}

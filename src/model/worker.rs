@@ -12,7 +12,8 @@ use crate::model::compute::Compute;
 use crate::model::engine::{Engine, Limits, Reply, Ticket, describe, tell};
 use crate::model::queue::Queue;
 use crate::model::{
-    ComputeSettings, Config, Figures, GrammarError, Job, LoadError, Pin, Pins, Progress, Step, Transformer, Weights,
+    ComputeSettings, Config, Figures, GrammarError, Job, LoadError, Pin, Pins, Progress, Snapshot, Step, Transformer,
+    Weights,
 };
 
 /// How the engine runs.
@@ -124,17 +125,17 @@ impl Worker {
         let pin = self.pins.pin(tokens.clone());
         let steps = vec![Step::Decode { stops: Arc::new([]), budget: 1 }];
         let (prompt, shared) = (tokens.to_vec(), tokens.len());
-        // Urgent, for nobody urgent could begin before it; without a deadline, so after those that have begun.
-        let job = Job { prompt, shared, grows: shared, steps, urgent: true, deadline: None };
+        // Whoever asks goes first, and takes its place where the queue is full: then the first that asks has it computed.
+        let job = Job { prompt, shared, grows: shared, steps, urgent: false, deadline: None };
         let ticket = Ticket { job, reply: None };
         let rank = ticket.rank();
-        // Where there is no room, the first that asks has it computed.
         let _ = self.queue.push(ticket, rank, Ticket::is_dropped);
         pin
     }
 
-    pub fn figures(&self) -> &Arc<Figures> {
-        &self.figures
+    /// What the engine has done so far.
+    pub fn figures(&self) -> Snapshot {
+        self.figures.snapshot()
     }
 
     /// Hex SHA-256 over configuration, tokenizer, the weights' headers and the beginning of each tensor.

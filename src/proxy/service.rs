@@ -337,7 +337,7 @@ mod tests {
         let verdicts = Arc::new(VerdictCache::new(0));
         let live = assemble(&config::load(&path).unwrap(), 1, &Engines::unstarted(), verdicts.clone()).unwrap();
         let upstream = live.routes[0].upstream.clone();
-        let telemetry = Telemetry::new(Audit::open(Target::None, false).unwrap(), verdicts);
+        let telemetry = Telemetry::new(Audit::open(Target::None, false).unwrap(), verdicts, Arc::new(Vec::new));
         let service = Service::new(Arc::new(Current::new(live)), Arc::new(telemetry));
         service.upstreams.peers.learn(&upstream, addresses.to_vec());
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();

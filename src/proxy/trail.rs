@@ -266,7 +266,7 @@ mod tests {
         let path = folder.path().join("audit.jsonl");
         let verdicts = Arc::new(VerdictCache::new(1));
         let audit = Audit::open(Target::File(path.clone()), false).unwrap();
-        let telemetry = Arc::new(Telemetry::new(audit, verdicts.clone()));
+        let telemetry = Arc::new(Telemetry::new(audit, verdicts.clone(), Arc::new(Vec::new)));
         let limits = Limits {
             max_body: 1,
             max_header: 1,

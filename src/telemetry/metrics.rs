@@ -18,7 +18,7 @@ use prometheus_client::registry::Registry;
 
 use crate::guardrail::{Action, Mode, Outcome, Stage, VerdictCache};
 use crate::policy::Label;
-use crate::telemetry::{Audit, ExchangeInfo, Judged};
+use crate::telemetry::{Audit, ExchangeInfo, Judged, ReadEngines, engines};
 
 /// Seconds; from a pattern set's verdict to a model's deadline.
 const SECONDS: [f64; 17] =
@@ -70,7 +70,7 @@ pub struct Open {
 }
 
 impl Metrics {
-    pub(super) fn new(verdicts: Arc<VerdictCache>, audit: Arc<Audit>) -> Self {
+    pub(super) fn new(verdicts: Arc<VerdictCache>, audit: Arc<Audit>, engines: ReadEngines) -> Self {
         let histogram: fn() -> Histogram = || Histogram::new(SECONDS);
         let mut metrics = Metrics {
             registry: Registry::with_prefix("portcullis"),
@@ -91,6 +91,7 @@ impl Metrics {
         };
         metrics.register();
         metrics.registry.register_collector(Box::new(Readings { verdicts, audit }));
+        metrics.registry.register_collector(Box::new(engines::Readings(engines)));
         metrics
     }
 
@@ -342,7 +343,7 @@ mod tests {
     use crate::telemetry::{Target, Telemetry};
 
     fn telemetry() -> Telemetry {
-        Telemetry::new(Audit::open(Target::None, false).unwrap(), Arc::new(VerdictCache::new(4)))
+        Telemetry::new(Audit::open(Target::None, false).unwrap(), Arc::new(VerdictCache::new(4)), Arc::new(Vec::new))
     }
 
     #[track_caller]

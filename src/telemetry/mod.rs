@@ -3,11 +3,13 @@
 
 mod admin;
 mod audit;
+mod engines;
 mod metrics;
 mod record;
 
 pub use admin::{AdminState, Status, serve};
 pub use audit::{Audit, Target};
+pub use engines::{EngineReading, ReadEngines};
 pub use metrics::{Ending, Metrics, Open};
 pub use record::{ExchangeInfo, Judged, RequestId};
 
@@ -22,9 +24,9 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    pub fn new(audit: Audit, verdicts: Arc<VerdictCache>) -> Self {
+    pub fn new(audit: Audit, verdicts: Arc<VerdictCache>, engines: ReadEngines) -> Self {
         let audit = Arc::new(audit);
-        let metrics = Metrics::new(verdicts, audit.clone());
+        let metrics = Metrics::new(verdicts, audit.clone(), engines);
         Telemetry { audit, metrics }
     }
 
@@ -60,7 +62,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
         let audit = Audit::open(Target::File(path.clone()), content).unwrap();
-        let telemetry = Telemetry::new(audit, Arc::new(VerdictCache::new(1)));
+        let telemetry = Telemetry::new(audit, Arc::new(VerdictCache::new(1)), Arc::new(Vec::new));
         let (decision, segments) = (decided(vec![applied(labelled("H1"), Action::Block)], Action::Block), [segment()]);
         let judged = Judged {
             stage: Stage::Input,

@@ -11,7 +11,7 @@ use super::figures::{Moved, median, memory};
 use super::report::{Report, Verdicts};
 use crate::model::{
     Choice, Choices, ComputeSettings, Config, Dtype, ExpertFormat, Job, JobError, Limits, LoadError, Outcome, Settings,
-    Source, Step, Worker,
+    Source, Step, Worker, read_bandwidth,
 };
 
 /// Tokens of the policy, of the content, and of what harmony puts behind it.
@@ -38,7 +38,7 @@ pub struct Arguments {
     dtype: DtypeArgument,
     #[arg(long, default_value = "auto")]
     experts: ExpertsArgument,
-    /// CPU threads; 0 leaves it to libtorch
+    /// CPU threads; 0 is one for each core
     #[arg(long, default_value_t = 0)]
     threads: usize,
     /// Tokens of a step; 0 is 512 on a CPU, 4096 on a GPU
@@ -103,15 +103,16 @@ fn measure(arguments: &Arguments) -> Result<Report, BenchError> {
         None => Source::Random(config.clone()),
     };
     let settings = settings(arguments, source);
+    let threads = settings.compute.threads;
+    let mut report = Report::new(arguments.shape.clone(), arguments.device.clone(), threads, !arguments.json);
+    // Before the weights are there: what it reads would count as theirs.
+    report.bandwidth((arguments.device == "cpu").then(|| read_bandwidth(threads)));
     let begin = Instant::now();
     let worker = Worker::start(&settings)?;
-    let load = begin.elapsed();
+    report.loaded(begin.elapsed(), memory());
     let moved =
         Moved::new(&config, settings.compute.device != "cpu" && settings.compute.experts != ExpertFormat::Packed);
     let mut bench = Bench { worker, vocab: config.vocab as u32, seed: 0 };
-    let mut report = Report::new(arguments.shape.clone(), !arguments.json);
-    report.loaded(load, memory());
-    report.bandwidth(worker_bandwidth(&settings));
 
     for &length in &arguments.prefill {
         let took = median((0..RUNS).map(|_| bench.prefill(length)))?;
@@ -253,8 +254,4 @@ fn labels() -> Step {
     let choice = |token| Choice { tokens: vec![token], last: true };
     // Two different tokens can be told apart.
     Step::Choose(Arc::new(Choices::new(vec![choice(15), choice(16)]).expect("two choices")))
-}
-
-fn worker_bandwidth(settings: &Settings) -> Option<f64> {
-    (settings.compute.device == "cpu").then(|| crate::model::read_bandwidth(settings.compute.threads))
 }

@@ -1,5 +1,6 @@
 //! What a benchmark of the engine found: a line for each figure as it comes, or one JSON object at the end.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -10,29 +11,24 @@ use super::figures::Memory;
 #[derive(Serialize)]
 pub struct Report {
     shape: String,
+    device: String,
+    /// Of the CPU.
+    threads: usize,
     load_s: f64,
     rss_bytes: u64,
     peak_rss_bytes: u64,
     bandwidth_bytes_per_s: Option<f64>,
-    prefill: Vec<Prefill>,
-    decode: Vec<Decode>,
+    /// By the length of the prompt.
+    prefill_tok_s: BTreeMap<usize, f64>,
+    prefill_floor_tok_s: BTreeMap<usize, f64>,
+    /// Of one sequence alone.
+    decode_tok_s: f64,
+    decode_floor_tok_s: Option<f64>,
+    /// Of all sequences together, by their number.
+    decode_together_tok_s: BTreeMap<usize, f64>,
     verdicts: Vec<VerdictsRow>,
     #[serde(skip)]
     lines: bool,
-}
-
-#[derive(Serialize)]
-struct Prefill {
-    tokens: usize,
-    tok_s: f64,
-    floor_tok_s: Option<f64>,
-}
-
-#[derive(Serialize)]
-struct Decode {
-    sequences: usize,
-    tok_s: f64,
-    floor_tok_s: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -60,15 +56,20 @@ pub struct Verdicts {
 
 impl Report {
     /// `lines` prints each figure as it comes.
-    pub fn new(shape: String, lines: bool) -> Self {
+    pub fn new(shape: String, device: String, threads: usize, lines: bool) -> Self {
         Report {
             shape,
+            device,
+            threads,
             load_s: 0.0,
             rss_bytes: 0,
             peak_rss_bytes: 0,
             bandwidth_bytes_per_s: None,
-            prefill: Vec::new(),
-            decode: Vec::new(),
+            prefill_tok_s: BTreeMap::new(),
+            prefill_floor_tok_s: BTreeMap::new(),
+            decode_tok_s: 0.0,
+            decode_floor_tok_s: None,
+            decode_together_tok_s: BTreeMap::new(),
             verdicts: Vec::new(),
             lines,
         }
@@ -90,17 +91,21 @@ impl Report {
     /// A prompt of so many tokens took so long, and had to read so many bytes.
     pub fn prefill(&mut self, tokens: usize, took: Duration, bytes: f64) {
         let tok_s = tokens as f64 / took.as_secs_f64();
-        let floor_tok_s = self.floor(bytes).map(|floor| tokens as f64 / floor);
-        self.line(format!("prefill of {tokens}: {tok_s:.1} tok/s{}", floor_note(floor_tok_s, "tok/s")));
-        self.prefill.push(Prefill { tokens, tok_s, floor_tok_s });
+        let floor = self.floor(bytes).map(|floor| tokens as f64 / floor);
+        self.line(format!("prefill of {tokens}: {tok_s:.1} tok/s{}", floor_note(floor, "tok/s")));
+        self.prefill_tok_s.insert(tokens, tok_s);
+        self.prefill_floor_tok_s.extend(floor.map(|floor| (tokens, floor)));
     }
 
     /// A step of so many sequences took so long.
     pub fn decode(&mut self, sequences: usize, took: Duration, bytes: f64) {
         let tok_s = sequences as f64 / took.as_secs_f64();
-        let floor_tok_s = self.floor(bytes).map(|floor| sequences as f64 / floor);
-        self.line(format!("decode of {sequences} at once: {tok_s:.2} tok/s{}", floor_note(floor_tok_s, "tok/s")));
-        self.decode.push(Decode { sequences, tok_s, floor_tok_s });
+        let floor = self.floor(bytes).map(|floor| sequences as f64 / floor);
+        self.line(format!("decode of {sequences} at once: {tok_s:.2} tok/s{}", floor_note(floor, "tok/s")));
+        self.decode_together_tok_s.insert(sequences, tok_s);
+        if sequences == 1 {
+            (self.decode_tok_s, self.decode_floor_tok_s) = (tok_s, floor);
+        }
     }
 
     pub fn verdicts(&mut self, verdicts: Verdicts) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::model::{Config, Job, JobError, Outcome, Pin, Source, Tokenizer, Worker};
+use crate::model::{Config, Job, JobError, Outcome, Pin, Snapshot, Source, Tokenizer, Worker};
 
 pub use crate::model::{LoadError as EngineError, Settings as EngineSettings};
 
@@ -41,6 +41,11 @@ impl Engine {
         };
         let worker = Worker::start(&settings)?;
         Ok(Arc::new(Engine { worker, tokenizer }))
+    }
+
+    /// What it has done so far.
+    pub fn figures(&self) -> Snapshot {
+        self.worker.figures()
     }
 }
 

@@ -14,7 +14,7 @@ pub use engine::{Engine, EngineError, EngineSettings, Generator};
 pub use prompt::{Openers, Prompt};
 pub use reply::{Replies, Reply, ReplyError};
 
-pub use crate::model::{ComputeSettings, Dtype, ExpertFormat, Limits, Source};
+pub use crate::model::{ComputeSettings, Dtype, ExpertFormat, Limits, Snapshot, Source};
 
 use std::sync::Arc;
 

@@ -54,6 +54,11 @@ impl Prefixes {
         })
     }
 
+    /// Whether exactly these tokens are kept.
+    pub fn has(&self, tokens: &[u32]) -> bool {
+        self.entries.iter().any(|entry| entry.tokens == tokens)
+    }
+
     /// Keeps the cache of exactly these tokens. A growing text takes the place of what it has grown from.
     pub fn keep(&mut self, tokens: &[u32], cache: KvCache, kind: Beginning) {
         if tokens.is_empty() || cache.len() != tokens.len() {

@@ -1,0 +1,58 @@
+//! Rotation of queries and keys by their positions' angles.
+
+#![allow(unsafe_code, unsafe_op_in_unsafe_fn, reason = "pointers whose bounds the entry functions have asserted")]
+
+use super::memory::Shared;
+use super::product::Crew;
+use super::simd::Simd;
+use super::team::by_piece;
+
+/// Turns `x` `[tokens, heads, head_dim]` by angles of `[tokens, head_dim / 2]`, and then multiplies it by `scale`.
+pub fn forward(
+    crew: &Crew,
+    x: &mut [f32],
+    (heads, head_dim): (usize, usize),
+    (cos, sin): (&[f32], &[f32]),
+    scale: f32,
+) {
+    let (cols, half) = (heads * head_dim, head_dim / 2);
+    assert!(head_dim.is_multiple_of(2) && x.len().is_multiple_of(cols), "whole heads of pairs");
+    let tokens = x.len() / cols;
+    assert!(cos.len() == tokens * half && sin.len() == cos.len(), "an angle for each pair of each token");
+    let x = Shared::new(x);
+    by_piece(&crew.team, tokens, cols, |some| {
+        let angles = some.start * half..some.end * half;
+        // SAFETY: every token is in one piece.
+        let x = unsafe { x.part(some.start * cols..some.end * cols) };
+        crew.kernels.rope(x, half, &cos[angles.clone()], &sin[angles], scale);
+    });
+}
+
+/// The same, by one thread; `half` is `head_dim / 2`.
+// SAFETY: the processor has the instruction set.
+#[inline(always)]
+pub unsafe fn rope<S: Simd>(x: &mut [f32], half: usize, cos: &[f32], sin: &[f32], scale: f32) {
+    assert_eq!(cos.len(), sin.len(), "a sine for each cosine");
+    let Some(tokens) = cos.len().checked_div(half).filter(|&tokens| tokens > 0) else { return };
+    let whole = half - half % S::LANES;
+    let (cols, scales) = (x.len() / tokens, S::splat(scale));
+    let angles = cos.chunks_exact(half).zip(sin.chunks_exact(half));
+    for (x, (cos, sin)) in x.chunks_exact_mut(cols).zip(angles) {
+        for x in x.chunks_exact_mut(2 * half) {
+            let (first, second) = x.split_at_mut(half);
+            for at in (0..whole).step_by(S::LANES) {
+                let (cos, sin) = (S::load(cos.as_ptr().add(at)), S::load(sin.as_ptr().add(at)));
+                let (p, q) = (first.as_mut_ptr().add(at), second.as_mut_ptr().add(at));
+                let (a, b) = (S::load(p), S::load(q));
+                let minus = S::mul(S::mul(b, sin), S::splat(-1.0));
+                S::store(p, S::mul(S::fma(a, cos, minus), scales));
+                S::store(q, S::mul(S::fma(b, cos, S::mul(a, sin)), scales));
+            }
+            for at in whole..half {
+                let (a, b) = (first[at], second[at]);
+                first[at] = (a * cos[at] - b * sin[at]) * scale;
+                second[at] = (b * cos[at] + a * sin[at]) * scale;
+            }
+        }
+    }
+}
