@@ -13,6 +13,7 @@ mod error;
 mod experts;
 mod figures;
 mod grammar;
+mod groups;
 mod job;
 mod kernels;
 mod kv;

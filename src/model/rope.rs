@@ -15,8 +15,8 @@ pub struct Rope {
 
 /// Cosines and sines of some positions, each `[positions, 1, head_dim / 2]`, times the concentration.
 pub struct Angles {
-    cos: Tensor,
-    sin: Tensor,
+    pub cos: Tensor,
+    pub sin: Tensor,
 }
 
 /// Angle by which each pair of dimensions turns from one position to the next; `head_dim / 2` of them.

@@ -1,17 +1,19 @@
 //! The model's forward pass, layer by layer.
 
 use std::path::Path;
+use std::rc::Rc;
 
 use tch::{Kind, Tensor, no_grad_guard};
 
 use crate::model::attention::Attention;
 use crate::model::compute::Compute;
+use crate::model::cpu::Cpu;
 use crate::model::experts::Experts;
 use crate::model::kv::KvStore;
 use crate::model::layout::{Layout, Row};
 use crate::model::linear::Linear;
 use crate::model::rope::Rope;
-use crate::model::tensors::Mapped;
+use crate::model::tensors::{Mapped, floats, floats_mut};
 use crate::model::{ComputeSettings, Config, LoadError, Place, Progress, Weights, tensors};
 
 /// The weights, and how they are used. Nothing in it changes.
@@ -43,6 +45,8 @@ struct Layer {
 struct Norm {
     weight: Tensor,
     eps: f64,
+    /// Our own kernels; else libtorch does it.
+    cpu: Option<Rc<Cpu>>,
 }
 
 impl Transformer {
@@ -60,7 +64,7 @@ impl Transformer {
         let norm = |name: &str| {
             let weight = weights.dense(&format!("{name}.weight"), &[config.hidden])?;
             let weight = tensors::tensor(&weight, Place { kind: Kind::Float, ..compute.place })?;
-            Ok::<_, LoadError>(Norm { weight, eps: config.norm_eps })
+            Ok::<_, LoadError>(Norm { weight, eps: config.norm_eps, cpu: compute.cpu.clone() })
         };
         let mut layer = |index| {
             let name = format!("model.layers.{index}");
@@ -151,6 +155,11 @@ impl Transformer {
 impl Norm {
     /// In f32, weight included, before rounding to the activations' format.
     fn apply(&self, x: &Tensor) -> Tensor {
+        if let Some(cpu) = &self.cpu {
+            let (x, mut out) = (x.contiguous(), x.empty_like());
+            cpu.kernels.norm(floats(&x), floats(&self.weight), self.eps as f32, floats_mut(&mut out));
+            return out;
+        }
         let wide = x.to_kind(Kind::Float);
         let scale = (wide.square().mean_dim(-1, true, Kind::Float) + self.eps).rsqrt();
         (wide * scale * &self.weight).to_kind(x.kind())

@@ -58,6 +58,18 @@ impl Simd for Avx2 {
             let a = _mm_add_ps(a, _mm_movehl_ps(a, a));
             _mm_cvtss_f32(_mm_add_ss(a, _mm_movehdup_ps(a)))
         }
+        fn max(a: __m256, b: __m256) -> __m256 {
+            _mm256_max_ps(a, b)
+        }
+        fn largest(a: __m256) -> f32 {
+            let a = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+            let a = _mm_max_ps(a, _mm_movehl_ps(a, a));
+            _mm_cvtss_f32(_mm_max_ss(a, _mm_movehdup_ps(a)))
+        }
+        fn power(a: __m256) -> __m256 {
+            let exponent = _mm256_slli_epi32(_mm256_castps_si256(a), 23);
+            _mm256_castsi256_ps(_mm256_add_epi32(exponent, _mm256_set1_epi32(127 << 23)))
+        }
         fn prefetch_near(p: *const u8) {
             _mm_prefetch(p.cast(), _MM_HINT_T0)
         }

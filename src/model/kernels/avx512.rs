@@ -63,6 +63,16 @@ impl Simd for Avx512 {
         fn sum(a: __m512) -> f32 {
             _mm512_reduce_add_ps(a)
         }
+        fn max(a: __m512, b: __m512) -> __m512 {
+            _mm512_max_ps(a, b)
+        }
+        fn largest(a: __m512) -> f32 {
+            _mm512_reduce_max_ps(a)
+        }
+        fn power(a: __m512) -> __m512 {
+            let exponent = _mm512_slli_epi32(_mm512_castps_si512(a), 23);
+            _mm512_castsi512_ps(_mm512_add_epi32(exponent, _mm512_set1_epi32(127 << 23)))
+        }
         fn prefetch_near(p: *const u8) {
             _mm_prefetch(p.cast(), _MM_HINT_T0)
         }

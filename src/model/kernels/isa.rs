@@ -2,7 +2,10 @@
 
 #![allow(unsafe_code, reason = "a kernel may run only where its instruction set is")]
 
+use super::attend::{Item, State, Step};
+use super::columns::{Columns, Source, Work};
 use super::digits::{Digits, DigitsRow};
+use super::flash::Panels;
 use super::matrix::Matrix;
 use super::memory::Rows;
 use super::panel::Panel;
@@ -18,6 +21,8 @@ pub enum Isa {
     Avx2,
     /// AVX-512 F, BW, VL, DQ and VNNI.
     Avx512,
+    /// AVX-512 with VBMI, and AMX with bfloat16.
+    Amx,
     /// Of every 64-bit Arm.
     Neon,
 }
@@ -36,6 +41,9 @@ impl Isa {
                 found.insert(0, Isa::Avx2);
                 if has!("avx512f") && has!("avx512bw") && has!("avx512vl") && has!("avx512dq") && has!("avx512vnni") {
                     found.insert(0, Isa::Avx512);
+                    if has!("avx512vbmi") && super::amx::available() {
+                        found.insert(0, Isa::Amx);
+                    }
                 }
             }
         }
@@ -50,13 +58,18 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => &super::avx2::TABLE,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => &super::avx512::TABLE,
+            Isa::Avx512 | Isa::Amx => &super::avx512::TABLE,
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => &super::neon::TABLE,
             #[allow(unreachable_patterns, reason = "those of other machines")]
             _ => unreachable!("it is available"),
         };
-        Compiled { isa: self, table }
+        let tiles = match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx => Some(&super::tiled::TABLE),
+            _ => None,
+        };
+        Compiled { isa: self, table, tiles }
     }
 }
 
@@ -65,6 +78,7 @@ impl Isa {
 pub struct Compiled {
     isa: Isa,
     table: &'static Table,
+    tiles: Option<&'static TilesTable>,
 }
 
 /// The entry points of one instruction set; only for machines that have it.
@@ -85,6 +99,12 @@ pub struct Table {
     // SAFETY: as above.
     pub swiglu: unsafe fn(&[f32], Swiglu, &mut [f32]),
     // SAFETY: as above.
+    pub norm: unsafe fn(&[f32], &[f32], f32, &mut [f32]),
+    // SAFETY: as above.
+    pub rope: unsafe fn(&mut [f32], usize, &[f32], &[f32], f32),
+    // SAFETY: as above.
+    pub attend: unsafe fn(&Step, &Item, &mut Panels, &mut State),
+    // SAFETY: as above.
     pub read: unsafe fn(&[f32]) -> f32,
 }
 
@@ -93,6 +113,14 @@ pub struct WordsTable {
     pub round: unsafe fn(&[f32], &mut [i32], &mut f32),
     // SAFETY: as above.
     pub multiply: unsafe fn(Matrix, &Rounded, &[u32], &mut Panel, &mut [f32]),
+}
+
+/// Where there are tiles.
+pub struct TilesTable {
+    // SAFETY: as above.
+    pub pack: unsafe fn(Source, &mut [i32]),
+    // SAFETY: as above.
+    pub multiply: unsafe fn(Matrix, &Columns, usize, &mut Work, &mut [f32]) -> Option<()>,
 }
 
 /// Methods that call an entry of the table.
@@ -119,6 +147,10 @@ impl Compiled {
         self.table.words.is_some()
     }
 
+    pub fn has_tiles(&self) -> bool {
+        self.tiles.is_some()
+    }
+
     calls! {
         fn stream(w: Matrix, x: Rows<f32>, out: &mut [f32]);
         fn floats(w: Matrix, x: Rows<f32>, panel: &mut Panel, out: &mut [f32]);
@@ -126,6 +158,9 @@ impl Compiled {
         fn split(x: &[f32], row: DigitsRow);
         fn digits(w: Matrix, x: &Digits, chosen: &[u32], out: &mut [f32]);
         fn swiglu(both: &[f32], swiglu: Swiglu, out: &mut [f32]);
+        fn norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]);
+        fn rope(x: &mut [f32], half: usize, cos: &[f32], sin: &[f32], scale: f32);
+        fn attend(step: &Step, item: &Item, panels: &mut Panels, state: &mut State);
         fn read(memory: &[f32]) -> f32;
     }
 
@@ -139,6 +174,20 @@ impl Compiled {
         unsafe { (self.words().multiply)(w, x, chosen, panel, out) }
     }
 
+    pub fn tiles_pack(&self, from: Source, out: &mut [i32]) {
+        // SAFETY: as in `calls`.
+        unsafe { (self.tiles().pack)(from, out) }
+    }
+
+    pub fn tiles_multiply(&self, w: Matrix, x: &Columns, set: usize, work: &mut Work, out: &mut [f32]) -> Option<()> {
+        // SAFETY: as in `calls`.
+        unsafe { (self.tiles().multiply)(w, x, set, work, out) }
+    }
+
+    fn tiles(&self) -> &TilesTable {
+        self.tiles.expect("asked for only where `has_tiles`")
+    }
+
     fn words(&self) -> &WordsTable {
         self.table.words.as_ref().expect("asked for only where `has_words`")
     }
@@ -148,10 +197,11 @@ impl Compiled {
 macro_rules! compile {
     ($simd:ty, $features:meta, words: $words:expr) => {
         use super::isa::{Table, compile_one};
+        use super::{attend, flash, norm, rope};
         use super::{bandwidth, digits, dot, floats, matrix::Matrix, memory::Rows, panel::Panel, swiglu, unfold};
 
         pub static TABLE: Table =
-            Table { lanes: <$simd as Simd>::LANES, stream, floats, widen, split, digits, words: $words, swiglu, read };
+            Table { lanes: <$simd as Simd>::LANES, stream, floats, widen, split, digits, words: $words, swiglu, norm, rope, attend, read };
 
         compile_one!($features, fn stream(w: Matrix, x: Rows<f32>, out: &mut [f32]) = dot::stream::<$simd>);
         compile_one!($features,
@@ -162,6 +212,14 @@ macro_rules! compile {
             fn digits(w: Matrix, x: &digits::Digits, chosen: &[u32], out: &mut [f32]) = digits::multiply::<$simd>);
         compile_one!($features,
             fn swiglu(both: &[f32], with: swiglu::Swiglu, out: &mut [f32]) = swiglu::swiglu::<$simd>);
+        compile_one!($features,
+            fn norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) = norm::norm::<$simd>);
+        compile_one!($features,
+            fn rope(x: &mut [f32], half: usize, cos: &[f32], sin: &[f32], scale: f32) = rope::rope::<$simd>);
+        compile_one!($features,
+            fn attend(
+                step: &attend::Step, item: &attend::Item, panels: &mut flash::Panels, state: &mut attend::State
+            ) = flash::attend::<$simd>);
         compile_one!($features, fn read(memory: &[f32]) -> f32 = bandwidth::read::<$simd>);
     };
 }

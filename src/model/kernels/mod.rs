@@ -5,16 +5,22 @@
 
 #![allow(unsafe_code, reason = "threads write parts of one result")]
 
+mod attend;
 mod bandwidth;
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "no tiles"))]
+mod columns;
 mod digits;
 mod dot;
+mod flash;
 mod floats;
 mod isa;
 mod matrix;
 mod memory;
 mod moe;
+mod norm;
 mod panel;
 mod product;
+mod rope;
 mod scalar;
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "16-bit products"))]
 mod simd;
@@ -25,14 +31,20 @@ mod unfold;
 mod words;
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod tiled;
+
 #[cfg(target_arch = "aarch64")]
 mod neon;
 
 use std::sync::Mutex;
 
+pub use attend::{PAGE, Paged, Run};
 pub use isa::Isa;
 pub use matrix::{BLOCK, Matrix, Vector, Weights};
 pub use moe::{Experts, Routing};
@@ -55,6 +67,7 @@ struct Scratch {
     forms: Forms,
     chosen: Vec<u32>,
     experts: moe::Scratch,
+    attend: attend::Scratch,
 }
 
 impl Kernels {
@@ -91,13 +104,13 @@ impl Kernels {
         chosen.clear();
         chosen.extend(0..m as u32);
         let path = Path::new(&w, m, precision, *kernels);
-        let x = forms.fill(team, *kernels, x, cols, std::iter::once(path));
+        let x = forms.fill(team, *kernels, (x, cols), chosen, std::iter::once((path, 0..m)));
         let y = Shared::new(y);
         let tile = tile(&w, path, team.threads());
         team.each(rows.div_ceil(tile), |thread, index| {
             let some = index * tile..rows.min((index + 1) * tile);
             let mut desk = lock(&desks[thread]);
-            let part = product(*kernels, path, w.range(some.clone()), x, chosen, &mut desk);
+            let part = product(*kernels, w.range(some.clone()), x, 0, &mut desk);
             for (m, part) in part.chunks_exact_mut(some.len()).enumerate() {
                 if let Some(bias) = bias {
                     bias.add_to(some.start, part);
@@ -127,6 +140,35 @@ impl Kernels {
     pub fn experts(&self, experts: &Experts, routing: Routing, x: &[f32], precision: Precision, out: &mut [f32]) {
         let scratch = &mut lock(&self.scratch).experts;
         moe::forward(&self.crew, scratch, experts, routing, x, precision, out);
+    }
+
+    /// `out` `[rows, cols]`: each row of `x` divided by the root of its mean square, which `eps` is added to, times the
+    /// weights `[cols]`. Panics where the sizes do not fit.
+    pub fn norm(&self, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+        norm::forward(&self.crew, x, weight, eps, out);
+    }
+
+    /// Turns `x` `[tokens, heads, head_dim]` by the angles `[tokens, head_dim / 2]` of `cos` and `sin`, dimension i with
+    /// i + head_dim / 2, and then multiplies it by `scale`. Panics where the sizes do not fit.
+    pub fn rope(&self, x: &mut [f32], heads: usize, head_dim: usize, (cos, sin): (&[f32], &[f32]), scale: f32) {
+        rope::forward(&self.crew, x, (heads, head_dim), (cos, sin), scale);
+    }
+
+    /// What queries find, `out` `[rows, heads, head_dim]` as they are; they have been scaled. A row sees the positions
+    /// up to its own, with a window at most so many; each head has a sink `[heads]`, a score for looking at nothing.
+    /// Rows of no run are left as they are. What a run gets does not depend on the others. Panics where the sizes do not
+    /// fit, or a page that is seen is not there.
+    pub fn attend(
+        &self,
+        queries: &[f32],
+        kv: Paged,
+        runs: &[Run],
+        sinks: &[f32],
+        window: Option<usize>,
+        out: &mut [f32],
+    ) {
+        let step = attend::Step::new(queries, kv, runs, sinks, window);
+        attend::forward(&self.crew, &mut lock(&self.scratch).attend, step, out);
     }
 
     /// Bytes a second that this machine reads from memory with these threads. Takes about a second, and 1 GiB.

@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code, reason = "threads write parts of one result")]
 
+use std::ops::Range;
+
 use super::isa::Compiled;
 use super::matrix::{Matrix, Vector};
 use super::memory::{Buffer, Shared};
@@ -97,11 +99,11 @@ pub fn forward(
     assert_eq!(x.len() * routing.per_token, routing.experts.len() * hidden, "choices for each token");
     scratch.sort(experts, routing, precision, kernels);
     let Scratch { x: x_forms, inner, inner_forms, tokens, weights, places, groups } = scratch;
-    let (tokens, weights, groups) = (&*tokens, &*weights, &*groups);
+    let (tokens, weights, places, groups) = (&*tokens, &*weights, &*places, &*groups);
 
     let inner = inner.space(tokens.len() * intermediate);
     {
-        let x = x_forms.fill(team, kernels, x, hidden, groups.iter().map(|group| group.inner));
+        let x = x_forms.fill(team, kernels, (x, hidden), tokens, groups.iter().map(|group| (group.inner, group.range())));
         let inner = Shared::new(inner);
         let rows = 2 * intermediate;
         // With few tokens in each group, whatever its path, the largest tile does.
@@ -109,13 +111,14 @@ pub fn forward(
         let tile = tile.unwrap_or(rows);
         let tiles = rows.div_ceil(tile);
         team.each(groups.len() * tiles, |thread, index| {
-            let group = groups[index / tiles];
+            let set = index / tiles;
+            let group = groups[set];
             let start = index % tiles * tile;
             let some = start..rows.min(start + tile);
             let first = group.expert * rows + start;
             let w = experts.gate_up.range(first..first + some.len());
             let mut desk = lock(&desks[thread]);
-            let both = product(kernels, group.inner, w, x, &tokens[group.start..group.end], &mut desk);
+            let both = product(kernels, w, x, set, &mut desk);
             for (place, both) in (group.start..).zip(both.chunks_exact_mut(some.len())) {
                 experts.gate_up_bias.add_to(first, both);
                 let begin = place * intermediate;
@@ -126,7 +129,7 @@ pub fn forward(
         });
     }
 
-    let inner = inner_forms.fill(team, kernels, inner, intermediate, groups.iter().map(|group| group.outer));
+    let inner = inner_forms.fill(team, kernels, (inner, intermediate), places, groups.iter().map(|group| (group.outer, group.range())));
     let out = Shared::new(out);
     let tile = if tokens.len() > 64 { 96 } else { 128 };
     let count = x.len() / hidden;
@@ -136,10 +139,10 @@ pub fn forward(
         let column = |token: usize| unsafe { out.part(token * hidden + some.start..token * hidden + some.end) };
         (0..count).for_each(|token| column(token).fill(0.0));
         let mut desk = lock(&desks[thread]);
-        for group in groups {
+        for (set, group) in groups.iter().enumerate() {
             let first = group.expert * hidden + some.start;
             let w = experts.down.range(first..first + some.len());
-            let y = product(kernels, group.outer, w, inner, &places[group.start..group.end], &mut desk);
+            let y = product(kernels, w, inner, set, &mut desk);
             for (place, y) in (group.start..).zip(y.chunks_exact_mut(some.len())) {
                 experts.down_bias.add_to(first, y);
                 let weight = weights[place];
@@ -147,6 +150,12 @@ pub fn forward(
             }
         }
     });
+}
+
+impl Group {
+    fn range(&self) -> Range<usize> {
+        self.start..self.end
+    }
 }
 
 impl Scratch {

@@ -49,6 +49,16 @@ impl Simd for Neon {
         fn sum(a: float32x4_t) -> f32 {
             vaddvq_f32(a)
         }
+        fn max(a: float32x4_t, b: float32x4_t) -> float32x4_t {
+            vmaxq_f32(a, b)
+        }
+        fn largest(a: float32x4_t) -> f32 {
+            vmaxvq_f32(a)
+        }
+        fn power(a: float32x4_t) -> float32x4_t {
+            let exponent = vshlq_n_s32(vreinterpretq_s32_f32(a), 23);
+            vreinterpretq_f32_s32(vaddq_s32(exponent, vdupq_n_s32(127 << 23)))
+        }
         /// These processors see a stream by themselves.
         fn prefetch_near(_p: *const u8) {}
         fn prefetch_far(_p: *const u8) {}

@@ -58,3 +58,55 @@ unsafe fn squares<S: Simd>(x: *const f32, len: usize) -> f32 {
     }
     S::sum(S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3])))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Isa, Kernels};
+
+    #[test]
+    fn rows_are_divided_by_their_size() {
+        for isa in Isa::available() {
+            let kernels = Kernels::with(2, isa);
+            for (rows, cols) in [(0, 5), (1, 1), (3, 7), (2, 64), (5, 100), (40, 2880)] {
+                let number = |i: usize| ((i * 7919 + 13) % 2003) as f32 / 1001.0 - 1.0;
+                let x: Vec<f32> = (0..rows * cols).map(|i| number(i) * 10f32.powi((i / cols % 9) as i32 - 4)).collect();
+                let weight: Vec<f32> = (0..cols).map(|i| number(i + 5) + 1.5).collect();
+                let mut out = vec![f32::NAN; x.len()];
+                kernels.norm(&x, &weight, 1e-5, &mut out);
+                for (x, out) in x.chunks(cols).zip(out.chunks(cols)) {
+                    let square = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() / cols as f64;
+                    for ((x, out), weight) in x.iter().zip(out).zip(&weight) {
+                        let expected = f64::from(*x) / (square + 1e-5).sqrt() * f64::from(*weight);
+                        let error = (f64::from(*out) - expected).abs();
+                        assert!(error <= 5e-7 * expected.abs(), "{isa:?} {rows} {cols}: {out}, not {expected}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_stays_in_its_row() {
+        for isa in Isa::available() {
+            let mut x = vec![1.0; 3 * 50];
+            x[77] = f32::NAN;
+            let mut out = vec![0.0; x.len()];
+            Kernels::with(1, isa).norm(&x, &[1.0; 50], 1e-5, &mut out);
+            for (i, out) in out.iter().enumerate() {
+                assert_eq!(out.is_nan(), (50..100).contains(&i), "{isa:?} {i}");
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "whole rows")]
+    fn wrong_sizes_are_refused() {
+        Kernels::new(1).norm(&[0.0; 7], &[0.0; 3], 0.0, &mut [0.0; 7]);
+    }
+
+    #[test]
+    #[should_panic(expected = "whole rows")]
+    fn fewer_outputs_are_refused() {
+        Kernels::new(1).norm(&[0.0; 6], &[0.0; 3], 0.0, &mut [0.0; 3]);
+    }
+}

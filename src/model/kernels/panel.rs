@@ -52,7 +52,7 @@ pub struct Ahead {
 }
 
 impl Ahead {
-    fn new(addresses: Range<usize>, steps: usize) -> Self {
+    pub fn new(addresses: Range<usize>, steps: usize) -> Self {
         let step = addresses.len().div_ceil(steps.max(1)).next_multiple_of(64);
         Ahead { addresses, step }
     }

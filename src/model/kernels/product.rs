@@ -1,7 +1,9 @@
 //! Which kernel multiplies a matrix with rows of activations, by how many there are.
 
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::columns::{Columns, Order, Work};
 use super::digits::Digits;
 use super::isa::Compiled;
 use super::matrix::{Matrix, Weights};
@@ -30,6 +32,8 @@ pub enum Path {
     Floats,
     /// Packed weights, unfolded to 16 bits.
     Words,
+    /// Weights in tiles of bfloat16, by activations in so many parts.
+    Tiles(usize, Order),
 }
 
 /// Rows from which unfolding the weights is the faster way, measured with AVX-512: to 16 bits, and to f32 where they
@@ -37,51 +41,85 @@ pub enum Path {
 const WORDS: usize = 7;
 const FLOATS_PACKED: usize = 15;
 const FLOATS: usize = 13;
+/// The same with AMX: to tiles of bfloat16.
+const TILES: usize = 3;
+const TILES_PACKED: usize = 3;
 
 impl Path {
     pub fn new(w: &Matrix, rows: usize, precision: Precision, kernels: Compiled) -> Path {
         let fast = precision == Precision::Fast;
+        let parts = if fast { 2 } else { 3 };
         match w.weights() {
+            Weights::Bf16(_) if rows >= TILES && kernels.has_tiles() => Path::Tiles(parts, Order::Plain),
+            Weights::Mxfp4 { .. } if rows >= TILES_PACKED && kernels.has_tiles() => Path::Tiles(parts, Order::Woven),
             Weights::F32(_) | Weights::Bf16(_) if rows < FLOATS => Path::Stream,
             Weights::Mxfp4 { .. } if fast && rows >= WORDS && kernels.has_words() => Path::Words,
-            Weights::Mxfp4 { .. } if rows < FLOATS_PACKED => Path::Digits(if fast { 2 } else { 3 }),
+            Weights::Mxfp4 { .. } if rows < FLOATS_PACKED => Path::Digits(parts),
             _ => Path::Floats,
         }
     }
 }
 
-/// Activations `[rows, cols]` in the forms that the paths take.
+/// Sets of rows of activations, each in the form that its path takes.
 #[derive(Clone, Copy)]
 pub struct Activations<'a> {
     floats: &'a [f32],
     cols: usize,
+    chosen: &'a [u32],
     forms: &'a Forms,
 }
 
 #[derive(Debug, Default)]
 pub struct Forms {
+    sets: Vec<Set>,
     digits: Digits,
     rounded: Rounded,
+    columns: Columns,
+}
+
+/// Rows of activations that meet the same weights.
+#[derive(Clone, Debug)]
+struct Set {
+    path: Path,
+    /// Of those chosen.
+    rows: Range<usize>,
+    /// Which it is of those in columns.
+    place: usize,
 }
 
 impl Forms {
-    /// Those of `x` `[rows, cols]` for these paths.
+    /// Those of sets of chosen rows of `x` `[.., cols]`, for their paths.
     pub fn fill<'a>(
         &'a mut self,
         team: &Team,
         kernels: Compiled,
-        x: &'a [f32],
-        cols: usize,
-        paths: impl Iterator<Item = Path> + Clone,
+        (x, cols): (&'a [f32], usize),
+        chosen: &'a [u32],
+        sets: impl Iterator<Item = (Path, Range<usize>)>,
     ) -> Activations<'a> {
-        let digits = paths.clone().find_map(|path| if let Path::Digits(count) = path { Some(count) } else { None });
+        self.sets.clear();
+        let (mut digits, mut words, mut tiles, mut place) = (None, false, None, 0);
+        for (path, rows) in sets {
+            self.sets.push(Set { path, rows, place });
+            match path {
+                Path::Digits(count) => digits = Some(count),
+                Path::Words => words = true,
+                Path::Tiles(parts, order) => (tiles, place) = (Some((parts, order)), place + 1),
+                Path::Stream | Path::Floats => {}
+            }
+        }
         if let Some(count) = digits {
             self.digits.fill(team, x, cols, (count, kernels.lanes()), |x, row| kernels.split(x, row));
         }
-        if paths.clone().any(|path| path == Path::Words) {
+        if words {
             self.rounded.fill(team, x, cols, |x, pairs, step| kernels.round(x, pairs, step));
         }
-        Activations { floats: x, cols, forms: self }
+        if let Some(tiles) = tiles {
+            let sets = self.sets.iter().filter(|set| matches!(set.path, Path::Tiles(..)));
+            let sets = sets.map(|set| &chosen[set.rows.clone()]);
+            self.columns.fill(team, (x, cols), tiles, sets, |from, out| kernels.tiles_pack(from, out));
+        }
+        Activations { floats: x, cols, chosen, forms: self }
     }
 }
 
@@ -98,24 +136,26 @@ pub struct Crew {
 pub struct Desk {
     out: Buffer<f32>,
     panel: Panel,
+    work: Work,
 }
 
-/// The products of `w` with chosen rows of activations: `[chosen, w.rows()]`.
-pub fn product<'a>(
-    kernels: Compiled,
-    path: Path,
-    w: Matrix,
-    x: Activations,
-    chosen: &[u32],
-    desk: &'a mut Desk,
-) -> &'a mut [f32] {
-    let Desk { out, panel } = desk;
+/// The products of `w` with a set of rows of activations: `[rows of the set, w.rows()]`.
+pub fn product<'a>(kernels: Compiled, w: Matrix, x: Activations, set: usize, desk: &'a mut Desk) -> &'a mut [f32] {
+    let Desk { out, panel, work } = desk;
+    let Activations { floats, cols, chosen, forms } = x;
+    let Set { path, rows, place } = &forms.sets[set];
+    let chosen = &chosen[rows.clone()];
     let out = out.space(chosen.len() * w.rows());
     match path {
-        Path::Stream => kernels.stream(w, Rows::new(x.floats, x.cols, chosen), out),
-        Path::Digits(_) => kernels.digits(w, &x.forms.digits, chosen, out),
-        Path::Words => kernels.words_multiply(w, &x.forms.rounded, chosen, panel, out),
-        Path::Floats => kernels.floats(w, Rows::new(x.floats, x.cols, chosen), panel, out),
+        Path::Stream => kernels.stream(w, Rows::new(floats, cols, chosen), out),
+        Path::Digits(_) => kernels.digits(w, &forms.digits, chosen, out),
+        Path::Words => kernels.words_multiply(w, &forms.rounded, chosen, panel, out),
+        Path::Floats => kernels.floats(w, Rows::new(floats, cols, chosen), panel, out),
+        Path::Tiles(..) => {
+            if kernels.tiles_multiply(w, &forms.columns, *place, work, out).is_none() {
+                kernels.floats(w, Rows::new(floats, cols, chosen), panel, out);
+            }
+        }
     }
     out
 }
@@ -126,6 +166,7 @@ pub fn tile(w: &Matrix, path: Path, threads: usize) -> usize {
     let rows = match path {
         Path::Stream | Path::Digits(_) => (BYTES / w.row_bytes().max(1)).min(w.rows() / (4 * threads)),
         Path::Floats | Path::Words => (w.rows() / (16 * threads)).min(256),
+        Path::Tiles(..) => (w.rows() / (8 * threads)).min(512),
     };
     rows.next_multiple_of(32).max(32)
 }

@@ -56,3 +56,51 @@ pub unsafe fn rope<S: Simd>(x: &mut [f32], half: usize, cos: &[f32], sin: &[f32]
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Isa, Kernels};
+
+    #[test]
+    fn pairs_are_turned_and_scaled() {
+        for isa in Isa::available() {
+            let kernels = Kernels::with(2, isa);
+            for (tokens, heads, dim) in
+                [(0, 1, 2), (1, 1, 2), (2, 3, 6), (3, 2, 32), (5, 8, 64), (2, 1, 70), (200, 8, 64)]
+            {
+                let half = dim / 2;
+                let number = |i: usize| ((i * 7919 + 13) % 2003) as f32 / 1001.0 - 1.0;
+                let x: Vec<f32> = (0..tokens * heads * dim).map(number).collect();
+                let (sin, cos): (Vec<f32>, Vec<f32>) = (0..tokens * half).map(|i| (number(i) * 3.0).sin_cos()).unzip();
+                for scale in [1.0, 0.125] {
+                    let mut got = x.clone();
+                    kernels.rope(&mut got, heads, dim, (&cos, &sin), scale);
+                    for (i, got) in got.into_iter().enumerate() {
+                        let (token, pair) = (i / (heads * dim), i % dim % half);
+                        let (cos, sin) = (cos[token * half + pair], sin[token * half + pair]);
+                        let wide = f64::from;
+                        let expected = if i % dim < half {
+                            wide(x[i]) * wide(cos) - wide(x[i + half]) * wide(sin)
+                        } else {
+                            wide(x[i]) * wide(cos) + wide(x[i - half]) * wide(sin)
+                        };
+                        let error = (wide(got) - expected * wide(scale)).abs();
+                        assert!(error < 2e-7, "{isa:?} {tokens} {heads} {dim}, {i}: {got}, not {expected}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "an angle for each pair")]
+    fn fewer_angles_are_refused() {
+        Kernels::new(1).rope(&mut [0.0; 16], 2, 4, (&[0.0; 4], &[0.0; 3]), 1.0);
+    }
+
+    #[test]
+    #[should_panic(expected = "whole heads of pairs")]
+    fn odd_heads_are_refused() {
+        Kernels::new(1).rope(&mut [0.0; 12], 2, 3, (&[0.0; 2], &[0.0; 2]), 1.0);
+    }
+}

@@ -47,6 +47,15 @@ impl Simd for Scalar {
         fn sum(a: [f32; 4]) -> f32 {
             (a[0] + a[2]) + (a[1] + a[3])
         }
+        fn max(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+            std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+        }
+        fn largest(a: [f32; 4]) -> f32 {
+            a.into_iter().fold(f32::NEG_INFINITY, f32::max)
+        }
+        fn power(a: [f32; 4]) -> [f32; 4] {
+            a.map(|a| f32::from_bits((a.to_bits() << 23).wrapping_add(127 << 23)))
+        }
         fn prefetch_near(_p: *const u8) {}
         fn prefetch_far(_p: *const u8) {}
 

@@ -49,6 +49,12 @@ pub trait Simd {
         /// `a * b + c`.
         fn fma(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
         fn sum(a: Self::F) -> f32;
+        /// The larger; what is no number in `b` stays so.
+        fn max(a: Self::F, b: Self::F) -> Self::F;
+        /// The largest lane, where all are numbers.
+        fn largest(a: Self::F) -> f32;
+        /// Two to the number that stands in the lowest bits of each lane.
+        fn power(a: Self::F) -> Self::F;
         /// Asks for a cache line that need not exist, into the first level.
         fn prefetch_near(p: *const u8);
         /// The same, into the second level.

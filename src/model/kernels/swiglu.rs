@@ -30,21 +30,22 @@ fn at_most(x: f32, limit: f32) -> f32 {
     if x > limit { limit } else { x }
 }
 
+/// Adding it rounds to a whole number, which then stands in the lowest bits.
+pub const ROUND: f32 = 12_582_912.0;
+/// The logarithm of 2, in two numbers of which the first has few bits.
+pub const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
+/// `(e^r - 1 - r) / r^2` near zero, the highest power first.
+pub const POLYNOMIAL: [f32; 6] = [1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
+
 /// e^x within two units in the last place, without branches; x is held to where the result is a normal number.
 /// Cody and Waite's reduction, and the polynomial of Cephes.
 #[inline(always)]
-fn exp(x: f32) -> f32 {
-    /// Adding it rounds to a whole number, which then stands in the lowest bits.
-    const ROUND: f32 = 12_582_912.0;
+pub fn exp(x: f32) -> f32 {
     let x = -at_most(-at_most(x, 88.0), 87.0);
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
-    let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
-    let p = 1.987_569_1e-4 * r + 1.398_2e-3;
-    let p = p * r + 8.333_452e-3;
-    let p = p * r + 4.166_579_6e-2;
-    let p = p * r + 1.666_666_5e-1;
-    let p = p * r + 0.5;
+    let r = x - n * LN_2[0] - n * LN_2[1];
+    let p = POLYNOMIAL[1..].iter().fold(POLYNOMIAL[0], |p, factor| p * r + factor);
     let power = f32::from_bits((shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127)) << 23);
     (p * r * r + r + 1.0) * power
 }

@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "OpenMP is found by name at run time and calls back through a pointer")]
 
 use std::any::Any;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -76,6 +77,13 @@ pub fn by_row(team: &Team, x: &[f32], cols: usize, work: impl Fn(usize, &[f32]) 
     } else {
         team.each(rows.len(), |_, row| work(row, &x[row * cols..(row + 1) * cols]));
     }
+}
+
+/// Calls `work` with ranges of rows, each of enough numbers to be worth a thread.
+pub fn by_piece(team: &Team, rows: usize, cols: usize, work: impl Fn(Range<usize>) + Sync) {
+    const ENOUGH: usize = 1 << 14;
+    let piece = ENOUGH.div_ceil(cols.max(1));
+    team.each(rows.div_ceil(piece), |_, index| work(index * piece..rows.min((index + 1) * piece)));
 }
 
 /// What a team is doing. No panic leaves it, for there may be frames of C below.

@@ -81,10 +81,6 @@ impl KvCache {
 }
 
 impl Table {
-    pub fn is_empty(&self) -> bool {
-        self.pages.is_empty()
-    }
-
     /// The pages that hold positions from `from` on, with the first position of the first of them.
     pub fn pages_from(&self, from: usize) -> (usize, &[Rc<Page>]) {
         let first = (from / PAGE).max(self.gone);

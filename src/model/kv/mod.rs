@@ -6,6 +6,6 @@ mod prefix;
 mod store;
 
 pub use cache::KvCache;
-pub use pages::PAGE;
+pub use pages::{PAGE, Page};
 pub use prefix::{Beginning, Prefixes};
 pub use store::{KvStore, LayerKv, NoRoom};
