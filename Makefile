@@ -6,10 +6,10 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BUILD := cargo build --locked --bins --examples
 
 .DEFAULT_GOAL := help
-.PHONY: help tools demo test ci fmt clippy doc deny slim examples bench clean
+.PHONY: help tools demo test ci fmt clippy doc deny slim examples bench bench-engine bench-peers clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: tools ## build, start an upstream and the proxy, show what it does, serve until Ctrl-C (DEMO_EXIT=1: end)
 	$(BUILD)
@@ -20,6 +20,15 @@ test: tools ## every test, with the real OpenAI SDK among them
 
 bench: tools ## print the figures: throughput, latency, streams, memory
 	cargo bench --locked --bench proxy
+
+bench-engine: tools ## print the figures of the model's engine, on random weights of SHAPE (20b: 15 GB of memory)
+	cargo build --release --locked --bin portcullis
+	$(TARGET)/release/portcullis bench engine --shape $(or $(SHAPE),20b) --random
+
+bench-peers: tools ## the engine beside llama.cpp and transformers: half an hour, 35 GB of disk, a quiet machine
+	benches/peers/setup.sh
+	cargo build --release --locked --bin portcullis
+	$(or $(PEERS_DIR),target/peers)/venv/bin/python benches/peers/compare.py --shape $(or $(SHAPE),20b)
 
 ci: fmt clippy test doc slim examples deny ## all that must be green before a merge
 

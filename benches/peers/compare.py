@@ -104,7 +104,7 @@ def peer_command(name: str, chosen: argparse.Namespace) -> list[str]:
 
 
 def engine_command(chosen: argparse.Namespace) -> list[str]:
-    fixed = ["bench", "engine", "--shape", chosen.shape, "--random", "--json"]
+    fixed = ["bench", "engine", "--shape", chosen.shape, "--random", "--json", "--concurrency", "0"]
     return [str(chosen.engine), *fixed, *chosen.engine_options]
 
 

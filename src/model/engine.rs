@@ -270,11 +270,11 @@ impl Engine {
             let (done, tokens) = (running.cache.len(), running.sequence.tokens());
             total += count;
             ends.push(total);
-            if done + count == tokens.len() {
-                if let Some(question) = running.sequence.question() {
-                    questions.push((total - 1, question));
-                    asking.push(index);
-                }
+            if done + count == tokens.len()
+                && let Some(question) = running.sequence.question()
+            {
+                questions.push((total - 1, question));
+                asking.push(index);
             }
             rows.push(Row { tokens: &tokens[done..done + count], cache: &mut running.cache });
         }

@@ -42,7 +42,7 @@ enum State {
         budget: usize,
     },
     Choosing(Choosing),
-    Constrained(Constrained),
+    Constrained(Box<Constrained>),
 }
 
 /// A text under a grammar, from `start` on.
@@ -170,7 +170,7 @@ impl Sequence {
                 }
                 Step::Constrain { grammar, budget } => {
                     let (text, start, allowed) = (grammar.start(), self.tokens.len(), Arc::default());
-                    self.state = State::Constrained(Constrained { grammar, text, allowed, start, budget });
+                    self.state = State::Constrained(Box::new(Constrained { grammar, text, allowed, start, budget }));
                     // Which goes on to the steps that follow, if there is nothing to ask.
                     return self.go_on();
                 }
@@ -195,9 +195,8 @@ impl Sequence {
 
     /// Appends what a grammar forces, up to its next question or its end.
     fn go_on(&mut self) -> Result<(), GrammarError> {
-        let State::Constrained(Constrained { grammar, text, allowed, start, budget }) = &mut self.state else {
-            return Ok(());
-        };
+        let State::Constrained(constrained) = &mut self.state else { return Ok(()) };
+        let Constrained { grammar, text, allowed, start, budget } = &mut **constrained;
         loop {
             let (finished, length) = (text.finished(), self.tokens.len() - *start);
             if finished || length >= *budget {

@@ -19,7 +19,7 @@ pub struct Experts {
 }
 
 enum Matrices {
-    Native(Native),
+    Native(Box<Native>),
     Torch(Torch),
 }
 
@@ -39,7 +39,7 @@ impl Experts {
             router: Linear::load(weights, &format!("{name}.router"), config.experts, config.hidden, compute)?,
             per_token: config.experts_per_token,
             matrices: match &compute.cpu {
-                Some(cpu) => Matrices::Native(Native::load(weights, &experts, config, cpu, compute.packed)?),
+                Some(cpu) => Matrices::Native(Native::load(weights, &experts, config, cpu, compute.packed)?.into()),
                 None => Matrices::Torch(Torch::load(weights, &experts, config, compute)?),
             },
         })

@@ -19,7 +19,10 @@ pub const PAGE: usize = 16;
 const QUERIES: usize = 256;
 /// Rows in a block, at least, so that keys are not read for too few.
 const LEAST: usize = 8;
-/// Keys in a part, at least, where few queries look at many keys and the threads share them.
+/// Queries of a block that are few.
+const FEW: usize = 16;
+/// Keys in a part of them is a multiple of this where queries are few, and where they are many.
+const TILE: usize = 64;
 const PART: usize = 512;
 
 /// Keys and values of one layer, each `[pages, PAGE, kv_heads, head_dim]`.
@@ -60,7 +63,7 @@ pub struct Step<'a> {
 pub struct Item {
     run: usize,
     pub rows: Range<usize>,
-    pub head: usize,
+    pub heads: Range<usize>,
     pub keys: Range<usize>,
     /// Of the items that see other keys for the same rows, it is the one that counts their sinks.
     pub first: bool,
@@ -106,7 +109,7 @@ pub fn forward(crew: &Crew, scratch: &mut Scratch, step: Step, out: &mut [f32]) 
     desks.resize_with(team.threads(), Mutex::default);
     let widths = (step.kv.head_dim.next_multiple_of(kernels.lanes()), kernels.lanes());
     let parts = parts.space(step.items(team.threads(), widths, items));
-    let size = |item: &Item| State::size(item.rows.len() * step.shared(), widths);
+    let size = |item: &Item| State::size(item.heads.len() * item.rows.len() * step.shared(), widths);
     let out = Shared::new(out);
     let places = Shared::new(parts);
     team.each(items.len(), |thread, index| {
@@ -124,14 +127,12 @@ pub fn forward(crew: &Crew, scratch: &mut Scratch, step: Step, out: &mut [f32]) 
         }
     });
     for same in items.chunk_by(|_, next| !next.first) {
-        if let Some(place) = same[0].part {
-            let size = size(&same[0]);
-            let mut states = parts[place..][..same.len() * size].chunks_exact_mut(size);
-            let mut states = states.by_ref().map(|state| State::new(state, widths));
-            if let Some(mut all) = states.next() {
-                states.for_each(|state| all.merge(&state));
-                step.put(&same[0], &all, &out);
-            }
+        let states = same.iter().filter_map(|item| item.part.map(|place| place..place + size(item)));
+        // SAFETY: the threads are done.
+        let mut states = states.map(|place| State::new(unsafe { places.part(place) }, widths));
+        if let Some(mut all) = states.next() {
+            states.for_each(|state| all.merge(&state));
+            step.put(&same[0], &all, &out);
         }
     }
 }
@@ -190,9 +191,18 @@ impl<'a> Step<'a> {
         (slot * self.kv.kv_heads + head) * self.kv.head_dim
     }
 
-    /// The sinks of a row's queries that look at an item's head of keys.
-    pub fn sinks_of(&self, item: &Item) -> &[f32] {
-        &self.sinks[item.head * self.shared()..][..self.shared()]
+    /// Makes a state that of an item's queries that have seen nothing but their sinks.
+    pub fn begin(&self, item: &Item, state: &mut State) {
+        state.found.fill(0.0);
+        state.sum.fill(0.0);
+        let sinks = self.sinks.chunks_exact(self.shared());
+        let sinks = sinks.skip(item.heads.start).flat_map(|sinks| item.rows.clone().flat_map(move |_| sinks));
+        let states = state.base.iter_mut().zip(state.sum.chunks_exact_mut(state.lanes));
+        for ((base, sum), &sink) in states.zip(sinks) {
+            // Never infinitely low, for it is subtracted.
+            *base = if sink < f32::MIN { f32::MIN } else { sink };
+            sum[0] = if item.first { 1.0 } else { 0.0 };
+        }
     }
 
     /// The query of a row's head.
@@ -205,25 +215,35 @@ impl<'a> Step<'a> {
     /// Parts all there is to do, each run by itself alone, so that the results of a sequence do not depend on others.
     /// Gives the room that states of parts take.
     fn items(&self, threads: usize, widths: (usize, usize), items: &mut Vec<Item>) -> usize {
-        // Items that a head of keys is to have for the threads to share them evenly.
-        let wanted = (4 * threads).div_ceil(self.kv.kv_heads);
-        let most = (QUERIES / self.shared()).max(1);
+        // For the threads to share them evenly.
+        let wanted = 4 * threads;
+        let (heads, shared) = (self.kv.kv_heads, self.shared());
+        let most = (QUERIES / shared).max(1);
         let mut room = 0;
         items.clear();
         for (index, run) in self.runs.iter().enumerate() {
-            let block = run.rows.div_ceil(wanted).clamp(LEAST.min(most), most);
-            let wanted = if run.rows > block { 1 } else { wanted };
+            let block = run.rows.div_ceil(wanted.div_ceil(heads)).clamp(LEAST.min(most), most);
+            let wanted = wanted.div_ceil(run.rows.div_ceil(block).max(1));
             // The last rows see most: they come first.
             for start in (0..run.rows).step_by(block).rev() {
                 let rows = start..run.rows.min(start + block);
                 let keys = self.seen(run, rows.start).start..self.seen(run, rows.end - 1).end;
-                let parts = wanted.min(keys.len() / PART).max(1);
-                let from = |part| keys.start + part * keys.len() / parts;
-                for (head, part) in (0..self.kv.kv_heads).flat_map(|head| (0..parts).map(move |part| (head, part))) {
+                // Few queries are done as soon as memory is read, which is fastest in one piece. For many, it is best
+                // read seldom.
+                let few = rows.len() * shared <= FEW;
+                let parts = if few { wanted } else { wanted / heads };
+                let part = keys.len().div_ceil(parts.max(1)).next_multiple_of(if few { TILE } else { PART });
+                let parts = keys.len().div_ceil(part);
+                let groups = if few { (wanted / parts).clamp(1, heads) } else { heads };
+                let size = State::size(heads.div_ceil(groups) * rows.len() * shared, widths);
+                for (group, from) in
+                    (0..groups).flat_map(|group| keys.clone().step_by(part).map(move |from| (group, from)))
+                {
+                    let heads = group * heads / groups..(group + 1) * heads / groups;
                     let place = (parts > 1).then_some(room);
-                    room += place.map_or(0, |_| State::size(rows.len() * self.shared(), widths));
-                    let (rows, keys) = (rows.clone(), from(part)..from(part + 1));
-                    items.push(Item { run: index, rows, head, keys, first: part == 0, part: place });
+                    room += place.map_or(0, |_| size);
+                    let (rows, some, first) = (rows.clone(), from..keys.end.min(from + part), from == keys.start);
+                    items.push(Item { run: index, rows, heads, keys: some, first, part: place });
                 }
             }
         }
@@ -234,8 +254,8 @@ impl<'a> Step<'a> {
     fn put(&self, item: &Item, state: &State, out: &Shared<f32>) {
         let (shared, dim) = (self.shared(), self.kv.head_dim);
         let mut states = state.found.chunks_exact(state.wide).zip(state.sum.chunks_exact(state.lanes));
-        for row in item.rows.clone() {
-            let place = ((self.run(item).row + row) * self.kv.kv_heads + item.head) * shared * dim;
+        for (head, row) in item.heads.clone().flat_map(|head| item.rows.clone().map(move |row| (head, row))) {
+            let place = ((self.run(item).row + row) * self.kv.kv_heads + head) * shared * dim;
             // SAFETY: every row with a head of keys is of one item, or of parts that have become one.
             let out = unsafe { out.part(place..place + shared * dim) };
             for (out, (found, sum)) in out.chunks_exact_mut(dim).zip(&mut states) {
@@ -257,19 +277,6 @@ impl<'a> State<'a> {
         let (found, rest) = memory.split_at_mut(queries * wide);
         let (sum, base) = rest.split_at_mut(queries * lanes);
         State { found, wide, sum, lanes, base }
-    }
-
-    /// Nothing but the sinks of a row's queries, and those only if they are to count.
-    pub fn begin(&mut self, sinks: &[f32], count: bool) {
-        self.found.fill(0.0);
-        self.sum.fill(0.0);
-        for (sum, (base, &sink)) in
-            self.sum.chunks_exact_mut(self.lanes).zip(self.base.iter_mut().zip(sinks.iter().cycle()))
-        {
-            sum[0] = if count { 1.0 } else { 0.0 };
-            // Never infinitely low, for it is subtracted.
-            *base = if sink < f32::MIN { f32::MIN } else { sink };
-        }
     }
 
     /// Adds what the same queries have seen of other keys.

@@ -6,7 +6,7 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use super::attend::{Item, Paged, State, Step};
+use super::attend::{Item, PAGE, Paged, State, Step};
 use super::dot::by_rows;
 use super::memory::Buffer;
 use super::simd::Simd;
@@ -34,40 +34,59 @@ pub struct Panels {
 pub unsafe fn attend<S: Simd>(step: &Step, item: &Item, panels: &mut Panels, state: &mut State) {
     let (run, shared, dim) = (step.run(item), step.shared(), step.kv().head_dim);
     let (queries, wide) = (item.rows.len() * shared, dim.next_multiple_of(S::LANES));
-    assert!(state.wide == wide && state.found.len() == queries * wide, "a state for each query");
-    assert!(state.lanes == S::LANES && state.sum.len() == queries * S::LANES, "a state for each query");
-    assert_eq!(state.base.len(), queries, "a state for each query");
-    state.begin(step.sinks_of(item), item.first);
+    let states = item.heads.len() * queries;
+    assert!(state.wide == wide && state.found.len() == states * wide, "a state for each query");
+    assert!(state.lanes == S::LANES && state.sum.len() == states * S::LANES, "a state for each query");
+    assert_eq!(state.base.len(), states, "a state for each query");
+    step.begin(item, state);
     let keys = panels.keys.space(dim * KEYS).as_mut_ptr();
     // They are read where they lie, unless that takes more than whole registers, or often.
     let copies = dim % S::LANES != 0 || queries > 4 * ROWS;
     let copies = copies.then(|| panels.values.space(KEYS * wide).as_mut_ptr());
     let mut scores = Scores([[0.0; KEYS]; ROWS]);
     // Beyond the end, the last key stands in.
-    let places = |start| std::array::from_fn(|key| step.place(run, item.head, item.keys.end.min(start + key + 1) - 1));
-    let mut next = places(item.keys.start);
+    let places = |start: usize| {
+        let mut place = 0;
+        std::array::from_fn(|key| {
+            let position = start + key;
+            if key == 0 || position < item.keys.end && (position - run.held).is_multiple_of(PAGE) {
+                place = step.place(run, item.heads.start, position);
+            } else if position < item.keys.end {
+                place += step.kv().kv_heads * dim;
+            }
+            place
+        })
+    };
+    let mut next: [usize; KEYS] = places(item.keys.start);
     for start in item.keys.clone().step_by(KEYS) {
         let count = KEYS.min(item.keys.end - start);
-        let here = std::mem::replace(&mut next, places(start + count));
-        let more = if start + count < item.keys.end { KEYS } else { 0 };
-        let mut ahead = Ahead { kv: step.kv(), places: &next[..more], offset: 0 };
-        lay::<S>(step.kv().keys.as_ptr(), &here, dim, keys, &mut ahead);
-        let values = here.map(|place| step.kv().values.as_ptr().add(place));
-        let values = copies.map_or(values, |copies| copy(values, count, dim, wide, copies));
-        let tile = Tile { keys, values, dim, wide };
-        for first in (0..queries).step_by(ROWS) {
-            by_rows!(ROWS.min(queries - first), M in 1 2 3 4 => {
-                let rows: [usize; M] = std::array::from_fn(|m| item.rows.start + (first + m) / shared);
-                let seen = rows.map(|row| {
-                    let seen = step.seen(run, row);
-                    let within = |position: usize| position.clamp(start, start + count) - start;
-                    within(seen.start)..within(seen.end)
+        let (here, mut more) = (next, 0);
+        if start + count < item.keys.end {
+            (next, more) = (places(start + count), KEYS);
+        }
+        let mut ahead = Ahead { kv: step.kv(), places: &next[..more], length: item.heads.len() * dim, offset: 0 };
+        for (index, head) in item.heads.clone().enumerate() {
+            let all_keys = step.kv().keys.as_ptr().add(index * dim);
+            let all_values = step.kv().values.as_ptr().add(index * dim);
+            lay::<S>(all_keys, &here, dim, keys, &mut ahead);
+            let values = here.map(|place| all_values.add(place));
+            let values = copies.map_or(values, |copies| copy(values, count, dim, wide, copies));
+            let tile = Tile { keys, values, dim, wide };
+            for first in (0..queries).step_by(ROWS) {
+                by_rows!(ROWS.min(queries - first), M in 1 2 3 4 => {
+                    let rows: [usize; M] = std::array::from_fn(|m| item.rows.start + (first + m) / shared);
+                    let seen = rows.map(|row| {
+                        let seen = step.seen(run, row);
+                        let within = |position: usize| position.clamp(start, start + count) - start;
+                        within(seen.start)..within(seen.end)
+                    });
+                    if seen[0].start < seen[M - 1].end {
+                        let query = |m| step.query(run, rows[m], head * shared + (first + m) % shared).as_ptr();
+                        let state = (&mut *state, index * queries + first);
+                        meet::<S, M>(&tile, std::array::from_fn(query), seen, &mut scores, state, &mut ahead);
+                    }
                 });
-                if seen[0].start < seen[M - 1].end {
-                    let query = |m| step.query(run, rows[m], item.head * shared + (first + m) % shared).as_ptr();
-                    meet::<S, M>(&tile, std::array::from_fn(query), seen, &mut scores, (state, first), &mut ahead);
-                }
-            });
+            }
         }
         ahead.finish::<S>();
     }
@@ -78,6 +97,8 @@ struct Ahead<'a> {
     kv: &'a Paged<'a>,
     /// Where those begin that are yet to be asked for.
     places: &'a [usize],
+    /// Of each of these.
+    length: usize,
     /// How much of the first has been.
     offset: usize,
 }
@@ -91,7 +112,7 @@ impl Ahead<'_> {
             S::prefetch_far(self.kv.keys.as_ptr().wrapping_add(first + self.offset).cast());
             S::prefetch_far(self.kv.values.as_ptr().wrapping_add(first + self.offset).cast());
             self.offset += LINE;
-            if self.offset >= self.kv.head_dim {
+            if self.offset >= self.length {
                 (self.places, self.offset) = (rest, 0);
             }
         }
@@ -140,15 +161,11 @@ unsafe fn meet<S: Simd, const M: usize>(
     } else {
         score::<S, M, 2>(tile, queries, registers.clone(), scores, ahead);
     }
-    // To hide what a query does not see, between all that is computed and what it sees.
-    let hide = |m: usize, number: f32| {
-        let (from, to) = (registers.start * S::LANES, registers.end * S::LANES);
-        let hidden = (from..seen[m].start).chain(seen[m].end..to);
-        hidden.for_each(|key| *scores.add(m * KEYS + key) = number);
-    };
     let mut highest = S::splat(f32::NEG_INFINITY);
     for m in 0..M {
-        hide(m, f32::NEG_INFINITY);
+        // What is computed, and not for it to see.
+        let hidden = (registers.start * S::LANES..seen[m].start).chain(seen[m].end..registers.end * S::LANES);
+        hidden.for_each(|key| *scores.add(m * KEYS + key) = f32::NEG_INFINITY);
         let lower = S::splat(-base[m]);
         for at in registers.clone() {
             highest = S::max(S::add(S::load(scores.add(m * KEYS + at * S::LANES)), lower), highest);
@@ -179,7 +196,6 @@ unsafe fn meet<S: Simd, const M: usize>(
             total = S::add(total, weights);
         }
         S::store(sum.add(m * S::LANES), total);
-        hide(m, 0.0);
     }
     if S::LANES == 16 {
         weigh::<S, M, 4>(tile, any, scores, factors, found, ahead);

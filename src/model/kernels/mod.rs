@@ -46,7 +46,7 @@ use std::sync::Mutex;
 
 pub use attend::{PAGE, Paged, Run};
 pub use isa::Isa;
-pub use matrix::{BLOCK, Matrix, Vector, Weights};
+pub use matrix::{Matrix, Vector, Weights};
 pub use moe::{Experts, Routing};
 pub use product::Precision;
 pub use swiglu::Swiglu;
@@ -179,6 +179,7 @@ impl Kernels {
 
 #[cfg(test)]
 mod tests {
+    use super::matrix::BLOCK;
     use super::*;
     use proptest::prelude::*;
     use scalar::VALUES;

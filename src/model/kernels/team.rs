@@ -81,7 +81,7 @@ pub fn by_row(team: &Team, x: &[f32], cols: usize, work: impl Fn(usize, &[f32]) 
 
 /// Calls `work` with ranges of rows, each of enough numbers to be worth a thread.
 pub fn by_piece(team: &Team, rows: usize, cols: usize, work: impl Fn(Range<usize>) + Sync) {
-    const ENOUGH: usize = 1 << 14;
+    const ENOUGH: usize = 1 << 15;
     let piece = ENOUGH.div_ceil(cols.max(1));
     team.each(rows.div_ceil(piece), |_, index| work(index * piece..rows.min((index + 1) * piece)));
 }

@@ -5,7 +5,9 @@
 
 #![allow(unsafe_code, unsafe_op_in_unsafe_fn, reason = "pointers whose bounds the entry functions have asserted")]
 
+use std::arch::asm;
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 
 use super::amx::{DEPTH, SIDE, Sums, TILE, Tiles};
 use super::avx512::Avx512;
@@ -74,10 +76,10 @@ unsafe fn one_block<F: Unfold>(w: Matrix, x: &Columns, block: Block, work: &mut 
     let (mut now, mut next) = chunks.split_at_mut(2 * STEPS * TILE);
     let stride = width * size_of::<f32>();
     let parts = depth.div_ceil(STEPS);
-    let part = |index: usize| index * depth / parts..(index + 1) * depth / parts;
+    let part = |index: usize| index * STEPS..depth.min((index + 1) * STEPS);
     let panel = |start: usize| start..w.rows().min(start + ROWS);
     let mut unfolding = Unfolding { source, rows: panel(0), steps: part(0), done: 0 };
-    unfolding.until(ROWS, now);
+    (0..ROWS).for_each(|_| unfolding.next(now));
     for start in (0..w.rows()).step_by(ROWS) {
         let below = panel(start + ROWS.min(w.rows() - start));
         let mut ahead = Ahead::new(w.addresses(below.clone()), depth * block.tiles.div_ceil(2));
@@ -87,7 +89,7 @@ unsafe fn one_block<F: Unfold>(w: Matrix, x: &Columns, block: Block, work: &mut 
                 if index + 1 < parts { (panel(start), part(index + 1)) } else { (below.clone(), part(0)) };
             unfolding.done = 0;
             let turns = steps.len() * block.tiles.div_ceil(2);
-            let mut meanwhile = Meanwhile { ahead: &mut ahead, unfolding: &mut unfolding, chunk: next, turn: 0, turns };
+            let mut meanwhile = Meanwhile { ahead: &mut ahead, unfolding: &mut unfolding, chunk: next, due: 0, turns };
             for first in (0..block.tiles).step_by(2) {
                 let x = pairs.as_ptr().add((first * depth + steps.start) * TILE);
                 let sums = sums.as_mut_ptr().add(first * SIDE);
@@ -176,7 +178,8 @@ struct Meanwhile<'a, 'b, F> {
     ahead: &'a mut Ahead,
     unfolding: &'a mut Unfolding<'b, F>,
     chunk: &'a mut [i32],
-    turn: usize,
+    /// Rows that are due, times the turns in which all are to be done.
+    due: usize,
     turns: usize,
 }
 
@@ -184,9 +187,12 @@ impl<F: Unfold> Meanwhile<'_, '_, F> {
     #[inline(always)]
     // SAFETY: that of `multiply`; the chunk has room.
     unsafe fn turn(&mut self) {
-        self.turn += 1;
         self.ahead.step::<Avx512>();
-        self.unfolding.until(ROWS * self.turn / self.turns, self.chunk);
+        self.due += ROWS;
+        while self.due >= self.turns {
+            self.due -= self.turns;
+            self.unfolding.next(self.chunk);
+        }
     }
 }
 
@@ -199,16 +205,15 @@ struct Unfolding<'a, F> {
 }
 
 impl<F: Unfold> Unfolding<'_, F> {
-    /// Rows up to `end`, those that there are.
+    /// One more row, if there is one.
     #[inline(always)]
-    // SAFETY: that of `multiply`; a chunk has room for them.
-    unsafe fn until(&mut self, end: usize, chunk: &mut [i32]) {
-        while self.done < end.min(self.rows.len()) {
+    // SAFETY: that of `multiply`; a chunk has room for it.
+    unsafe fn next(&mut self, chunk: &mut [i32]) {
+        if self.done < self.rows.len() {
             let tile = self.done / SIDE * STEPS * TILE + self.done % SIDE * SIDE;
             self.source.unfold(self.rows.start + self.done, self.steps.clone(), chunk.as_mut_ptr().add(tile));
             self.done += 1;
         }
-        self.done = self.done.max(end);
     }
 }
 
@@ -232,11 +237,15 @@ impl Unfold for Halves<'_> {
     // SAFETY: that of `multiply`; the row is there.
     unsafe fn unfold(&mut self, row: usize, steps: std::ops::Range<usize>, to: *mut i32) {
         let from = self.weights.as_ptr().add(row * self.cols);
-        for (i, step) in steps.enumerate() {
-            let cols = (self.cols - step * DEPTH).min(DEPTH);
-            let mask = u32::MAX >> (DEPTH - cols);
-            let line = _mm512_maskz_loadu_epi16(mask, from.add(step * DEPTH).cast());
-            _mm512_store_si512(to.add(i * TILE).cast(), line);
+        let whole = steps.end.min(self.cols / DEPTH);
+        for step in steps.start..whole {
+            let line = _mm512_loadu_si512(from.add(step * DEPTH).cast());
+            _mm512_store_si512(to.add((step - steps.start) * TILE).cast(), line);
+        }
+        if whole < steps.end {
+            let mask = u32::MAX >> (DEPTH - self.cols % DEPTH);
+            let line = _mm512_maskz_loadu_epi16(mask, from.add(whole * DEPTH).cast());
+            _mm512_store_si512(to.add((whole - steps.start) * TILE).cast(), line);
         }
     }
 
@@ -293,31 +302,62 @@ impl<'a> Packed<'a> {
     }
 }
 
+impl Constants {
+    /// Blocks of 16 bytes, their scales shifted to where exponents are. By name, for compilers take it apart into twice
+    /// as many instructions.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    // SAFETY: that of `multiply`; the blocks and their scales are there.
+    unsafe fn unfold(self, count: usize, block: *const u8, exponent: *const i32, to: *mut i32) {
+        /// All but the two zeros.
+        const NOT_ZERO: u32 = !(1 | 1 << 8);
+        macro_rules! unfold {
+            ($i:expr, $($n:literal)*) => {
+                asm!(
+                    "kmovd {not_zero}, {lanes:e}",
+                    $(
+                        concat!("vbroadcasti32x4 {codes}, xmmword ptr [{block} + 16 * ", $n, "]"),
+                        "vpmultishiftqb {codes}, {shifts}, {codes}",
+                        // Of each 16 bits, the first byte of a lane of values and the second: codes & 0x3c3c | 0x0100.
+                        "vpternlogd {codes}, {mask}, {bytes}, 0xea",
+                        concat!("vpaddd {out} {{{not_zero}}} {{z}}, {values}, dword ptr [{exponent} + 4 * ", $n, "] {{1to16}}"),
+                        "vpermb {out}, {codes}, {out}",
+                        concat!("vmovdqa64 zmmword ptr [{to} + 1024 * ", $n, "], {out}"),
+                    )*
+                    codes = out(zmm_reg) _, out = out(zmm_reg) _, not_zero = out(kreg) _, lanes = in(reg) NOT_ZERO,
+                    block = in(reg) block.add(16 * $i), exponent = in(reg) exponent.add($i), to = in(reg) to.add(TILE * $i),
+                    shifts = in(zmm_reg) self.shifts, values = in(zmm_reg) self.values,
+                    mask = in(zmm_reg) _mm512_set1_epi16(0x3c3c), bytes = in(zmm_reg) _mm512_set1_epi16(0x0100),
+                    options(nostack, preserves_flags)
+                )
+            };
+        }
+        let whole = count - count % 8;
+        for i in (0..whole).step_by(8) {
+            unfold!(i, 0 1 2 3 4 5 6 7);
+        }
+        for i in whole..count {
+            unfold!(i, 0);
+        }
+    }
+}
+
 impl Unfold for Packed<'_> {
     #[inline(always)]
     // SAFETY: that of `multiply`; the row is there.
     unsafe fn unfold(&mut self, row: usize, steps: std::ops::Range<usize>, to: *mut i32) {
-        /// All but the two zeros.
-        const NOT_ZERO: u16 = !(1 | 1 << 8);
         let first = row * self.count + steps.start;
-        let there = u8::MAX >> (STEPS - steps.len());
-        let scales = _mm256_cvtepu8_epi32(_mm_maskz_loadu_epi8(there.into(), self.scales.as_ptr().add(first).cast()));
+        let there = u16::MAX >> (16 - steps.len());
+        let scales = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(there, self.scales.as_ptr().add(first).cast()));
         // Exponents from 0.5 to 6 times a scale are those of normal numbers where it is from 2 to 252.
-        let from_2 = _mm256_sub_epi32(scales, _mm256_set1_epi32(2));
-        self.wrong |= u16::from(_mm256_mask_cmpgt_epu32_mask(there, from_2, _mm256_set1_epi32(250)));
-        #[repr(align(32))]
-        struct Exponents([i32; 8]);
-        let mut exponents = Exponents([0; 8]);
-        _mm256_store_si256(exponents.0.as_mut_ptr().cast(), _mm256_slli_epi32(scales, 7));
-        for i in 0..steps.len() {
-            let block = _mm_loadu_si128(self.blocks.as_ptr().add((first + i) * BLOCK / 2).cast());
-            let codes = _mm512_multishift_epi64_epi8(self.constants.shifts, _mm512_broadcast_i64x2(block));
-            // Of each 16 bits, the first byte of a lane of values and the second: (codes & 0x3c3c) | 0x0100.
-            let places = _mm512_ternarylogic_epi32(codes, _mm512_set1_epi16(0x3c3c), _mm512_set1_epi16(0x0100), 0xea);
-            let values =
-                _mm512_maskz_add_epi32(NOT_ZERO, self.constants.values, _mm512_set1_epi32(exponents.0[i]));
-            _mm512_store_si512(to.add(i * TILE).cast(), _mm512_permutexvar_epi8(places, values));
-        }
+        let from_2 = _mm512_sub_epi32(scales, _mm512_set1_epi32(2));
+        self.wrong |= _mm512_mask_cmpgt_epu32_mask(there, from_2, _mm512_set1_epi32(250));
+        #[repr(align(64))]
+        struct Exponents([i32; 16]);
+        let mut exponents = MaybeUninit::<Exponents>::uninit();
+        let exponents = exponents.as_mut_ptr().cast::<i32>();
+        _mm512_store_si512(exponents.cast(), _mm512_slli_epi32(scales, 7));
+        self.constants.unfold(steps.len(), self.blocks.as_ptr().add(first * BLOCK / 2), exponents, to);
     }
 
     #[inline(always)]
