@@ -189,9 +189,9 @@ fn together(open: fn() -> Transformer, cases: u32) {
                 Job { urgent, ..job(&prompt, shared, steps) }
             })
             .collect();
-        // A page of the four layers of this model takes 16 KiB.
+        // A page of the two full layers of this model takes 16 KiB, and full layers have three fifths of the room.
         let longest = jobs.iter().map(Job::longest).max().unwrap_or(0);
-        let kv_bytes = (longest.div_ceil(16) + 2 + pages) * (16 << 10) * 4 / 3;
+        let kv_bytes = (longest.div_ceil(16) + 2 + pages) * (16 << 10) * 5 / 3;
         let mut together = start_with(open(), Limits { step_tokens, sequences, kv_bytes });
         let found = together.run_all(jobs.clone());
         for (job, found) in jobs.into_iter().zip(found) {

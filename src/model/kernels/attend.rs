@@ -19,11 +19,11 @@ pub const PAGE: usize = 16;
 const QUERIES: usize = 256;
 /// Rows in a block, at least, so that keys are not read for too few.
 const LEAST: usize = 8;
-/// Queries of a block that are few.
+/// Queries of a block that are few, as those of one row are.
 const FEW: usize = 16;
-/// Keys in a part of them is a multiple of this where queries are few, and where they are many.
-const TILE: usize = 64;
-const PART: usize = 512;
+/// Where threads share the keys of a block, each gets a multiple of so many: for few queries, and for many.
+const FEW_KEYS: usize = 64;
+const MANY_KEYS: usize = 512;
 
 /// Keys and values of one layer, each `[pages, PAGE, kv_heads, head_dim]`.
 #[derive(Clone, Copy, Debug)]
@@ -126,15 +126,17 @@ pub fn forward(crew: &Crew, scratch: &mut Scratch, step: Step, out: &mut [f32]) 
             step.put(item, &state, &out);
         }
     });
-    for same in items.chunk_by(|_, next| !next.first) {
+    let shared: Vec<&[Item]> = items.chunk_by(|_, next| !next.first).filter(|same| same.len() > 1).collect();
+    team.each(shared.len(), |_, index| {
+        let same = shared[index];
         let states = same.iter().filter_map(|item| item.part.map(|place| place..place + size(item)));
-        // SAFETY: the threads are done.
+        // SAFETY: the parts are complete, and those of the same rows are one thread's.
         let mut states = states.map(|place| State::new(unsafe { places.part(place) }, widths));
         if let Some(mut all) = states.next() {
             states.for_each(|state| all.merge(&state));
             step.put(&same[0], &all, &out);
         }
-    }
+    });
 }
 
 impl<'a> Step<'a> {
@@ -150,6 +152,7 @@ impl<'a> Step<'a> {
         let (row, page) = (sinks.len() * kv.head_dim, PAGE * kv.kv_heads * kv.head_dim);
         assert!(row > 0 && page > 0 && sinks.len().is_multiple_of(kv.kv_heads), "heads that share heads of keys");
         assert!(queries.len().is_multiple_of(row), "whole rows of queries");
+        assert!(window != Some(0), "a row that sees itself");
         let rows = queries.len() / row;
         assert!(kv.keys.len().is_multiple_of(page) && kv.values.len() == kv.keys.len(), "whole pages of both");
         let mut next = 0;
@@ -232,7 +235,7 @@ impl<'a> Step<'a> {
                 // read seldom.
                 let few = rows.len() * shared <= FEW;
                 let parts = if few { wanted } else { wanted / heads };
-                let part = keys.len().div_ceil(parts.max(1)).next_multiple_of(if few { TILE } else { PART });
+                let part = keys.len().div_ceil(parts.max(1)).next_multiple_of(if few { FEW_KEYS } else { MANY_KEYS });
                 let parts = keys.len().div_ceil(part);
                 let groups = if few { (wanted / parts).clamp(1, heads) } else { heads };
                 let size = State::size(heads.div_ceil(groups) * rows.len() * shared, widths);
@@ -637,6 +640,7 @@ mod tests {
         assert!(!try_it(Run { held: 16, pages: &[1], ..good }, &[], &[0.0], &keys, Some(16)), "held too late");
         assert!(!try_it(good, &[Run { row: 1, rows: 1, ..good }], &[0.0], &keys, None), "a row of two runs");
         assert!(!try_it(good, &[], &[], &keys, None), "no heads");
+        assert!(!try_it(Run { held: 32, pages: &[], ..good }, &[], &[0.0], &keys, Some(0)), "nothing is seen");
         assert!(!try_it(good, &[], &[0.0; 4], &keys, None), "other heads");
         assert!(!try_it(good, &[], &[0.0], &keys[..2 * PAGE * 4], None), "fewer keys than values");
     }
