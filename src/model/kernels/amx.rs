@@ -99,8 +99,13 @@ impl<const N: usize> Sums<N> {
     pub unsafe fn zero() {
         // SAFETY: it changes tiles alone.
         unsafe {
-            asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
-                options(nomem, nostack, preserves_flags));
+            asm!(
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
+                options(nomem, nostack, preserves_flags)
+            );
         }
     }
 

@@ -103,7 +103,8 @@ pub fn forward(
 
     let inner = inner.space(tokens.len() * intermediate);
     {
-        let x = x_forms.fill(team, kernels, (x, hidden), tokens, groups.iter().map(|group| (group.inner, group.range())));
+        let x =
+            x_forms.fill(team, kernels, (x, hidden), tokens, groups.iter().map(|group| (group.inner, group.range())));
         let inner = Shared::new(inner);
         let rows = 2 * intermediate;
         // With few tokens in each group, whatever its path, the largest tile does.
@@ -129,7 +130,13 @@ pub fn forward(
         });
     }
 
-    let inner = inner_forms.fill(team, kernels, (inner, intermediate), places, groups.iter().map(|group| (group.outer, group.range())));
+    let inner = inner_forms.fill(
+        team,
+        kernels,
+        (inner, intermediate),
+        places,
+        groups.iter().map(|group| (group.outer, group.range())),
+    );
     let out = Shared::new(out);
     let tile = if tokens.len() > 64 { 96 } else { 128 };
     let count = x.len() / hidden;

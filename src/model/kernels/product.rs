@@ -42,8 +42,8 @@ const WORDS: usize = 7;
 const FLOATS_PACKED: usize = 15;
 const FLOATS: usize = 13;
 /// The same with AMX: to tiles of bfloat16.
-const TILES: usize = 3;
-const TILES_PACKED: usize = 3;
+const TILES: usize = 8;
+const TILES_PACKED: usize = 7;
 
 impl Path {
     pub fn new(w: &Matrix, rows: usize, precision: Precision, kernels: Compiled) -> Path {

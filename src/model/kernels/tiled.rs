@@ -151,14 +151,7 @@ fn add_parts(sums: &mut [f32], width: usize, rows: usize, parts: usize) {
 /// Turns `[ROWS, width]` around, into some columns of `out` `[rows, of all weights]`.
 #[inline(always)]
 // SAFETY: that of `multiply`; the width is that of whole tiles, and at least `rows`.
-unsafe fn put(
-    sums: &[f32],
-    width: usize,
-    panel: std::ops::Range<usize>,
-    rows: usize,
-    out: &mut [f32],
-    all: usize,
-) {
+unsafe fn put(sums: &[f32], width: usize, panel: std::ops::Range<usize>, rows: usize, out: &mut [f32], all: usize) {
     let at = std::array::from_fn(|row| row * width * size_of::<f32>());
     for first in (0..rows).step_by(4) {
         let from = sums.as_ptr().add(first);
