@@ -7,7 +7,6 @@
 
 use std::arch::asm;
 use std::arch::x86_64::*;
-use std::mem::MaybeUninit;
 
 use super::amx::{DEPTH, SIDE, Sums, TILE, Tiles};
 use super::avx512::Avx512;
@@ -345,11 +344,8 @@ impl Unfold for Packed<'_> {
         // Exponents from 0.5 to 6 times a scale are those of normal numbers where it is from 2 to 252.
         let from_2 = _mm512_sub_epi32(scales, _mm512_set1_epi32(2));
         self.wrong |= _mm512_mask_cmpgt_epu32_mask(there, from_2, _mm512_set1_epi32(250));
-        #[repr(align(64))]
-        struct Exponents([i32; 16]);
-        let mut exponents = MaybeUninit::<Exponents>::uninit();
-        let exponents = exponents.as_mut_ptr().cast::<i32>();
-        _mm512_store_si512(exponents.cast(), _mm512_slli_epi32(scales, 7));
+        let exponents = _mm512_slli_epi32(scales, 7);
+        let exponents = (&raw const exponents).cast();
         self.constants.unfold(steps.len(), self.blocks.as_ptr().add(first * BLOCK / 2), exponents, to);
     }
 
