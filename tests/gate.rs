@@ -58,8 +58,10 @@ fn block_patterns(window: &Window) -> Decision {
         PatternDetector::new(&PatternSpec { builtin, words, ..Default::default() }).unwrap()
     });
     let found = |segment: &portcullis::text::Segment| {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-        let ask = Ask { stage: Stage::Output, segment: segment.clone(), priority: Priority::Blocking, deadline };
+        let within = Duration::from_secs(60);
+        let deadline = tokio::time::Instant::now() + within;
+        let ask =
+            Ask { stage: Stage::Output, segment: segment.clone(), priority: Priority::Blocking, deadline, within };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         !runtime.block_on(DETECTOR.detect(&ask)).unwrap().findings.is_empty()
     };

@@ -66,7 +66,7 @@ def arguments() -> argparse.Namespace:
     add("--peers", type=names, default=list(PEERS)[:3], metavar="NAME,NAME", help=f"some of {', '.join(PEERS)}")
     add("--rounds", type=int, default=3)
     add("--runs", type=int, default=2, help="measured runs of each peer in each round (default: %(default)s)")
-    add("--threads", type=int, default=os.cpu_count(), help="for the peers (default: %(default)s)")
+    add("--threads", type=int, default=os.cpu_count(), help="of each (default: %(default)s)")
     add("--engine", type=Path, default=program(), help="the program (default: %(default)s)")
     add("--engine-options", type=shlex.split, default=[], help="more options for its `bench engine`")
     add("--no-engine", dest="engine", action="store_const", const=None, help="the peers alone")
@@ -105,7 +105,7 @@ def peer_command(name: str, chosen: argparse.Namespace) -> list[str]:
 
 def engine_command(chosen: argparse.Namespace) -> list[str]:
     fixed = ["bench", "engine", "--shape", chosen.shape, "--random", "--json", "--concurrency", "0"]
-    return [str(chosen.engine), *fixed, *chosen.engine_options]
+    return [str(chosen.engine), *fixed, "--threads", str(chosen.threads), *chosen.engine_options]
 
 
 def run(command: list[str]) -> dict:

@@ -66,7 +66,7 @@ class LlamaCpp:
         self.buffers = re.findall(r"(\w+ model buffer size = .*)", re.sub(" +", " ", "".join(self.log)))
 
     def prefill(self, tokens: list[int]) -> None:
-        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.context), True)
+        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.context), False)
         self.feed(tokens)
 
     def decode(self, token: int) -> None:

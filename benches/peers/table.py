@@ -18,8 +18,7 @@ def table(results: Results, conditions: dict) -> str:
     head = ["tok/s", *columns, "RSS", *([f"{OURS} is faster by"] if ours else [])]
     rows = []
     for name, theirs in rates.items():
-        memory = median(one["rss_bytes"] for one in results[name])
-        row = [title(name, results), *(cell(theirs[column]) for column in columns), f"{memory / 1e9:.1f} GB"]
+        row = [title(name, results), *(cell(theirs[column]) for column in columns), resident(results[name])]
         if ours:
             row.append("" if name == OURS else ", ".join(ratio(ours[column], theirs[column]) for column in columns))
         rows.append(row)
@@ -39,6 +38,12 @@ def figures(result: dict) -> dict[str, float]:
 
 def by_column(rounds: list[dict], columns: list[str]) -> dict[str, list[float]]:
     return {column: [figures(one)[column] for one in rounds] for column in columns}
+
+
+def resident(rounds: list[dict]) -> str:
+    """What was in memory; nothing of one that had some of the layers only."""
+    sizes = [one.get("rss_bytes") for one in rounds]
+    return f"{median(sizes) / 1e9:.1f} GB" if all(sizes) else "-"
 
 
 def title(name: str, results: Results) -> str:

@@ -49,6 +49,7 @@ def main() -> None:
         versions={"transformers": transformers.__version__, "torch": torch.__version__},
         features=f"on {torch.backends.cpu.get_cpu_capability()}; {peer.implementations}",
         note=note,
+        rss_bytes=None,
     )
 
 

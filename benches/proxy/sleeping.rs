@@ -37,7 +37,7 @@ impl Detector for Sleeping {
         tokio::time::sleep(VERDICT).await;
         let found = ask.segment.text.contains(upstream::FORBIDDEN.trim());
         let findings = self.labels.iter().filter(|_| found).map(|label| Finding::new(label.clone(), Vec::new()));
-        Ok(Verdict { findings: findings.collect(), scores: None })
+        Ok(Verdict { findings: findings.collect(), ..Verdict::default() })
     }
 
     fn identity(&self) -> &Identity {

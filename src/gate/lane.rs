@@ -21,7 +21,7 @@ pub(super) struct Lane {
     settled: Option<usize>,
     /// Up to here it has left.
     released: usize,
-    /// Redactions that were decided and still matter: those of unreleased text, and those that reach the release point.
+    /// Redactions that were decided, of all that is kept.
     edits: Edits,
     /// Bytes that the choice had when this channel last grew.
     choice_at: usize,
@@ -82,7 +82,8 @@ impl Lane {
             turn: Some(self.channel.choice),
             editable: self.editable,
         };
-        Segment { id, place, text: self.text[..cut].into(), fresh: self.decided() - self.base }
+        let fresh = self.decided() - self.base;
+        Segment { id, place, text: self.text[..cut].into(), fresh, masked: self.masked(fresh) }
     }
 
     /// The verdict on what was asked is in.
@@ -91,11 +92,10 @@ impl Lane {
         self.settled = view::back(&self.text, self.judged - self.base, lookahead).map(|at| self.base + at);
     }
 
-    /// Takes the redactions of a verdict, as spans of the text that was asked. They stand in for earlier ones of what is
-    /// still held, because the verdict saw that text again; a replacement of which a part has left is kept whole.
+    /// Takes the redactions of a verdict, as spans of the text that was asked, beside earlier ones: a model that finds
+    /// something new does not take back what it found before.
     pub fn redact(&mut self, edits: Option<&Edits>) -> Result<(), TooLate> {
-        let (begun, masked) = self.begun();
-        self.edits = begun;
+        let masked = self.masked_from();
         for edit in edits.into_iter().flat_map(Edits::iter) {
             // Outward to character boundaries: a detector that is off by a byte must not make us panic.
             let start = self.base + window::floor(&self.text, edit.span.start);
@@ -141,19 +141,31 @@ impl Lane {
         self.released.min(self.judged)
     }
 
-    /// The redactions that reach the release point without a gap, and where the first of them starts: what lies between
-    /// has left masked.
-    fn begun(&self) -> (Edits, usize) {
+    /// Where the run of redactions starts that reaches the release point without a gap: what lies between has left masked.
+    fn masked_from(&self) -> usize {
         let mut masked = self.released;
-        let mut begun = Vec::new();
         for edit in self.edits.iter().rev().filter(|edit| edit.span.start < self.released) {
-            if edit.span.end < masked || edit.span.end <= self.base {
+            if edit.span.end < masked {
                 break;
             }
             masked = edit.span.start;
-            begun.push(edit.clone());
         }
-        (begun.into_iter().rev().collect(), masked)
+        masked
+    }
+
+    /// What has left as masks of the first `fresh` bytes that are kept; touching masks as one.
+    fn masked(&self, fresh: usize) -> Vec<Span> {
+        let mut masked: Vec<Span> = Vec::new();
+        for edit in self.edits.iter() {
+            let start = edit.span.start.max(self.base) - self.base;
+            let end = edit.span.end.saturating_sub(self.base).min(fresh);
+            match masked.last_mut() {
+                _ if start >= end => {}
+                Some(last) if last.end == start => last.end = end,
+                _ => masked.push(start..end),
+            }
+        }
+        masked
     }
 
     /// Forgets what lies more than `context` before the fresh text, in big steps: each moves the rest, and changes the
@@ -166,5 +178,6 @@ impl Lane {
         let keep = window::floor(&self.text, seen.map_or(keep, |seen| seen.min(keep)));
         self.text.drain(..keep);
         self.base += keep;
+        self.edits.retain(|edit| edit.span.end > self.base);
     }
 }

@@ -221,6 +221,20 @@ fn a_redaction_that_goes_on_leaves_one_mask_and_a_stream_that_flows() {
 }
 
 #[test]
+fn a_mild_verdict_takes_no_redaction_back_and_sees_what_has_left_masked() {
+    let now = Instant::now();
+    let mut gate = gate(settings(4, 2));
+    assert_eq!(says(&mut gate, &["0cab", "0ccd"], now), ["ask 0:abcd@0"]);
+    gate.resolve(redact_all(0, &[1..2, 3..4]));
+    gate.push(b"0cef\n0cgh\n", now);
+    assert_eq!(say(gate.step(now)), "> 0ca#/");
+    let Step::Ask(window) = gate.step(now) else { panic!("no ask") };
+    assert_eq!((&*window.segments[0].text, &window.segments[0].masked[..]), ("abcdefgh", &[1..2][..]));
+    gate.resolve(Decision::allow());
+    assert_eq!(drain(&mut gate, now), ["> 0cc#/0cef/", "pull"]);
+}
+
+#[test]
 fn a_redaction_of_what_has_left_blocks() {
     let now = Instant::now();
     for (span, expected) in [(1..3, "CUT blocked/"), (0..2, "> 0ccd/"), (2..3, "> 0c#d/")] {

@@ -91,7 +91,7 @@ impl Weighter<Key, Verdict> for Cost {
             size_of::<Finding>()
                 + finding.label.as_str().len()
                 + size_of_val(finding.spans.as_slice())
-                + text(&finding.grounds.category)
+                + finding.grounds.category.as_ref().map_or(0, |category| category.as_str().len())
                 + text(&finding.grounds.rationale)
         };
         let scores = verdict.scores.iter().flat_map(|scores| scores.iter());
@@ -121,7 +121,7 @@ mod tests {
     fn verdict(rationale: usize) -> Verdict {
         let grounds = Grounds { rationale: Some("r".repeat(rationale).into()), ..Grounds::default() };
         let finding = Finding { grounds, ..Finding::new(Label::new("x"), vec![]) };
-        Verdict { findings: vec![finding], scores: None }
+        Verdict { findings: vec![finding], ..Verdict::default() }
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub struct Ask {
     pub priority: Priority,
     /// When the answer is no longer of use. The evaluation enforces it; a detector may use it to order its queue.
     pub deadline: Instant,
+    /// How long that was, in all.
+    pub within: Duration,
 }
 
 /// Asks that hold traffic up go first.
@@ -56,6 +58,8 @@ pub struct Verdict {
     pub findings: Vec<Finding>,
     /// How the labels compare, where the detector can tell: also where nothing was found.
     pub scores: Option<Scores>,
+    /// Why there is no verdict on a part of the text, or not all of one. What was found counts all the same.
+    pub failed: Option<DetectError>,
 }
 
 /// Log-probabilities of at least two labels, in nats, the best first.
@@ -80,10 +84,18 @@ pub struct Grounds {
     pub margin: Option<f32>,
     /// What the model says of its own certainty.
     pub confidence: Option<Confidence>,
-    /// The policy's own code for the rule (`H2.f`).
-    pub category: Option<Arc<str>>,
+    pub category: Option<Category>,
     /// Why, in words. For people who own the policy: never shown to clients, audited only by setting.
     pub rationale: Option<Arc<str>>,
+}
+
+/// Which of the policy's rules it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Category {
+    /// A code that the policy names (`H2.f`).
+    Named(Arc<str>),
+    /// What the model calls it where the policy names none: it may quote the text.
+    Free(Arc<str>),
 }
 
 /// How sure a model says it is.
@@ -93,6 +105,14 @@ pub enum Confidence {
     High,
     Medium,
     Low,
+}
+
+impl Category {
+    pub fn as_str(&self) -> &str {
+        match self {
+            Category::Named(code) | Category::Free(code) => code,
+        }
+    }
 }
 
 impl Finding {

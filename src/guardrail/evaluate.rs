@@ -132,8 +132,9 @@ struct Turn<'a> {
 impl<'a> Turn<'a> {
     async fn ask(self, asks: &Asks<'a>, segment: &'a Segment) -> Answer<'a> {
         let (order, guardrail) = (asks.order, asks.guardrail);
-        let deadline = self.begun.checked_add(guardrail.deadline).unwrap_or(self.begun + FAR);
-        let ask = Ask { stage: self.stage, segment: segment.clone(), priority: priority(guardrail), deadline };
+        let within = guardrail.deadline;
+        let deadline = self.begun.checked_add(within).unwrap_or(self.begun + FAR);
+        let ask = Ask { stage: self.stage, segment: segment.clone(), priority: priority(guardrail), deadline, within };
         let asked = Instant::now();
         let (verdict, cached) = ask_one(guardrail, &ask, asked, self.cache).await;
         let now = Instant::now();
@@ -144,7 +145,8 @@ impl<'a> Turn<'a> {
 /// The answers, as they come. Dropping the stream cancels the asks that have none yet.
 fn ask_all<'a>(asks: &'a [Asks<'a>], turn: Turn<'a>) -> impl Stream<Item = Answer<'a>> {
     stream::select_all(asks.iter().map(|asks| {
-        let segments = stream::iter(&asks.segments);
+        // The newest text first: where time runs out, it is what was judged before that waits.
+        let segments = stream::iter(asks.segments.iter().rev());
         segments.map(move |&segment| turn.ask(asks, segment)).buffer_unordered(IN_FLIGHT).boxed()
     }))
 }
@@ -172,7 +174,9 @@ async fn ask_one(
         Ok(Err(_)) => Err(DetectError::Engine("the detector panicked".into())),
         Err(_) => Err(DetectError::Timeout(guardrail.deadline)),
     };
-    if let (Some(key), Ok(verdict)) = (key, &verdict) {
+    if let (Some(key), Ok(verdict)) = (key, &verdict)
+        && verdict.failed.is_none()
+    {
         cache.keep(key, verdict.clone());
     }
     (verdict, false)
@@ -262,7 +266,7 @@ mod tests {
     }
 
     fn found(findings: Vec<Finding>) -> Verdict {
-        Verdict { findings, scores: None }
+        Verdict { findings, ..Verdict::default() }
     }
 
     fn answers(result: Result<Verdict, DetectError>) -> Fake {
@@ -314,8 +318,13 @@ mod tests {
 
     fn segments<const N: usize>(texts: [&str; N]) -> Vec<Segment> {
         let place = |turn| Place { role: Role::User, kind: Kind::Content, turn: Some(turn), editable: true };
-        let segment =
-            |(at, text): (u32, &str)| Segment { id: SegmentId(at), place: place(at), text: text.into(), fresh: 0 };
+        let segment = |(at, text): (u32, &str)| Segment {
+            id: SegmentId(at),
+            place: place(at),
+            text: text.into(),
+            fresh: 0,
+            masked: Vec::new(),
+        };
         (0..).zip(texts).map(segment).collect()
     }
 
@@ -534,6 +543,41 @@ mod tests {
         assert_eq!(judge(&one(word("bad", "bad"), Action::Block), &texts).await.action, Action::Block);
     }
 
+    /// As a model does, and no word list: what it quotes has left.
+    #[tokio::test]
+    async fn words_that_left_in_clear_mask_what_came_since() {
+        let quotes = || fake(|_| Box::pin(ready(Ok(found(vec![Finding::new(Label::new("bad"), vec![0..4])])))));
+        let mut texts = segments(["left, and new"]);
+        texts[0].fresh = 6;
+        let decision = judge(&one(quotes(), Action::Redact), &texts).await;
+        assert_eq!(edited(&decision, &texts), ["left, [REDACTED:bad]"]);
+        assert_eq!(judge(&one(quotes(), Action::Annotate), &texts).await.action, Action::Allow, "told before");
+        for (masked, action) in [(0..2, Action::Redact), (0..4, Action::Allow), (0..6, Action::Allow)] {
+            texts[0].masked = vec![masked];
+            assert_eq!(judge(&one(quotes(), Action::Redact), &texts).await.action, action, "{:?}", texts[0].masked);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_found_counts_beside_a_failure() {
+        let partly = || {
+            let verdict = found(vec![Finding::new(Label::new("bad"), vec![0..1])]);
+            answers(Ok(Verdict { failed: Some(DetectError::Truncated { tokens: 1 }), ..verdict }))
+        };
+        for (on_error, action, expected) in [
+            (OnError::Allow, Action::Block, (Action::Block, false)),
+            (OnError::Allow, Action::Redact, (Action::Redact, true)),
+            (OnError::Block, Action::Annotate, (Action::Block, false)),
+        ] {
+            let decision = judge(&with(partly(), action, |g| g.on_error = on_error), &segments(["ab"])).await;
+            assert_eq!((decision.action, decision.unjudged), expected);
+            assert_eq!(decision.applied.len(), 2);
+        }
+        let (cache, guardrail) = (VerdictCache::new(8), Arc::new(guard("g", &Arc::new(partly()), Action::Annotate)));
+        evaluate(&[guardrail], Stage::Input, &segments(["ab"]), &cache).await;
+        assert_eq!(cache.entries(), 0, "another time there may be a whole verdict");
+    }
+
     #[tokio::test]
     async fn a_redaction_that_cannot_be_made_blocks() {
         let mut texts = segments(["a bad key", "bad"]);
@@ -618,7 +662,7 @@ mod tests {
             |share: f32| Scores::new([(Label::new("bad"), share.ln()), (Label::new("fine"), (1.0 - share).ln())]);
         let detector = fake(move |ask| {
             let share = ask.segment.text.len() as f32 / 10.0;
-            Box::pin(ready(Ok(Verdict { findings: Vec::new(), scores: scores(share) })))
+            Box::pin(ready(Ok(Verdict { scores: scores(share), ..Verdict::default() })))
         });
         let decision = judge(&one(detector, Action::Block), &segments(["aaaaaaaaa", "aaaaaa", "a"])).await;
         assert_eq!((decision.action, &decision.asked[0].closest), (Action::Allow, &scores(0.6)));

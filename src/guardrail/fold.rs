@@ -70,6 +70,9 @@ impl Fold {
                 for finding in &verdict.findings {
                     self.find(&answer, finding);
                 }
+                if let Some(error) = &verdict.failed {
+                    self.fail(&answer, error);
+                }
             }
         }
         self.flow()
@@ -139,7 +142,12 @@ impl Fold {
         if action == Action::Allow {
             return;
         }
-        let spans = changeable(finding, segment);
+        let mut spans = changeable(finding, segment);
+        let rest = segment.fresh..segment.text.len();
+        // Words that were safe when they left, and that what has come since makes a finding.
+        if spans.is_empty() && enforced && action == Action::Redact && !rest.is_empty() && has_left(finding, segment) {
+            spans.push(rest);
+        }
         // It was found, and dealt with, in an earlier window. One that blocks would have ended the answer: it is new.
         if spans.is_empty() && !(enforced && action == Action::Block) {
             return;
@@ -206,6 +214,12 @@ fn changeable(finding: &Finding, segment: &Segment) -> Vec<Span> {
     };
     let open = |span: &&Span| span.start < span.end && span.end > fresh;
     spans.iter().filter(open).map(|span| to_characters(text, span.clone())).collect()
+}
+
+/// Whether anything that a finding speaks of has left as it was. A detector that looks for words does not speak of these
+/// again; a model does.
+fn has_left(finding: &Finding, segment: &Segment) -> bool {
+    finding.spans.iter().any(|span| span.start < span.end && !covered(span, &segment.masked))
 }
 
 /// Widened to whole characters.

@@ -11,7 +11,7 @@ mod plan;
 pub use cache::VerdictCache;
 pub use decision::{Applied, Asked, Cleared, Decision, Outcome};
 pub use detector::{
-    Ask, Confidence, DetectError, Detector, Finding, Grounds, Identity, PolicyRef, Priority, Scores, Verdict,
+    Ask, Category, Confidence, DetectError, Detector, Finding, Grounds, Identity, PolicyRef, Priority, Scores, Verdict,
 };
 pub use evaluate::evaluate;
 pub use plan::Guardrail;

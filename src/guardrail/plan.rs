@@ -77,6 +77,7 @@ mod tests {
             place: Place { role, kind, turn: Some(turn), editable: true },
             text: "x".into(),
             fresh: 0,
+            masked: Vec::new(),
         };
         let turns = [
             segment(0, Role::User, Kind::Content),

@@ -8,7 +8,9 @@ use humantime::format_rfc3339_millis;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::guardrail::{Action, Applied, Asked, Confidence, Decision, Identity, Mode, Outcome, Scores, Stage};
+use crate::guardrail::{
+    Action, Applied, Asked, Category, Confidence, Decision, Identity, Mode, Outcome, Scores, Stage,
+};
 use crate::text::Segment;
 
 /// Outcomes that one line tells in full; of more it tells the number. A hostile conversation must not make long lines.
@@ -280,7 +282,11 @@ impl<'a> AppliedLine<'a> {
                 score: grounds.score,
                 margin: grounds.margin,
                 confidence: grounds.confidence,
-                category: grounds.category.as_deref().filter(|category| content || is_code(category)),
+                category: grounds
+                    .category
+                    .as_ref()
+                    .filter(|category| content || is_named(category))
+                    .map(Category::as_str),
                 rationale: grounds.rationale.as_deref().filter(|_| content),
                 ..bare
             },
@@ -304,9 +310,9 @@ impl<'a> TextLine<'a> {
     }
 }
 
-/// A category is the model's word: only what looks like a policy's code for a rule is told without `content`.
-fn is_code(category: &str) -> bool {
-    (1..=32).contains(&category.len()) && category.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+/// Any other is the model's own word.
+fn is_named(category: &Category) -> bool {
+    matches!(category, Category::Named(_))
 }
 
 fn line(record: &Record<'_>) -> Vec<u8> {
@@ -346,7 +352,7 @@ pub(super) mod tests {
 
     pub fn segment() -> Segment {
         let place = Place { role: Role::User, kind: Kind::Content, turn: Some(0), editable: true };
-        Segment { id: SegmentId(4), place, text: "the judged text".into(), fresh: 0 }
+        Segment { id: SegmentId(4), place, text: "the judged text".into(), fresh: 0, masked: Vec::new() }
     }
 
     fn identity() -> Identity {
@@ -375,13 +381,17 @@ pub(super) mod tests {
     }
 
     pub fn labelled(category: &str) -> Outcome {
+        labelled_as(Category::Named(category.into()))
+    }
+
+    fn labelled_as(category: Category) -> Outcome {
         Outcome::Label {
             label: Label::new("INJECTION"),
             grounds: Grounds {
                 score: Some(0.5),
                 margin: Some(0.25),
                 confidence: Some(Confidence::Medium),
-                category: Some(category.into()),
+                category: Some(category),
                 rationale: Some("it says why".into()),
             },
         }
@@ -453,7 +463,10 @@ pub(super) mod tests {
     #[test]
     fn content_is_told_by_setting_alone() {
         let error = Outcome::Error(DetectError::Engine("quotes the text".into()));
-        let list = vec![applied(labelled("a free word"), Action::Redact), applied(error, Action::Allow)];
+        let list = vec![
+            applied(labelled_as(Category::Free("a free word".into())), Action::Redact),
+            applied(error, Action::Allow),
+        ];
         let decision = Decision { unjudged: true, ..decided(list, Action::Redact) };
         let quiet = told(&decision, false);
         for hidden in ["the judged text", "it says why", "a free word", "quotes the text"] {

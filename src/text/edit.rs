@@ -47,6 +47,11 @@ impl Edits {
         self.0.splice(from..to, [merged]);
     }
 
+    /// Keeps those that `keep` says yes to.
+    pub fn retain(&mut self, keep: impl FnMut(&Edit) -> bool) {
+        self.0.retain(keep);
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

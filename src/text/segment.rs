@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::text::Span;
+
 /// One text and its place. A request has one for every string that another side could read; an answer has one
 /// for every channel.
 #[derive(Debug, Clone)]
@@ -13,6 +15,8 @@ pub struct Segment {
     /// Byte offset into `text`: what lies before it was decided before and has left. Detectors look at it as
     /// context, but only what ends after it can still be changed. 0 for a request.
     pub fresh: usize,
+    /// Byte ranges before `fresh` that have left as masks, in order and apart.
+    pub masked: Vec<Span>,
 }
 
 /// Names a segment within one exchange and stage. Edits are addressed to it.

@@ -20,6 +20,8 @@ const CONTENT: usize = 200;
 const SUFFIX: usize = 7;
 /// Runs of which the median counts.
 const RUNS: usize = 3;
+/// Verdicts at once that are asked for only once.
+const MANY: usize = 8;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -104,32 +106,45 @@ fn measure(arguments: &Arguments) -> Result<Report, BenchError> {
     };
     let settings = settings(arguments, source);
     let threads = settings.compute.threads;
-    let mut report = Report::new(arguments.shape.clone(), arguments.device.clone(), threads, !arguments.json);
+    let on_cpu = arguments.device == "cpu";
+    let name = arguments.model.as_ref().map_or(arguments.shape.clone(), |dir| dir.display().to_string());
+    let mut report = Report::new(name, arguments.device.clone(), threads, !arguments.json);
     // Before the weights are there: what it reads would count as theirs.
-    report.bandwidth((arguments.device == "cpu").then(|| read_bandwidth(threads)));
+    report.bandwidth(on_cpu.then(|| read_bandwidth(threads)));
+    let unpacked = match settings.compute.experts {
+        ExpertFormat::Auto => !on_cpu,
+        ExpertFormat::Packed => false,
+        ExpertFormat::Bfloat16 => true,
+    };
+    let moved = Moved::new(&config, unpacked);
     let begin = Instant::now();
     let worker = Worker::start(&settings)?;
-    report.loaded(begin.elapsed(), memory());
-    let moved =
-        Moved::new(&config, settings.compute.device != "cpu" && settings.compute.experts != ExpertFormat::Packed);
+    report.loaded(begin.elapsed(), memory(), moved.all());
     let mut bench = Bench { worker, vocab: config.vocab as u32, seed: 0 };
 
     for &length in &arguments.prefill {
         let took = median((0..RUNS).map(|_| bench.prefill(length)))?;
-        report.prefill(length, took, moved.step(length));
+        report.prefill(length, took, moved.writing(length));
     }
     for sequences in [1, 8] {
         let took = median((0..RUNS).map(|_| bench.decode(sequences)))?;
-        report.decode(sequences, took, moved.step(sequences));
+        report.decode(sequences, took, moved.writing(sequences));
     }
     for &asks in arguments.concurrency.iter().filter(|&&asks| asks > 0) {
         for reasoning in [0, arguments.reasoning] {
             for cached in [false, true] {
-                let (total, each) = bench.verdicts(asks, reasoning, cached)?;
+                // Many at once are a sample by themselves.
+                let bursts = if asks < MANY { RUNS } else { 1 };
+                let (mut total, mut each) = (Duration::ZERO, Vec::new());
+                for _ in 0..bursts {
+                    let (took, some) = bench.verdicts(asks, reasoning, cached)?;
+                    total += took;
+                    each.extend(some);
+                }
                 let tokens = asks * (CONTENT + SUFFIX) + if cached { 0 } else { POLICY };
                 let steps = tokens.div_ceil(settings.limits.step_tokens);
-                let bytes = steps as f64 * moved.step(tokens.min(settings.limits.step_tokens))
-                    + reasoning as f64 * moved.step(asks);
+                let bytes = steps as f64 * moved.reading(tokens.min(settings.limits.step_tokens))
+                    + reasoning as f64 * moved.writing(asks);
                 report.verdicts(Verdicts { asks, reasoning, cached, total, each, bytes });
             }
         }
@@ -150,7 +165,11 @@ fn settings(arguments: &Arguments, model: Source) -> Settings {
         ExpertsArgument::Packed => ExpertFormat::Packed,
         ExpertsArgument::Bfloat16 => ExpertFormat::Bfloat16,
     };
-    let compute = ComputeSettings { device: arguments.device.clone(), dtype, experts, threads: arguments.threads };
+    let threads = match arguments.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    let compute = ComputeSettings { device: arguments.device.clone(), dtype, experts, threads };
     let step_tokens = match arguments.step_tokens {
         0 if on_cpu => 512,
         0 => 4096,
@@ -179,16 +198,18 @@ impl Bench {
 
     fn prefill(&mut self, length: usize) -> Result<Duration, JobError> {
         let prompt = self.fresh(length);
+        // With the scores of every token that could come next.
+        let next = Step::Decode { stops: [].into(), budget: 1 };
         let begin = Instant::now();
-        self.run(vec![job(prompt, 0, vec![labels()])])?;
+        self.run(vec![job(prompt, 0, vec![next])])?;
         Ok(begin.elapsed())
     }
 
-    /// Of one step in which every sequence goes on by a token.
+    /// Of one step in which every sequence, of 64 tokens and more, goes on by a token.
     fn decode(&mut self, sequences: usize) -> Result<Duration, JobError> {
         const FEW: usize = 4;
         const MORE: usize = 20;
-        let prompts: Vec<Vec<u32>> = (0..sequences).map(|_| self.fresh(16)).collect();
+        let prompts: Vec<Vec<u32>> = (0..sequences).map(|_| self.fresh(64)).collect();
         let time = |budget: usize| {
             let step = Step::Decode { stops: [].into(), budget };
             let jobs = prompts.iter().map(|prompt| job(prompt.clone(), 0, vec![step.clone()])).collect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::model::Config;
 
-/// Bytes that a step has to read, at least.
+/// What of the weights a step has to read, at least. All in bytes.
 pub struct Moved {
     dense: f64,
     head: f64,
@@ -38,10 +38,21 @@ impl Moved {
         }
     }
 
-    /// Of a step of so many tokens: all that is dense once, and each expert that any token goes to, if they spread evenly.
-    pub fn step(&self, tokens: usize) -> f64 {
+    /// A step of so many tokens that writes one after each sequence: all that is dense once, and each expert that any
+    /// token goes to, if they spread evenly.
+    pub fn writing(&self, tokens: usize) -> f64 {
+        self.reading(tokens) + self.head
+    }
+
+    /// The same of a step after which only a few labels are compared.
+    pub fn reading(&self, tokens: usize) -> f64 {
         let missed = (1.0 - self.per_token / self.experts).powf(tokens as f64);
-        self.head + self.layers * (self.dense + self.experts * (1.0 - missed) * self.expert)
+        self.layers * (self.dense + self.experts * (1.0 - missed) * self.expert)
+    }
+
+    /// All weights that there are, but for norms and biases; the embedding is as large as the head.
+    pub fn all(&self) -> f64 {
+        2.0 * self.head + self.layers * (self.dense + self.experts * self.expert)
     }
 }
 
@@ -70,8 +81,9 @@ mod tests {
     #[test]
     fn a_decoded_token_of_the_20b_reads_what_is_known() {
         let moved = Moved::new(&Config::shape("20b").unwrap(), false);
-        assert!((moved.step(1) / 3.71e9 - 1.0).abs() < 0.01, "{}", moved.step(1));
-        let all = moved.step(4096);
+        assert!((moved.writing(1) / 3.71e9 - 1.0).abs() < 0.01, "{}", moved.writing(1));
+        let all = moved.writing(4096);
         assert!((all / (12.6e9) - 1.0).abs() < 0.02, "{all}");
+        assert!((moved.all() / 13.75e9 - 1.0).abs() < 0.01, "{}", moved.all());
     }
 }

@@ -10,11 +10,13 @@ use super::figures::Memory;
 /// The figures so far. Times in seconds, sizes in bytes.
 #[derive(Serialize)]
 pub struct Report {
-    shape: String,
+    /// The shape, or the checkpoint's folder.
+    model: String,
     device: String,
     /// Of the CPU.
     threads: usize,
     load_s: f64,
+    weights_bytes: f64,
     rss_bytes: u64,
     peak_rss_bytes: u64,
     bandwidth_bytes_per_s: Option<f64>,
@@ -38,30 +40,34 @@ struct VerdictsRow {
     reasoning_tokens: usize,
     policy: &'static str,
     verdicts_s: f64,
+    /// Of which the percentiles are; of fewer than a hundred, the 99th is the slowest.
+    samples: usize,
     p50_s: f64,
     p99_s: f64,
     floor_s: Option<f64>,
 }
 
-/// Verdicts that were asked for together.
+/// Verdicts that were asked for together, some number of times.
 pub struct Verdicts {
+    /// Each time.
     pub asks: usize,
     pub reasoning: usize,
     pub cached: bool,
     pub total: Duration,
     pub each: Vec<Duration>,
-    /// That had to be read.
+    /// That had to be read each time.
     pub bytes: f64,
 }
 
 impl Report {
     /// `lines` prints each figure as it comes.
-    pub fn new(shape: String, device: String, threads: usize, lines: bool) -> Self {
+    pub fn new(model: String, device: String, threads: usize, lines: bool) -> Self {
         Report {
-            shape,
+            model,
             device,
             threads,
             load_s: 0.0,
+            weights_bytes: 0.0,
             rss_bytes: 0,
             peak_rss_bytes: 0,
             bandwidth_bytes_per_s: None,
@@ -75,10 +81,13 @@ impl Report {
         }
     }
 
-    pub fn loaded(&mut self, took: Duration, memory: Memory) {
+    /// Weights of so many bytes were loaded.
+    pub fn loaded(&mut self, took: Duration, memory: Memory, weights: f64) {
         self.load_s = took.as_secs_f64();
+        self.weights_bytes = weights;
         self.rss_bytes = memory.now;
-        self.line(format!("load {:.1} s, {:.2} GB resident", self.load_s, memory.now as f64 / 1e9));
+        let (weights, resident) = (weights / 1e9, memory.now as f64 / 1e9);
+        self.line(format!("load {:.1} s, weights of {weights:.2} GB, {resident:.2} GB resident", self.load_s));
     }
 
     pub fn bandwidth(&mut self, bytes_per_s: Option<f64>) {
@@ -120,16 +129,18 @@ impl Report {
             effort: if reasoning == 0 { "none" } else { "low" },
             reasoning_tokens: reasoning,
             policy: if cached { "cached" } else { "new" },
-            verdicts_s: asks as f64 / total.as_secs_f64(),
+            verdicts_s: each.len() as f64 / total.as_secs_f64(),
+            samples: each.len(),
             p50_s: at(0.5),
             p99_s: at(0.99),
             floor_s: self.floor(bytes),
         };
         self.line(format!(
-            "{asks} verdicts at once, effort {} ({reasoning} tokens), {} policy: {:.3} a second, p50 {:.2} s, p99 {:.2} s{}",
+            "{asks} verdicts at once, effort {} ({reasoning} tokens), {} policy: {:.3} a second, of {} p50 {:.2} s, p99 {:.2} s{}",
             row.effort,
             row.policy,
             row.verdicts_s,
+            row.samples,
             row.p50_s,
             row.p99_s,
             floor_note(row.floor_s, "s")

@@ -109,7 +109,7 @@ impl Detector for PatternDetector {
         }
         let found = spans.into_iter().filter_map(|(label, spans)| Some((labels.get(label)?, spans)));
         let findings = found.map(|(label, spans)| Finding::new(label.clone(), merged(spans))).collect();
-        Ok(Verdict { findings, scores: None })
+        Ok(Verdict { findings, ..Verdict::default() })
     }
 
     fn identity(&self) -> &Identity {
@@ -174,9 +174,10 @@ mod tests {
     /// What a detector finds in a text of which `fresh..` is new.
     fn verdict(detector: &PatternDetector, text: &str, fresh: usize) -> BTreeMap<String, Vec<Span>> {
         let place = Place { role: Role::User, kind: Kind::Content, turn: Some(0), editable: true };
-        let segment = Segment { id: SegmentId(0), place, text: text.into(), fresh };
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-        let ask = Ask { stage: Stage::Input, segment, priority: Priority::Blocking, deadline };
+        let segment = Segment { id: SegmentId(0), place, text: text.into(), fresh, masked: Vec::new() };
+        let within = Duration::from_secs(10);
+        let deadline = tokio::time::Instant::now() + within;
+        let ask = Ask { stage: Stage::Input, segment, priority: Priority::Blocking, deadline, within };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let verdict = runtime.block_on(detector.detect(&ask)).unwrap();
         verdict.findings.into_iter().map(|finding| (finding.label.as_str().to_owned(), finding.spans)).collect()

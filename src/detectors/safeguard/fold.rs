@@ -11,18 +11,20 @@ pub struct Folded {
     found: Vec<Found>,
     /// Of the finding that is the surest; before there is one, of the window that was the closest.
     scores: Option<Scores>,
+    failed: Option<DetectError>,
 }
 
-/// A label, with the excerpts of every window in which it was found.
+/// A label, with the excerpts of every window in which it was found; none where one of these meant all of its text.
 struct Found {
     finding: Finding,
-    excerpts: Vec<Vec<String>>,
+    excerpts: Vec<String>,
 }
 
 impl Folded {
     /// Takes the next window's reply.
     pub fn add(&mut self, reply: Reply) {
-        let Reply { finding, excerpts, scores } = reply;
+        let Reply { finding, excerpts, scores, failed } = reply;
+        self.fail(failed);
         let Some(finding) = finding else {
             if self.found.is_empty() && closer(&scores, &self.scores) {
                 self.scores = scores;
@@ -34,20 +36,32 @@ impl Folded {
         }
         match self.found.iter_mut().find(|known| known.finding.label == finding.label) {
             Some(known) => {
-                known.excerpts.push(excerpts);
+                if known.excerpts.is_empty() || excerpts.is_empty() {
+                    known.excerpts.clear();
+                } else {
+                    known.excerpts.extend(excerpts);
+                }
                 if known.finding.grounds.score < finding.grounds.score {
                     known.finding = finding;
                 }
             }
-            None => self.found.push(Found { finding, excerpts: vec![excerpts] }),
+            None => self.found.push(Found { finding, excerpts }),
         }
     }
 
-    /// The verdict on `text`, of which the windows were.
+    /// On a part of the text there is no verdict. The first reason is told.
+    pub fn fail(&mut self, error: Option<DetectError>) {
+        self.failed = self.failed.take().or(error);
+    }
+
+    /// The verdict on `text`, of which the windows were. Where some have none and nothing was found, neither has the text.
     pub async fn verdict(self, text: &Arc<str>) -> Result<Verdict, DetectError> {
+        if let (Some(error), []) = (&self.failed, &self.found[..]) {
+            return Err(error.clone());
+        }
         let mut findings = Vec::with_capacity(self.found.len());
         for Found { finding, excerpts } in self.found {
-            let spans = if excerpts.iter().any(Vec::is_empty) {
+            let spans = if excerpts.is_empty() {
                 Vec::new()
             } else if text.len() <= LONG_TEXT {
                 excerpts::spans(text, &excerpts)
@@ -58,7 +72,7 @@ impl Folded {
             };
             findings.push(Finding { spans, ..finding });
         }
-        Ok(Verdict { findings, scores: self.scores })
+        Ok(Verdict { findings, scores: self.scores, failed: self.failed })
     }
 }
 
@@ -80,7 +94,7 @@ mod tests {
         let grounds = Grounds { score: Some(share), ..Grounds::default() };
         let finding = label.map(|label| Finding { grounds, ..Finding::new(Label::new(label), Vec::new()) });
         let scores = Scores::new([(Label::new("one"), share.ln()), (Label::new("other"), (1.0 - share).ln())]);
-        Reply { finding, excerpts: excerpts.iter().map(|&excerpt| excerpt.into()).collect(), scores }
+        Reply { finding, excerpts: excerpts.iter().map(|&excerpt| excerpt.into()).collect(), scores, failed: None }
     }
 
     async fn verdict(text: &str, replies: impl IntoIterator<Item = Reply>) -> Verdict {

@@ -16,11 +16,16 @@ pub use reply::{Replies, Reply, ReplyError};
 
 pub use crate::model::{ComputeSettings, Dtype, ExpertFormat, Limits, Snapshot, Source};
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::Semaphore;
+use tokio::time::timeout_at;
 
 use crate::detectors::safeguard::fold::Folded;
 use crate::guardrail::{Ask, DetectError, Detector, Identity, PolicyRef, Priority, Verdict};
@@ -43,9 +48,12 @@ const LONG_TEXT: usize = 16 * 1024;
 /// Long texts that are encoded at once. An encoding runs to its end even if nobody waits for it any more.
 static ENCODING: Semaphore = Semaphore::const_new(2);
 
-/// Windows of one text that are asked at once: so many can be computed together, and a long text must not fill the queue
-/// of an engine that others use too.
-const IN_FLIGHT: usize = 4;
+/// Windows of one text that are asked at once: two fill a step of the engine, and with the texts of one exchange that are
+/// asked together they must not fill its queue.
+const IN_FLIGHT: usize = 2;
+
+/// So long before the deadline a text is left as far as it has been judged: what was found by then counts.
+const GRACE: Duration = Duration::from_millis(10);
 
 /// Judges content by one policy.
 pub struct SafeguardDetector {
@@ -128,8 +136,20 @@ impl SafeguardDetector {
         encoded.map_err(|e| failed(&e))?.map_err(|e| failed(&e))
     }
 
-    /// What the model answers on one window.
-    async fn judge(&self, content: &[u32], ask: &Ask) -> Result<Reply, DetectError> {
+    /// What the model answers on one window. Where that is not the `whole` text, excerpts that do not all stand in it
+    /// are none.
+    async fn judge(&self, content: &[u32], whole: bool, ask: &Ask) -> Result<Reply, DetectError> {
+        let mut reply = self.answer(content, ask).await?;
+        if !whole && !reply.excerpts.is_empty() {
+            let text = self.engine.tokenizer().decode(content).unwrap_or_default();
+            if excerpts::spans(&text, &reply.excerpts).is_empty() {
+                reply.excerpts.clear();
+            }
+        }
+        Ok(reply)
+    }
+
+    async fn answer(&self, content: &[u32], ask: &Ask) -> Result<Reply, DetectError> {
         let tokenizer = self.engine.tokenizer();
         let opening = match &self.glance {
             None => &self.opening,
@@ -165,7 +185,8 @@ impl SafeguardDetector {
                 urgent: ask.priority == Priority::Blocking,
                 deadline: Some(ask.deadline.into_std()),
             })
-            .await?;
+            .await
+            .map_err(|error| failed(error, ask))?;
         // What was reasoned decides nothing by itself, and nobody is shown it.
         if opening.reasons && matches!(outcomes.first(), Some(Outcome::Decoded { .. })) {
             outcomes.remove(0);
@@ -190,8 +211,7 @@ impl Opening {
 
 #[async_trait]
 impl Detector for SafeguardDetector {
-    /// A long text is judged window by window. Every label found counts; a window without a verdict leaves the whole
-    /// without one.
+    /// A long text is judged window by window. Every label found counts; beside it, or alone, that a window has no verdict.
     async fn detect(&self, ask: &Ask) -> Result<Verdict, DetectError> {
         let text = &ask.segment.text;
         if text.is_empty() {
@@ -204,12 +224,27 @@ impl Detector for SafeguardDetector {
         if content.len() > LIMIT {
             return Err(DetectError::TooLong { length: content.len(), limit: LIMIT, unit: "tokens" });
         }
-        let windows = windows::windows(content.len(), self.window, OVERLAP);
-        let mut replies = stream::iter(windows.map(|window| self.judge(&content[window], ask))).buffered(IN_FLIGHT);
-        let mut folded = Folded::default();
-        while let Some(reply) = replies.next().await {
-            folded.add(reply?);
+        let whole = content.len() <= self.window;
+        let judge = |(at, window): (usize, Range<usize>)| {
+            self.judge(&content[window], whole, ask).map(move |reply| (at, reply))
+        };
+        let windows = windows::windows(content.len(), self.window, OVERLAP).enumerate();
+        let mut judged = stream::iter(windows.map(judge)).buffer_unordered(IN_FLIGHT);
+        let end = ask.deadline.checked_sub(GRACE).unwrap_or(ask.deadline);
+        let (mut replies, mut folded) = (BTreeMap::new(), Folded::default());
+        loop {
+            match timeout_at(end, judged.next()).await {
+                Ok(Some((at, Ok(reply)))) => drop(replies.insert(at, reply)),
+                Ok(Some((_, Err(error)))) => folded.fail(Some(error)),
+                Ok(None) => break,
+                Err(_) => {
+                    folded.fail(Some(DetectError::Timeout(ask.within)));
+                    break;
+                }
+            }
         }
+        drop(judged);
+        replies.into_values().for_each(|reply| folded.add(reply));
         folded.verdict(text).await
     }
 
@@ -228,13 +263,12 @@ impl Detector for SafeguardDetector {
     }
 }
 
-impl From<JobError> for DetectError {
-    fn from(error: JobError) -> Self {
-        match error {
-            JobError::Overloaded { capacity } => DetectError::Overloaded { capacity },
-            JobError::TooLong { tokens, limit } => DetectError::TooLong { length: tokens, limit, unit: "tokens" },
-            other => DetectError::Engine(other.to_string().into()),
-        }
+fn failed(error: JobError, ask: &Ask) -> DetectError {
+    match error {
+        JobError::Overloaded { capacity } => DetectError::Overloaded { capacity },
+        JobError::TooLong { tokens, limit } => DetectError::TooLong { length: tokens, limit, unit: "tokens" },
+        JobError::Late => DetectError::Timeout(ask.within),
+        other => DetectError::Engine(other.to_string().into()),
     }
 }
 
@@ -242,8 +276,8 @@ impl From<JobError> for DetectError {
 mod tests {
     use super::testing::{Scripted, ask, policy};
     use super::*;
+    use crate::guardrail::Category;
     use crate::policy::{Effort, Form};
-    use std::time::Duration;
 
     const BINARY: &[(&str, &str, bool)] = &[("INJECTION", "1", false), ("SAFE", "0", true)];
 
@@ -337,7 +371,7 @@ mod tests {
         let rest = Outcome::Decoded { tokens, stop: Some(200_002) };
         let engine = Scripted::new(vec![Ok(vec![chosen(0)]), Ok(vec![chosen(0), rest])]);
         let verdict = adaptive(&engine, Form::Json, 1.0).detect(&ask("some text")).await.unwrap();
-        assert_eq!(verdict.findings[0].grounds.category.as_deref(), Some("H1"));
+        assert_eq!(verdict.findings[0].grounds.category.as_ref().map(Category::as_str), Some("H1"));
         assert_eq!(verdict.findings[0].spans, [5..9]);
         let [first, second] = &engine.jobs()[..] else { panic!() };
         assert!(matches!(first.steps[..], [Step::Force(_), Step::Force(_), Step::Choose(_)]));
@@ -350,7 +384,7 @@ mod tests {
     #[tokio::test]
     async fn windows_of_a_long_text_are_asked_together_but_not_all() {
         let engine = Scripted::new(Vec::new());
-        engine.stall();
+        engine.stall_after(0);
         let detector = detector(&engine, Effort::None);
         let text = ask(&"word ".repeat(30_000));
         assert!(tokio::time::timeout(Duration::from_millis(300), detector.detect(&text)).await.is_err());
@@ -381,10 +415,70 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_window_without_a_verdict_leaves_the_whole_without_one() {
-        let engine = Scripted::new(vec![Ok(vec![chosen(0)]), Err(JobError::Failed("memory".into()))]);
-        let error = detector(&engine, Effort::None).detect(&ask(&"word ".repeat(5000))).await.unwrap_err();
-        assert_eq!(error, DetectError::Engine("libtorch: memory".into()));
+    async fn a_window_without_a_verdict_takes_nothing_away_from_the_others() {
+        let text = ask(&"word ".repeat(9000));
+        let failed = || Err(JobError::Overloaded { capacity: 3 });
+        for answers in [[failed(), Ok(vec![chosen(0)]), Ok(vec![chosen(1)])], [Ok(vec![chosen(0)]), failed(), failed()]]
+        {
+            let verdict = detector(&Scripted::new(answers.into()), Effort::None).detect(&text).await.unwrap();
+            assert_eq!(verdict.findings.len(), 1);
+            assert_eq!(verdict.failed, Some(DetectError::Overloaded { capacity: 3 }));
+        }
+        // But what was not found in the others may stand in it.
+        let engine = Scripted::new(vec![Ok(vec![chosen(1)]), failed(), Ok(vec![chosen(1)])]);
+        let error = detector(&engine, Effort::None).detect(&text).await.unwrap_err();
+        assert_eq!(error, DetectError::Overloaded { capacity: 3 });
+    }
+
+    #[tokio::test]
+    async fn what_was_found_before_the_deadline_counts() {
+        for (index, findings) in [(0, 1), (1, 0)] {
+            let engine = Scripted::new(vec![Ok(vec![chosen(index)])]);
+            engine.stall_after(1);
+            let now = tokio::time::Instant::now();
+            let within = Duration::from_millis(200);
+            let text = Ask { deadline: now + within, within, ..ask(&"word ".repeat(9000)) };
+            let verdict = detector(&engine, Effort::None).detect(&text).await;
+            let late = DetectError::Timeout(within);
+            match verdict {
+                Ok(verdict) => assert_eq!((verdict.findings.len(), verdict.failed), (findings, Some(late))),
+                Err(error) => assert_eq!((0, error), (findings, late)),
+            }
+            assert!(tokio::time::Instant::now() < now + within);
+        }
+        let engine = Scripted::new(vec![Err(JobError::Late)]);
+        let error = detector(&engine, Effort::None).detect(&ask("text")).await.unwrap_err();
+        assert_eq!(error, DetectError::Timeout(Duration::from_secs(60)));
+    }
+
+    #[tokio::test]
+    async fn an_excerpt_has_its_place_in_its_own_window() {
+        let reply = |excerpt: &str| {
+            let rest = format!(r#","policy_category":null,"excerpts":["{excerpt}"]}}"#);
+            let tokens = Tokenizer::o200k().encode(&rest).unwrap();
+            Ok(vec![chosen(0), Outcome::Decoded { tokens, stop: Some(200_002) }])
+        };
+        let text = format!("first {}second", "word ".repeat(5000));
+        for (excerpts, spans) in
+            [(["first", "second"], vec![0..5, text.len() - 6..text.len()]), (["first", "first"], vec![])]
+        {
+            let engine = Scripted::new(excerpts.map(reply).into());
+            let policy = policy(Form::Json, BINARY);
+            let detector = SafeguardDetector::new(engine, policy.into(), Effort::None).unwrap();
+            assert_eq!(detector.detect(&ask(&text)).await.unwrap().findings[0].spans, spans, "{excerpts:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn of_labels_that_score_alike_the_safe_one_is_not_chosen() {
+        let engine = Scripted::new(vec![Ok(vec![chosen(1)])]);
+        let labels = &[("SAFE", "0", true), ("INJECTION", "1", false)];
+        let detector =
+            SafeguardDetector::new(engine.clone(), policy(Form::Binary, labels).into(), Effort::None).unwrap();
+        detector.detect(&ask("text")).await.unwrap();
+        let [_, Step::Choose(choices)] = &engine.jobs()[0].steps[..] else { panic!() };
+        let first = engine.tokenizer().encode("1").unwrap();
+        assert!(choices.as_slice()[0].tokens.starts_with(&first), "the first of the best is chosen");
     }
 
     #[tokio::test]

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::detectors::safeguard::json::{self, JsonReply};
-use crate::guardrail::{DetectError, Finding, Grounds, Scores};
+use crate::guardrail::{Category, DetectError, Finding, Grounds, Scores};
 use crate::model::{Choice, Choices, ChoicesError, EncodeError, Grammar, GrammarError, Outcome, Step, Tokenizer};
 use crate::policy::{Form, Policy, PolicyLabel};
 
 /// The replies that a policy allows.
 #[derive(Debug, Clone)]
 pub struct Replies {
+    /// The safe ones last: of labels that score alike the first is chosen.
     labels: Vec<PolicyLabel>,
+    /// The codes of the policy's rules, where it names them.
+    categories: Vec<Arc<str>>,
     /// The label first. What follows the choice follows those labels alone that are not safe.
     steps: Vec<Step>,
     /// How many of the steps it takes until the label is chosen.
@@ -29,6 +32,8 @@ pub struct Reply {
     pub excerpts: Vec<String>,
     /// Nothing where the policy has a single label.
     pub scores: Option<Scores>,
+    /// Why there are no more than a label.
+    pub failed: Option<DetectError>,
 }
 
 /// Why a policy's replies can't be told apart.
@@ -51,6 +56,8 @@ impl Replies {
         if let Some(label) = policy.labels.iter().find(not_json).filter(|_| json) {
             return Err(ReplyError::NotJson(label.reply.clone()));
         }
+        let mut labels = policy.labels.clone();
+        labels.sort_by_key(|label| label.safe);
         let end = tokenizer.control().r#return;
         let choice = |label: &PolicyLabel| {
             let mut tokens = tokenizer.encode(&label.reply)?;
@@ -60,7 +67,7 @@ impl Replies {
             // A safe label needs no category and no reasons.
             Ok(Choice { tokens, last: !json || label.safe })
         };
-        let choices = policy.labels.iter().map(choice).collect::<Result<_, EncodeError>>()?;
+        let choices = labels.iter().map(choice).collect::<Result<_, EncodeError>>()?;
         let choose = Step::Choose(Arc::new(Choices::new(choices)?));
         let steps = if json {
             let grammar = Arc::new(Grammar::new(tokenizer, &json::grammar(policy))?);
@@ -69,7 +76,8 @@ impl Replies {
         } else {
             vec![choose]
         };
-        Ok(Replies { labels: policy.labels.clone(), steps, label_steps: if json { 2 } else { 1 }, end })
+        let (categories, label_steps) = (policy.categories.clone(), if json { 2 } else { 1 });
+        Ok(Replies { labels, categories, steps, label_steps, end })
     }
 
     /// What follows the opening of the answer. The outcomes go to [`Self::read`].
@@ -94,6 +102,7 @@ impl Replies {
         self.label_steps == self.steps.len() || matches!(outcomes, [Outcome::Chosen { index, .. }] if safe(*index))
     }
 
+    /// A label that is not safe stands, whatever follows it.
     pub fn read(&self, outcomes: &[Outcome], tokenizer: &Tokenizer) -> Result<Reply, DetectError> {
         let (chosen, rest) = match outcomes {
             [Outcome::Chosen { index, scores }, rest @ ..] => (self.labels.get(*index).zip(scores.get(*index)), rest),
@@ -102,20 +111,30 @@ impl Replies {
         let (label, &score) = chosen.ok_or(DetectError::Unparseable("no label was chosen"))?;
         let scores = self.scores(outcomes);
         if label.safe {
-            return Ok(Reply { finding: None, excerpts: Vec::new(), scores });
+            return Ok(Reply { finding: None, excerpts: Vec::new(), scores, failed: None });
         }
         let margin = scores.as_ref().map(Scores::margin);
         let mut grounds = Grounds { score: Some(score.exp()), margin, ..Grounds::default() };
-        let mut excerpts = Vec::new();
+        let (mut excerpts, mut failed) = (Vec::new(), None);
         if self.label_steps < self.steps.len() {
-            let reply = self.json_reply(&label.reply, rest, tokenizer)?;
-            grounds.category = reply.category().map(Into::into);
-            grounds.confidence = reply.confidence;
-            grounds.rationale = reply.rationale.as_deref().map(Into::into);
-            excerpts = reply.excerpts();
+            match self.json_reply(&label.reply, rest, tokenizer) {
+                Ok(reply) => {
+                    grounds.category = reply.category().map(|code| self.category(code));
+                    grounds.confidence = reply.confidence;
+                    grounds.rationale = reply.rationale.as_deref().map(Into::into);
+                    excerpts = reply.excerpts();
+                }
+                // The label was found all the same.
+                Err(error) => failed = Some(error),
+            }
         }
         let finding = Finding { grounds, ..Finding::new(label.label.clone(), Vec::new()) };
-        Ok(Reply { finding: Some(finding), excerpts, scores })
+        Ok(Reply { finding: Some(finding), excerpts, scores, failed })
+    }
+
+    fn category(&self, code: &str) -> Category {
+        let named = self.categories.iter().find(|named| &***named == code);
+        named.map_or_else(|| Category::Free(code.into()), |named| Category::Named(named.clone()))
     }
 
     fn json_reply(&self, violation: &str, rest: &[Outcome], tokenizer: &Tokenizer) -> Result<JsonReply, DetectError> {
@@ -144,7 +163,8 @@ mod tests {
 
     static JSON: LazyLock<(Replies, Tokenizer)> = LazyLock::new(|| {
         let tokenizer = Tokenizer::o200k();
-        let policy = policy(Form::Json, &[("VIOLATION", "1", false), ("SAFE", "0", true)]);
+        let mut policy = policy(Form::Json, &[("VIOLATION", "1", false), ("SAFE", "0", true)]);
+        policy.categories = vec!["H2.f".into()];
         (Replies::new(&policy, &tokenizer).unwrap(), tokenizer)
     });
 
@@ -152,10 +172,19 @@ mod tests {
         Outcome::Chosen { index, scores: scores.iter().map(|score| score.ln()).collect() }
     }
 
+    /// The reply, or why only its label counts.
     fn read_json(tail: &str, stop: Option<u32>) -> Result<Reply, DetectError> {
         let (replies, tokenizer) = &*JSON;
         let tokens = tokenizer.encode(tail).unwrap();
-        replies.read(&[chosen(0, &[0.9, 0.1]), Outcome::Decoded { tokens, stop }], tokenizer)
+        let reply = replies.read(&[chosen(0, &[0.9, 0.1]), Outcome::Decoded { tokens, stop }], tokenizer)?;
+        let finding = reply.finding.as_ref().unwrap();
+        assert_eq!(finding.label.as_str(), "VIOLATION");
+        let bare = Finding::new(finding.label.clone(), Vec::new());
+        assert!(
+            reply.failed.is_none()
+                || (reply.excerpts.is_empty() && finding.grounds.category.is_none() && finding.spans == bare.spans)
+        );
+        reply.failed.clone().map_or(Ok(reply), Err)
     }
 
     const RETURN: Option<u32> = Some(200_002);
@@ -194,12 +223,13 @@ mod tests {
         );
         let Reply { finding, excerpts, .. } = reply.unwrap();
         let grounds = finding.unwrap().grounds;
-        assert_eq!((grounds.category.as_deref(), grounds.rationale.as_deref()), (Some("H2.f"), Some("x")));
+        assert_eq!((grounds.category, grounds.rationale.as_deref()), (Some(Category::Named("H2.f".into())), Some("x")));
         assert_eq!((grounds.confidence, grounds.score), (Some(Confidence::High), Some(0.9)));
         assert_eq!(excerpts, ["y"]);
         let reply = read_json(r#","policy_category":null,"rule_ids":["a"]}"#, RETURN).unwrap();
         let grounds = reply.finding.unwrap().grounds;
-        assert_eq!((grounds.category.as_deref(), grounds.rationale, grounds.confidence), (Some("a"), None, None));
+        let category = Category::Free("a".into());
+        assert_eq!((grounds.category, grounds.rationale, grounds.confidence), (Some(category), None, None));
         assert!(reply.excerpts.is_empty());
     }
 
@@ -209,7 +239,8 @@ mod tests {
         let [Step::Force(_), Step::Choose(_)] = json.label_steps() else { panic!() };
         for (index, settled) in [(0, false), (1, true)] {
             assert_eq!(json.settled(&[chosen(index, &[0.5, 0.5])]), settled);
-            assert_eq!(json.read(&[chosen(index, &[0.5, 0.5])], tokenizer).is_ok(), settled);
+            let whole = json.read(&[chosen(index, &[0.5, 0.5])], tokenizer).unwrap().failed.is_none();
+            assert_eq!(whole, settled);
         }
         let label = policy(Form::Label, &[("BAD", "INVALID", false), ("OK", "VALID", true)]);
         let label = Replies::new(&label, tokenizer).unwrap();
@@ -264,7 +295,7 @@ mod tests {
         /// Whatever follows the label: no panic, and never "safe".
         #[test]
         fn no_tail_is_read_as_safe(tail in any::<String>(), stop in prop::option::of(any::<u32>())) {
-            prop_assert!(!read_json(&tail, stop).is_ok_and(|reply| reply.finding.is_none()));
+            let _ = read_json(&tail, stop);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! For this module's tests: a generator that answers by script, and policies and asks to go with it.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub struct Scripted {
     answers: Mutex<VecDeque<Answer>>,
     jobs: Mutex<Vec<Job>>,
     pub pins: Arc<Pins>,
-    stalled: AtomicBool,
+    answered: AtomicUsize,
 }
 
 impl Scripted {
@@ -33,13 +33,13 @@ impl Scripted {
             answers: Mutex::new(answers.into()),
             jobs: Mutex::default(),
             pins: Arc::default(),
-            stalled: AtomicBool::new(false),
+            answered: AtomicUsize::new(usize::MAX),
         })
     }
 
-    /// From here on no job is answered.
-    pub fn stall(&self) {
-        self.stalled.store(true, Ordering::Relaxed);
+    /// After so many no job is answered.
+    pub fn stall_after(&self, jobs: usize) {
+        self.answered.store(jobs, Ordering::Relaxed);
     }
 
     pub fn jobs(&self) -> Vec<Job> {
@@ -50,8 +50,12 @@ impl Scripted {
 #[async_trait]
 impl Generator for Scripted {
     async fn generate(&self, job: Job) -> Answer {
-        self.jobs.lock().unwrap().push(job);
-        if self.stalled.load(Ordering::Relaxed) {
+        let count = {
+            let mut jobs = self.jobs.lock().unwrap();
+            jobs.push(job);
+            jobs.len()
+        };
+        if count > self.answered.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
         self.answers.lock().unwrap().pop_front().expect("an answer for every job")
@@ -95,8 +99,9 @@ pub fn ask(text: &str) -> Ask {
     let place = Place { role: Role::User, kind: Kind::Content, turn: Some(0), editable: true };
     Ask {
         stage: Stage::Input,
-        segment: Segment { id: SegmentId(0), place, text: text.into(), fresh: 0 },
+        segment: Segment { id: SegmentId(0), place, text: text.into(), fresh: 0, masked: Vec::new() },
         priority: Priority::Blocking,
         deadline: tokio::time::Instant::now() + Duration::from_secs(60),
+        within: Duration::from_secs(60),
     }
 }

@@ -96,7 +96,7 @@ impl<'d> Texts<'d> {
         let place = Place { role, kind, turn, editable };
         // The limit on nodes keeps this far below 2^32.
         let id = SegmentId(self.found.list.len() as u32);
-        self.found.list.push(Segment { id, place, text: text.into(), fresh: 0 });
+        self.found.list.push(Segment { id, place, text: text.into(), fresh: 0, masked: Vec::new() });
         self.found.pieces.push(pieces);
         Ok(())
     }
