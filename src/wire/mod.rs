@@ -1,8 +1,11 @@
 //! Wire forms: finding every text of a request or an answer, and writing changed texts back in place. The only module
 //! that reads the JSON of the traffic.
 
+mod answer;
+mod ids;
 pub mod json;
 pub mod openai_chat;
+mod request;
 pub mod shape;
 pub mod sse;
 

@@ -3,19 +3,16 @@
 //! A request is judged whole or refused: templates, grammars and token ids make text that no detector sees. An answer loses
 //! what repeats its text in another form (see `copies`); of the rest only the API's own words, ids and counts go unjudged.
 
-mod answer;
-mod channels;
+mod answers;
 mod copies;
 mod fields;
-mod ids;
-
 mod reply;
 mod request;
-mod segments;
-mod unescape;
 
 use bytes::Bytes;
 
+use crate::wire::answer::Codec;
+use crate::wire::request::Request;
 use crate::wire::{AnswerCodec, Dialect, Framing, Prompt, Refusal, WireError};
 
 /// The dialect.
@@ -43,11 +40,11 @@ impl Dialect for OpenAiChat {
     }
 
     fn parse_request(&self, body: Bytes) -> Result<Box<dyn Prompt>, WireError> {
-        Ok(Box::new(request::ChatPrompt::parse(body, self.max_segments)?))
+        Ok(Box::new(Request::parse(body, &request::REQUESTS, self.max_segments)?))
     }
 
     fn answer(&self, framing: Framing, max_event: usize) -> Box<dyn AnswerCodec> {
-        Box::new(answer::ChatCodec::new(framing, max_event, self.max_segments))
+        Box::new(Codec::new(answers::ChatAnswers::default(), framing, max_event, self.max_segments))
     }
 
     fn refuse(&self, refusal: &Refusal) -> Bytes {

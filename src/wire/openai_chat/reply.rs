@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
 use crate::wire::json::json_text;
-use crate::wire::openai_chat::answer::Header;
+use crate::wire::openai_chat::answers::Header;
 use crate::wire::{Refusal, sse};
 
 /// The data of the event that ends every stream.

@@ -2,7 +2,7 @@
 
 use super::{CALLED, CALLS, REASONING, ROLES, TIERS};
 use crate::text::Kind;
-use crate::wire::openai_chat::ids::is_id;
+use crate::wire::ids::is_id;
 use crate::wire::shape::{Object, Rule};
 use Rule::*;
 

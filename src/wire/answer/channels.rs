@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::text::Kind;
+use crate::wire::answer::Answers;
+use crate::wire::answer::unescape::Unescaper;
 use crate::wire::json::{Document, NodeId, Type, Value};
-use crate::wire::openai_chat::fields::ANSWER;
-use crate::wire::openai_chat::{request::MAX_CHOICES, unescape::Unescaper};
 use crate::wire::shape::{Form, Leaf, Rule, Sink, Style, unexpected, walk};
 use crate::wire::{Channel, EventText, WireError};
 
@@ -23,17 +23,11 @@ pub struct Found {
 }
 
 /// Every text of an answer, in document order; the same each time it is asked.
-pub fn found(document: &Document) -> Result<Vec<Found>, WireError> {
-    let mut texts = Texts { choice: 0, found: Vec::new(), seen: BTreeSet::new() };
-    let rule = if document.root().kind() == Type::Object { Rule::Object(&ANSWER) } else { Rule::Any(Kind::Other) };
+pub fn found(document: &Document, answers: &impl Answers) -> Result<Vec<Found>, WireError> {
+    let mut texts = Texts { answers, choice: 0, found: Vec::new(), seen: BTreeSet::new() };
+    let rule = if document.root().kind() == Type::Object { answers.body() } else { Rule::Any(Kind::Other) };
     walk(document.root(), rule, Style::Lenient, &mut texts)?;
     Ok(texts.found)
-}
-
-/// The index of a choice.
-pub fn index_of(choice: Value<'_>) -> Result<u32, WireError> {
-    let index = choice.get("index").and_then(Value::u32).filter(|index| *index < MAX_CHOICES);
-    index.ok_or_else(|| unexpected(choice, "a choice with an `index` below 128"))
 }
 
 /// The channels of an answer: a number for each place of one choice and kind, in the order of their first texts.
@@ -53,10 +47,10 @@ impl Channels {
     }
 
     /// The texts of one event. Behind one for each of [`found`] come further views of them, which can't be edited.
-    pub fn event(&mut self, document: &Document) -> Result<Vec<EventText>, WireError> {
+    pub fn event(&mut self, document: &Document, answers: &impl Answers) -> Result<Vec<EventText>, WireError> {
         let mut texts = Vec::new();
         let mut views = Vec::new();
-        for found in found(document)? {
+        for found in found(document, answers)? {
             if found.form == Form::Arguments {
                 views.extend(self.unescape(&found)?);
             }
@@ -111,13 +105,14 @@ impl Channels {
     }
 }
 
-struct Texts {
+struct Texts<'a, A> {
+    answers: &'a A,
     choice: u32,
     found: Vec<Found>,
     seen: BTreeSet<u32>,
 }
 
-impl<'d> Sink<'d> for Texts {
+impl<'d, A: Answers> Sink<'d> for Texts<'_, A> {
     fn leaf(&mut self, leaf: Leaf<'d>) -> Result<(), WireError> {
         let Leaf { value, text, kind, form, place } = leaf;
         if !text.is_empty() {
@@ -127,8 +122,8 @@ impl<'d> Sink<'d> for Texts {
         Ok(())
     }
 
-    fn turn(&mut self, _: u32, choice: Value<'d>) -> Result<u32, WireError> {
-        self.choice = index_of(choice)?;
+    fn turn(&mut self, position: u32, choice: Value<'d>) -> Result<u32, WireError> {
+        self.choice = self.answers.choice(choice, position)?;
         if self.seen.insert(self.choice) { Ok(self.choice) } else { Err(unexpected(choice, "an index of its own")) }
     }
 

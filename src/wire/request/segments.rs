@@ -7,8 +7,8 @@ use std::ops::Range;
 use crate::text::{Kind, Place, Role, Segment, SegmentId};
 use crate::wire::WireError;
 use crate::wire::json::{self, Document, NodeId, Type, Value};
-use crate::wire::openai_chat::fields::REQUEST;
-use crate::wire::shape::{Form, Leaf, Rule, Sink, Style, unexpected, unsupported, walk};
+use crate::wire::request::Requests;
+use crate::wire::shape::{Form, Leaf, Sink, Style, unsupported, walk};
 
 const WHO_REFUSES: &str = "this route judges a `refusal` from the assistant, who alone refuses";
 
@@ -42,9 +42,10 @@ pub enum Access {
 
 impl Segments {
     /// Finds every text of a request, `max` segments at most.
-    pub fn find(body: Value<'_>, max: usize) -> Result<Self, WireError> {
+    pub fn find(body: Value<'_>, requests: &'static Requests, max: usize) -> Result<Self, WireError> {
         let mut texts = Texts {
             max,
+            role: requests.role,
             found: Segments::default(),
             turn: None,
             depth: 0,
@@ -53,7 +54,7 @@ impl Segments {
             joined: None,
             said: Vec::new(),
         };
-        walk(body, Rule::Object(&REQUEST), Style::Strict, &mut texts)?;
+        walk(body, requests.body, Style::Strict, &mut texts)?;
         texts.end_of_run()?;
         Ok(texts.found)
     }
@@ -66,6 +67,7 @@ impl Segments {
 /// Makes segments of what the walk finds.
 struct Texts<'d> {
     max: usize,
+    role: fn(Value<'_>) -> Result<Role, WireError>,
     found: Segments,
     turn: Option<Turn>,
     /// Groups within one another; the outermost decides.
@@ -245,21 +247,7 @@ impl<'d> Sink<'d> for Texts<'d> {
     }
 
     fn turn(&mut self, position: u32, message: Value<'d>) -> Result<u32, WireError> {
-        let role = message.get("role").filter(|role| role.kind() == Type::String);
-        let known = match role.and_then(Value::text).as_deref() {
-            Some("system") => Role::System,
-            Some("developer") => Role::Developer,
-            Some("user") => Role::User,
-            Some("assistant") => Role::Assistant,
-            Some("tool" | "function") => Role::Tool,
-            _ => {
-                return Err(unexpected(
-                    role.unwrap_or(message),
-                    "a role: system, developer, user, assistant, tool or function",
-                ));
-            }
-        };
-        self.turn = Some((position, known));
+        self.turn = Some((position, (self.role)(message)?));
         Ok(position)
     }
 
