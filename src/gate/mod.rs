@@ -16,9 +16,8 @@
 //! answer that has ended. Before the first verdict nothing leaves, not even an event without text; an answer that has
 //! no text at all needs none. Nothing leaves while a verdict is pending: what was asked about stays as it was.
 //!
-//! **Redacting.** A verdict's edits stand in for those of earlier verdicts on text that is still held, since it saw that
-//! text again. One of which a part has left is kept whole. One that would have to reach back into text that left as it
-//! was blocks, as does a text that the codec can't rewrite.
+//! **Redacting.** A verdict's edits come to those of earlier verdicts: none is taken back. One that would have to reach
+//! back into text that left as it was blocks, as does a text that the codec can't rewrite.
 //!
 //! **Cutting.** After a cut, nothing. A break of the upstream's stream cuts when what came before it has been looked at.
 //!

@@ -19,7 +19,7 @@ use crate::proxy::trail::Trail;
 use crate::proxy::upstream::{Answer, Outgoing, Upstreams};
 use crate::proxy::{body, headers, relay, reply};
 use crate::text::Segment;
-use crate::wire::{Framing, Prompt, WireError};
+use crate::wire::{Prompt, WireError};
 
 /// What one exchange works with. All of it from one snapshot.
 pub struct Exchange<'a> {
@@ -205,12 +205,10 @@ impl Exchange<'_> {
     async fn say(&mut self, session: &mut ServerSession, prompt: Option<&dyn Prompt>) -> Result<(), Refused> {
         let (BlockStyle::Message(text), Some(prompt)) = (&self.inspect.on_block, prompt) else { return Ok(()) };
         let (framing, body) = self.inspect.dialect.answer_with(prompt, text);
-        let media_type = match framing {
-            Framing::Json => "application/json",
-            Framing::Sse => "text/event-stream",
-        };
         let header = Box::new(ResponseHeader::build(StatusCode::OK, Some(5)).map_err(|_| Refused::ClientGone)?);
-        reply::whole(session, header, media_type, body, self.trail.headers()).await.map_err(|_| Refused::ClientGone)
+        reply::whole(session, header, framing.media_type(), body, self.trail.headers())
+            .await
+            .map_err(|_| Refused::ClientGone)
     }
 }
 

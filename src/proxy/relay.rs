@@ -193,7 +193,7 @@ impl Client<'_> {
             // The whole body is one event.
             Framing::Json if self.whole.is_empty() => self.whole = bytes,
             Framing::Json => self.whole = [&self.whole[..], &bytes].concat().into(),
-            Framing::Sse => {
+            Framing::Sse | Framing::Ndjson => {
                 self.begin_stream(trail).await?;
                 self.write(bytes).await?;
             }
@@ -204,7 +204,7 @@ impl Client<'_> {
     async fn begin_stream(&mut self, trail: &Trail) -> Result<(), Refused> {
         let Some(mut header) = self.header.take() else { return Ok(()) };
         let built = header
-            .insert_header(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))
+            .insert_header(header::CONTENT_TYPE, HeaderValue::from_static(self.framing.media_type()))
             .and_then(|()| header.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-cache")));
         match built {
             Ok(()) => reply::begin(self.session, header, trail.headers()).await.map_err(|_| Refused::ClientGone),
@@ -239,7 +239,7 @@ pub fn gate(exchange: &Exchange<'_>, framing: Framing) -> Gate {
     let settings = exchange.inspect.gate.clone();
     let max_event = match framing {
         Framing::Json => settings.max_held,
-        Framing::Sse => exchange.live.limits.max_event,
+        Framing::Sse | Framing::Ndjson => exchange.live.limits.max_event,
     };
     Gate::new(exchange.inspect.dialect.answer(framing, max_event), settings)
 }
@@ -290,11 +290,10 @@ fn accept(header: &ResponseHeader) -> Result<Framing, Refused> {
     if headers::list(&header.headers, header::CONTENT_ENCODING).any(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Err(Refused::Answer("it is compressed, although that was declined"));
     }
-    match headers::media_type(&header.headers).as_deref() {
-        Some("application/json") => Ok(Framing::Json),
-        Some("text/event-stream") if status.is_success() => Ok(Framing::Sse),
+    match headers::media_type(&header.headers).as_deref().and_then(Framing::of) {
+        Some(framing) if framing == Framing::Json || status.is_success() => Ok(framing),
         _ if !status.is_success() => Err(failed(header)),
-        _ => Err(Refused::Answer("it is neither JSON nor an event stream")),
+        _ => Err(Refused::Answer("it is neither JSON, JSON lines nor an event stream")),
     }
 }
 

@@ -67,11 +67,10 @@ struct Copy {
 
 impl Copy {
     fn new(exchange: &Exchange<'_>, header: &ResponseHeader) -> Self {
-        let framing = match headers::media_type(&header.headers).as_deref() {
+        let framing = match headers::media_type(&header.headers).as_deref().and_then(Framing::of) {
             _ if exchange.inspect.observing_output.is_empty() => None,
-            Some("application/json") => Some(Framing::Json),
-            Some("text/event-stream") => Some(Framing::Sse),
-            _ => {
+            Some(framing) => Some(framing),
+            None => {
                 unreadable(exchange);
                 None
             }

@@ -4,6 +4,7 @@
 mod answer;
 mod ids;
 pub mod json;
+mod ndjson;
 pub mod openai_chat;
 mod request;
 pub mod shape;
@@ -56,6 +57,28 @@ pub enum Framing {
     Json,
     /// `text/event-stream`.
     Sse,
+    /// `application/x-ndjson`: a JSON value on each line.
+    Ndjson,
+}
+
+impl Framing {
+    /// By the media type of a `Content-Type`, in lower case.
+    pub fn of(media_type: &str) -> Option<Self> {
+        match media_type {
+            "application/json" => Some(Framing::Json),
+            "text/event-stream" => Some(Framing::Sse),
+            "application/x-ndjson" | "application/jsonl" => Some(Framing::Ndjson),
+            _ => None,
+        }
+    }
+
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Framing::Json => "application/json",
+            Framing::Sse => "text/event-stream",
+            Framing::Ndjson => "application/x-ndjson",
+        }
+    }
 }
 
 /// One stream of text in an answer.

@@ -12,6 +12,9 @@ use crate::wire::{Channel, EventText, WireError};
 /// A whole value (see [`Form::Whole`]) up to this many bytes is remembered, to be judged once and not in every event.
 const REMEMBERED: usize = 128;
 
+/// Bytes of an answer that says again what it has said, at most.
+const MAX_SAID: usize = 8 << 20;
+
 /// A text of an answer, and where it stands.
 pub struct Found {
     pub node: NodeId,
@@ -19,7 +22,9 @@ pub struct Found {
     pub kind: Kind,
     pub text: String,
     pub form: Form,
-    place: u64,
+    /// See [`Rule::Again`].
+    pub again: bool,
+    pub place: u64,
 }
 
 /// Every text of an answer, in document order; the same each time it is asked.
@@ -30,6 +35,15 @@ pub fn found(document: &Document, answers: &impl Answers) -> Result<Vec<Found>, 
     Ok(texts.found)
 }
 
+/// Takes `said` off the front of `text`; whether it stood there.
+pub fn remainder(said: &str, text: &mut String) -> bool {
+    let follows = text.starts_with(said);
+    if follows {
+        text.drain(..said.len());
+    }
+    follows
+}
+
 /// The channels of an answer: a number for each place of one choice and kind, in the order of their first texts.
 pub struct Channels {
     max: usize,
@@ -38,26 +52,35 @@ pub struct Channels {
     arguments: HashMap<(u32, u64), Unescaper>,
     /// What each channel of whole values had last.
     whole: HashMap<Channel, String>,
+    /// What each channel had so far, where the dialect says it again.
+    said: HashMap<Channel, String>,
+    /// Bytes of all that.
+    kept: usize,
 }
 
 impl Channels {
     pub fn new(max: usize) -> Self {
         let (parts, next) = (HashMap::new(), HashMap::new());
-        Channels { max, parts, next, arguments: HashMap::new(), whole: HashMap::new() }
+        let (arguments, whole, said) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Channels { max, parts, next, arguments, whole, said, kept: 0 }
     }
 
     /// The texts of one event. Behind one for each of [`found`] come further views of them, which can't be edited.
     pub fn event(&mut self, document: &Document, answers: &impl Answers) -> Result<Vec<EventText>, WireError> {
         let mut texts = Vec::new();
         let mut views = Vec::new();
-        for found in found(document, answers)? {
+        for mut found in found(document, answers)? {
+            let channel = self.channel(found.choice, found.kind, found.place)?;
+            let mut editable = found.form.is_editable();
+            if found.form == Form::Whole {
+                found.text = self.news(channel, found.text);
+            } else if answers.says_again() {
+                editable &= self.piece(channel, &mut found)?;
+            }
             if found.form == Form::Arguments {
                 views.extend(self.unescape(&found)?);
             }
-            let channel = self.channel(found.choice, found.kind, found.place)?;
-            let editable = found.form.is_editable();
-            let text = if found.form == Form::Whole { self.news(channel, found.text) } else { found.text };
-            texts.push(EventText { channel, text, editable });
+            texts.push(EventText { channel, text: found.text, editable });
         }
         texts.extend(views);
         Ok(texts)
@@ -93,6 +116,21 @@ impl Channels {
         }
     }
 
+    /// Leaves of a text that is said again what its channel has not had; whether that is a piece like any other. Where it says
+    /// something else, it is all new, and a line.
+    fn piece(&mut self, channel: Channel, found: &mut Found) -> Result<bool, WireError> {
+        let said = self.said.entry(channel).or_default();
+        let before = said.len();
+        let follows = !found.again || remainder(said, &mut found.text);
+        if follows {
+            said.push_str(&found.text);
+        } else {
+            found.text.insert(0, '\n');
+        }
+        self.kept += said.len() - before;
+        if self.kept > MAX_SAID { Err(WireError::TooLarge { limit: MAX_SAID }) } else { Ok(follows) }
+    }
+
     /// A second view of tool arguments, with the escapes of their own strings undone: what the tool reads. Only once it differs
     /// from the raw text. It can't be edited: a redaction that it asks for blocks.
     fn unescape(&mut self, found: &Found) -> Result<Option<EventText>, WireError> {
@@ -114,10 +152,10 @@ struct Texts<'a, A> {
 
 impl<'d, A: Answers> Sink<'d> for Texts<'_, A> {
     fn leaf(&mut self, leaf: Leaf<'d>) -> Result<(), WireError> {
-        let Leaf { value, text, kind, form, place } = leaf;
+        let Leaf { value, text, kind, form, again, place } = leaf;
         if !text.is_empty() {
             let (node, text) = (value.id(), text.into_owned());
-            self.found.push(Found { node, choice: self.choice, kind, text, form, place });
+            self.found.push(Found { node, choice: self.choice, kind, text, form, again, place });
         }
         Ok(())
     }

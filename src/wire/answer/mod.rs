@@ -1,17 +1,20 @@
 //! Decoding and writing an answer by its dialect's table: a whole body, or a stream of events.
 
 mod channels;
+mod frames;
 mod unescape;
 
-use std::cell::Cell;
-use std::collections::VecDeque;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 
-use crate::wire::answer::channels::{Channels, found};
+use crate::text::Kind;
+use crate::wire::answer::channels::{Channels, Found, found, remainder};
+use crate::wire::answer::frames::Frames;
 use crate::wire::json::{Document, Limits, Patch, Type, Value};
 use crate::wire::shape::{Form, Rule, unexpected};
-use crate::wire::{AnswerCodec, Body, Cut, Event, EventText, Framing, WireError, sse};
+use crate::wire::{AnswerCodec, Body, Cut, Event, EventText, Framing, WireError};
 
 /// What a dialect says of its answers. One for each answer: it remembers of a stream what its end needs.
 pub trait Answers: Send {
@@ -25,7 +28,7 @@ pub trait Answers: Send {
     fn note(&mut self, event: Value<'_>) -> Result<Moment, WireError>;
 
     /// Whether the data of an event is no JSON but the mark that ends the stream.
-    fn is_end(&self, _data: &str) -> bool {
+    fn is_end(&self, _data: &[u8]) -> bool {
         false
     }
 
@@ -43,6 +46,11 @@ pub trait Answers: Send {
     /// The end of a stream. `written`: of what [`Self::note`] has seen, something has left.
     fn cut(&self, cut: Cut<'_>, written: bool) -> Bytes;
 
+    /// Whether its streams say whole what they have said in pieces: see [`Rule::Again`].
+    fn says_again(&self) -> bool {
+        false
+    }
+
     /// The mark that ends a stream, framed; empty where the dialect has none.
     fn end(&self) -> Bytes {
         Bytes::new()
@@ -59,18 +67,25 @@ pub enum Moment {
     End,
 }
 
+/// What a place has had so far.
+#[derive(Default)]
+struct Said {
+    /// As it came.
+    raw: String,
+    /// As it was written, where that is something else.
+    written: Option<String>,
+}
+
 /// The codec of one answer.
 pub struct Codec<A> {
     answers: A,
-    framing: Framing,
-    max_event: usize,
-    frames: sse::Decoder,
-    /// A whole body, as far as it has come.
-    body: Vec<u8>,
+    frames: Frames,
     events: VecDeque<Event>,
     channels: Channels,
     /// An event has been written, and so what the first ones say of the answer has been judged.
     written: Cell<bool>,
+    /// What has been written, where the dialect says it again.
+    said: RefCell<HashMap<(Kind, u64), Said>>,
     /// The end has been given out; what follows is dropped.
     ended: bool,
     /// Every push after an error gives it again.
@@ -81,13 +96,11 @@ impl<A: Answers> Codec<A> {
     pub fn new(answers: A, framing: Framing, max_event: usize, max_channels: usize) -> Self {
         Codec {
             answers,
-            framing,
-            max_event,
-            frames: sse::Decoder::new(max_event),
-            body: Vec::new(),
+            frames: Frames::new(framing, max_event),
             events: VecDeque::new(),
             channels: Channels::new(max_channels),
             written: Cell::new(false),
+            said: RefCell::default(),
             ended: false,
             error: None,
         }
@@ -101,12 +114,18 @@ impl<A: Answers> Codec<A> {
         step(self).inspect_err(|error| self.error = Some(error.clone()))
     }
 
-    fn frame(&mut self, data: String) -> Result<(), WireError> {
+    fn frame(&mut self, data: Bytes) -> Result<(), WireError> {
         if self.answers.is_end(&data) {
             self.end();
             return Ok(());
         }
         let document = Document::parse(data, &Limits::default())?;
+        if self.frames.is_whole() {
+            let event = self.event(document, true)?;
+            self.events.push_back(event);
+            self.ended = true;
+            return Ok(());
+        }
         let root = document.root();
         if root.kind() != Type::Object {
             return Err(unexpected(root, "an object"));
@@ -129,72 +148,84 @@ impl<A: Answers> Codec<A> {
         self.events.push_back(Event { texts: Vec::new(), last: true, size: 0, body: Body::End });
     }
 
-    /// The document's texts replaced by those that are given.
-    fn patch(&self, document: &Document, texts: &[Option<String>], patch: &mut Patch) -> Result<(), WireError> {
+    /// The document's texts replaced by those that are given, and what says them again by what was written; whether any was.
+    fn patch(&self, document: &Document, texts: &[Option<String>], patch: &mut Patch) -> Result<bool, WireError> {
         let found = found(document, &self.answers)?;
         if texts.iter().skip(found.len()).any(Option::is_some) {
             return Err(WireError::NotEditable { at: "tool call arguments".into() });
         }
+        let mut changed = false;
         for (found, text) in found.into_iter().zip(texts) {
+            let not_editable = || WireError::NotEditable { at: document.path(found.node) };
+            if text.is_some() && !found.form.is_editable() {
+                return Err(not_editable());
+            }
+            let again = self.answers.says_again() && found.form != Form::Whole;
+            let text = if again { self.write(&found, text.as_deref()) } else { text.clone() };
             let Some(text) = text else { continue };
             // The pieces of a stream need not be JSON each; a whole call's must stay what it was.
-            let breaks = || {
-                found.form == Form::Arguments && self.framing == Framing::Json && is_json(&found.text) && !is_json(text)
-            };
-            if !found.form.is_editable() || breaks() {
-                return Err(WireError::NotEditable { at: document.path(found.node) });
+            let whole = self.frames.is_whole() || found.again;
+            if found.form == Form::Arguments && whole && is_json(&found.text) && !is_json(&text) {
+                return Err(not_editable());
             }
-            patch.set_text(found.node, text);
+            patch.set_text(found.node, &text);
+            changed = true;
         }
-        Ok(())
+        Ok(changed)
+    }
+
+    /// Takes note of a text that is written now, as `with` where that is given; what has to stand there in its place.
+    fn write(&self, found: &Found, with: Option<&str>) -> Option<String> {
+        let mut said = self.said.borrow_mut();
+        let Said { raw, written } = said.entry((found.kind, found.place)).or_default();
+        let mut piece = found.text.clone();
+        if found.again && !remainder(raw, &mut piece) {
+            return with.map(Into::into);
+        }
+        let before = if found.again { written.as_deref().unwrap_or(raw).to_owned() } else { String::new() };
+        if with.is_some() {
+            written.get_or_insert_with(|| raw.clone());
+        }
+        raw.push_str(&piece);
+        if let Some(written) = written {
+            written.push_str(with.unwrap_or(&piece));
+        }
+        let text = before + with.unwrap_or(&piece);
+        (text != found.text).then_some(text)
     }
 }
 
 impl<A: Answers> AnswerCodec for Codec<A> {
     fn push(&mut self, mut bytes: &[u8]) -> Result<(), WireError> {
-        self.guarded(|codec| match codec.framing {
-            Framing::Json if codec.body.len() + bytes.len() > codec.max_event => {
-                Err(WireError::TooLarge { limit: codec.max_event })
+        self.guarded(|codec| {
+            while !codec.ended
+                && let Some(data) = codec.frames.next(&mut bytes)?
+            {
+                codec.frame(data)?;
             }
-            Framing::Json => {
-                codec.body.extend_from_slice(bytes);
-                Ok(())
-            }
-            Framing::Sse => {
-                while !codec.ended
-                    && let Some(frame) = codec.frames.next(&mut bytes)?
-                {
-                    codec.frame(frame.data)?;
-                }
-                Ok(())
-            }
+            Ok(())
         })
     }
 
     fn finish(&mut self) -> Result<(), WireError> {
-        self.guarded(|codec| match codec.framing {
-            Framing::Json => {
-                let document = Document::parse(std::mem::take(&mut codec.body), &Limits::default())?;
-                let event = codec.event(document, true)?;
-                codec.events.push_back(event);
-                Ok(())
+        self.guarded(|codec| {
+            if codec.ended {
+                return Ok(());
             }
-            Framing::Sse if codec.ended => Ok(()),
-            Framing::Sse => {
-                if let Some(frame) = codec.frames.finish()? {
-                    codec.frame(frame.data).map_err(|error| match error {
-                        WireError::Json(_) => WireError::Truncated,
-                        other => other,
-                    })?;
-                }
-                // Some upstreams leave the end mark out. An answer without an end is another matter.
-                match (codec.ended, codec.answers.may_end()) {
-                    (true, _) => {}
-                    (false, true) => codec.end(),
-                    (false, false) => return Err(WireError::Truncated),
-                }
-                Ok(())
+            if let Some(data) = codec.frames.finish()? {
+                let whole = codec.frames.is_whole();
+                codec.frame(data).map_err(|error| match error {
+                    WireError::Json(_) if !whole => WireError::Truncated,
+                    other => other,
+                })?;
             }
+            // Some upstreams leave the end mark out. An answer without an end is another matter.
+            match (codec.ended, codec.answers.may_end()) {
+                (true, _) => {}
+                (false, true) => codec.end(),
+                (false, false) => return Err(WireError::Truncated),
+            }
+            Ok(())
         })
     }
 
@@ -203,36 +234,27 @@ impl<A: Answers> AnswerCodec for Codec<A> {
     }
 
     fn buffered(&self) -> usize {
-        self.body.len() + self.frames.buffered() + self.events.iter().map(|event| event.size).sum::<usize>()
+        self.frames.buffered() + self.events.iter().map(|event| event.size).sum::<usize>()
     }
 
     fn encode(&self, event: &Event, texts: &[Option<String>]) -> Result<Bytes, WireError> {
         let Body::Json(document) = &event.body else { return Ok(self.answers.end()) };
         let mut patch = Patch::default();
-        let changed = texts.iter().any(Option::is_some);
-        if changed {
-            self.patch(document, texts, &mut patch)?;
+        let mut changed = texts.iter().any(Option::is_some);
+        if changed || self.answers.says_again() {
+            changed |= self.patch(document, texts, &mut patch)?;
         }
         self.answers.strip(document.root(), changed, &mut patch);
         self.written.set(true);
-        Ok(match self.framing {
-            Framing::Json => document.render(&patch).into(),
-            Framing::Sse => sse::frame(self.answers.name(document.root()), &document.render_line(&patch)),
-        })
+        Ok(self.frames.encode(self.answers.name(document.root()), document, &patch))
     }
 
     fn cut(&self, cut: Cut<'_>) -> Bytes {
-        match self.framing {
-            Framing::Json => Bytes::new(),
-            Framing::Sse => self.answers.cut(cut, self.written.get()),
-        }
+        if self.frames.is_whole() { Bytes::new() } else { self.answers.cut(cut, self.written.get()) }
     }
 
     fn heartbeat(&self) -> Bytes {
-        match self.framing {
-            Framing::Json => Bytes::new(),
-            Framing::Sse => Bytes::from_static(sse::HEARTBEAT),
-        }
+        self.frames.heartbeat()
     }
 }
 

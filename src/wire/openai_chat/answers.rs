@@ -75,8 +75,8 @@ impl Answers for ChatAnswers {
         Ok(if failed || self.read_choices(chunk)? { Moment::Last } else { Moment::Passing })
     }
 
-    fn is_end(&self, data: &str) -> bool {
-        data == reply::DONE
+    fn is_end(&self, data: &[u8]) -> bool {
+        data == reply::DONE.as_bytes()
     }
 
     fn may_end(&self) -> bool {

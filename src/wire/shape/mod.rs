@@ -47,6 +47,10 @@ pub enum Rule {
     Joined(&'static Rule),
     /// The texts of one kind below have one place: a reader of the answer joins them.
     One(&'static Rule),
+    /// The place of what is below is not where it stands, but this path from the body's root.
+    At(&'static [Hop], &'static Rule),
+    /// All below says whole what the same places have had in pieces, or will have.
+    Again(&'static Rule),
     /// All below is one text.
     Group(Kind, &'static Rule),
     /// By JSON type: string, array, object.
@@ -60,6 +64,14 @@ pub enum Rule {
 impl Rule {
     /// A word that is whole by itself and for which there is no list: a model's name.
     pub const OPEN_WORD: Rule = Rule::OneOf(&[]);
+}
+
+/// A step of a path to a place.
+#[derive(Clone, Copy)]
+pub enum Hop {
+    Key(&'static str),
+    /// Of an array: the member of the root that has the index.
+    Index(&'static str),
 }
 
 /// An object's members.
@@ -85,6 +97,8 @@ pub struct Leaf<'d> {
     pub text: Cow<'d, str>,
     pub kind: Kind,
     pub form: Form,
+    /// See [`Rule::Again`].
+    pub again: bool,
     /// A digest of the path: equal for equal places of different events of a stream.
     pub place: u64,
 }

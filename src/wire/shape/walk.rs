@@ -5,7 +5,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use crate::text::Kind;
 use crate::wire::WireError;
 use crate::wire::json::{Type, Value};
-use crate::wire::shape::{Form, Leaf, Object, Rule, Sink, Style, is_word, missing, schema, unexpected, unsupported};
+use crate::wire::shape::{
+    Form, Hop, Leaf, Object, Rule, Sink, Style, is_word, missing, schema, unexpected, unsupported,
+};
 
 /// Digits before the point that a number of an answer may have and be one of the API's own: a count, a time in seconds.
 const SHORT: usize = 10;
@@ -14,12 +16,15 @@ const TOKEN_IDS: &str = "this route judges text only, and numbers in an array ma
 
 /// Visits every value under `root`.
 pub fn walk<'d>(root: Value<'d>, rule: Rule, style: Style, sink: &mut impl Sink<'d>) -> Result<(), WireError> {
-    Walk { style, sink }.visit(root, rule, At { place: 0, one: None })
+    Walk { root, style, sink, again: false }.visit(root, rule, At { place: 0, one: None })
 }
 
-struct Walk<'s, S> {
+struct Walk<'s, 'd, S> {
+    root: Value<'d>,
     style: Style,
     sink: &'s mut S,
+    /// See [`Rule::Again`].
+    again: bool,
 }
 
 /// Where a value stands.
@@ -31,7 +36,7 @@ struct At {
     one: Option<u64>,
 }
 
-impl<'d, S: Sink<'d>> Walk<'_, S> {
+impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
     fn visit(&mut self, value: Value<'d>, rule: Rule, at: At) -> Result<(), WireError> {
         if value.is_null() {
             return Ok(());
@@ -50,6 +55,13 @@ impl<'d, S: Sink<'d>> Walk<'_, S> {
             (Rule::Schema(kind), _) => self.group(kind, |walk| walk.schema(value, kind, true, at.place)),
             (Rule::Group(kind, inner), _) => self.group(kind, |walk| walk.visit(value, *inner, at)),
             (Rule::One(inner), _) => self.visit(value, *inner, At { one: Some(at.place), ..at }),
+            (Rule::At(path, inner), _) => self.visit(value, *inner, At { place: self.place(path)?, one: None }),
+            (Rule::Again(inner), _) => {
+                let before = std::mem::replace(&mut self.again, true);
+                let visited = self.visit(value, *inner, at);
+                self.again = before;
+                visited
+            }
             (Rule::Object(object), Type::Object) => self.object(value, object, at),
             (Rule::Tagged(variants, supported), Type::Object) => {
                 let Some(tag) = value.get("type").and_then(Value::text) else {
@@ -177,7 +189,18 @@ impl<'d, S: Sink<'d>> Walk<'_, S> {
 
     fn leaf(&mut self, value: Value<'d>, kind: Kind, form: Form, place: u64) -> Result<(), WireError> {
         let text = value.text().unwrap_or_else(|| value.raw().into());
-        self.sink.leaf(Leaf { value, text, kind, form, place })
+        self.sink.leaf(Leaf { value, text, kind, form, again: self.again, place })
+    }
+
+    /// The digest of a path, as walking it gives it.
+    fn place(&self, path: &[Hop]) -> Result<u64, WireError> {
+        path.iter().try_fold(0, |place, hop| match hop {
+            Hop::Key(key) => Ok(step(place, key)),
+            Hop::Index(member) => {
+                let value = self.root.get(member).ok_or_else(|| missing(self.root, member))?;
+                Ok(step(place, value.u32().ok_or_else(|| unexpected(value, "a whole number"))?))
+            }
+        })
     }
 
     fn group(&mut self, kind: Kind, inner: impl FnOnce(&mut Self) -> Result<(), WireError>) -> Result<(), WireError> {

@@ -1,0 +1,77 @@
+//! The frames of an answer: what of its bytes is one JSON value.
+
+use bytes::Bytes;
+
+use crate::wire::json::{Document, Patch};
+use crate::wire::{Framing, WireError, ndjson, sse};
+
+/// Cuts an answer's bytes into frames.
+pub enum Frames {
+    /// A whole body, as far as it has come, and its bytes at most.
+    Whole(Vec<u8>, usize),
+    Events(sse::Decoder),
+    Lines(ndjson::Decoder),
+}
+
+impl Frames {
+    /// `max`: bytes of one frame.
+    pub fn new(framing: Framing, max: usize) -> Self {
+        match framing {
+            Framing::Json => Frames::Whole(Vec::new(), max),
+            Framing::Sse => Frames::Events(sse::Decoder::new(max)),
+            Framing::Ndjson => Frames::Lines(ndjson::Decoder::new(max)),
+        }
+    }
+
+    /// Takes bytes off the front of `input` up to the end of the next frame; `None` when they are used up.
+    pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Bytes>, WireError> {
+        match self {
+            Frames::Whole(body, max) if body.len() + input.len() > *max => Err(WireError::TooLarge { limit: *max }),
+            Frames::Whole(body, _) => {
+                body.extend_from_slice(input);
+                Ok(None)
+            }
+            Frames::Events(decoder) => Ok(decoder.next(input)?.map(|frame| frame.data.into())),
+            Frames::Lines(decoder) => decoder.next(input),
+        }
+    }
+
+    /// The answer has ended: a frame that was not.
+    pub fn finish(&mut self) -> Result<Option<Bytes>, WireError> {
+        match self {
+            Frames::Whole(body, _) => Ok(Some(std::mem::take(body).into())),
+            Frames::Events(decoder) => Ok(decoder.finish()?.map(|frame| frame.data.into())),
+            Frames::Lines(decoder) => Ok(decoder.finish()),
+        }
+    }
+
+    /// Bytes taken and not yet given out.
+    pub fn buffered(&self) -> usize {
+        match self {
+            Frames::Whole(body, _) => body.len(),
+            Frames::Events(decoder) => decoder.buffered(),
+            Frames::Lines(decoder) => decoder.buffered(),
+        }
+    }
+
+    /// A frame in canonical form.
+    pub fn encode(&self, name: Option<&str>, document: &Document, patch: &Patch) -> Bytes {
+        match self {
+            Frames::Whole(..) => document.render(patch).into(),
+            Frames::Events(_) => sse::frame(name, &document.render_line(patch)),
+            Frames::Lines(_) => ndjson::line(&document.render_line(patch)),
+        }
+    }
+
+    /// A frame that means nothing; empty where there is none.
+    pub fn heartbeat(&self) -> Bytes {
+        match self {
+            Frames::Whole(..) | Frames::Lines(_) => Bytes::new(),
+            Frames::Events(_) => Bytes::from_static(sse::HEARTBEAT),
+        }
+    }
+
+    pub fn is_whole(&self) -> bool {
+        matches!(self, Frames::Whole(..))
+    }
+}
