@@ -385,6 +385,25 @@ mod tests {
         }
     }
 
+    /// The products of the largest weights with the largest activations lie beside columns that make the offset as large:
+    /// an instruction set that adds them up in other lanes than the offset's has numbers of more than 32 bits.
+    #[test]
+    fn digits_add_up_within_32_bits() {
+        let (mut x, mut blocks) = ([0.0; BLOCK], [0; BLOCK / 2]);
+        for columns in [4..8, 20..24] {
+            x[columns.clone()].fill(1.0);
+            // The code of 6, twice.
+            blocks[columns.start / 2..columns.end / 2].fill(0x77);
+        }
+        x[8..16].fill(-1.0);
+        let w = Matrix::new(1, BLOCK, Weights::Mxfp4 { blocks: &blocks, scales: &[127] });
+        for kernels in all_kernels(1) {
+            let mut y = [f32::NAN];
+            kernels.matmul(w, None, &x, Precision::Exact, &mut y);
+            assert!((y[0] / 48.0 - 1.0).abs() < 1e-6, "{:?}: {}", kernels.isa(), y[0]);
+        }
+    }
+
     #[test]
     fn what_is_no_number_stays_so() {
         let owned = owned(1, 40, 128);
