@@ -46,14 +46,14 @@ use std::sync::Mutex;
 
 pub use attend::{PAGE, Paged, Run};
 pub use isa::Isa;
-pub use matrix::{Matrix, Vector, Weights};
+pub use matrix::{Matrix, VALUES, Vector, Weights, power};
 pub use moe::{Experts, Routing};
 pub use product::Precision;
 pub use swiglu::Swiglu;
-pub use team::Team;
 
 use memory::Shared;
 use product::{Crew, Forms, Path, lock, product, tile};
+use team::Team;
 
 /// The kernels, the threads that they run on, and the memory that they keep. Calls from several threads wait for each
 /// other.
@@ -85,10 +85,6 @@ impl Kernels {
 
     pub fn isa(&self) -> Isa {
         self.crew.kernels.isa()
-    }
-
-    pub fn team(&self) -> &Team {
-        &self.crew.team
     }
 
     /// `y` `[m, rows]` = `x` `[m, cols]` times the transpose of `w` `[rows, cols]`, plus the bias `[rows]`. Panics
@@ -182,7 +178,6 @@ mod tests {
     use super::matrix::BLOCK;
     use super::*;
     use proptest::prelude::*;
-    use scalar::VALUES;
 
     /// Weights that own their elements.
     #[derive(Clone, Debug)]

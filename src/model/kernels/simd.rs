@@ -19,7 +19,9 @@ macro_rules! trusting {
 }
 pub(super) use trusting;
 
-/// The codes of MXFP4 times two, plus [`BIAS`], so that they are unsigned.
+/// The codes of MXFP4 times two, so that they are whole.
+pub const DOUBLED: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+/// The same, plus [`BIAS`], so that they are unsigned.
 pub const BIASED: [u8; 16] = [12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0];
 pub const BIAS: i32 = 12;
 
