@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use portcullis::cli::check;
 use portcullis::config::{self, Config, Handling, Judge};
+use portcullis::live::missing_models;
 use portcullis::policy::{Action, Form, Mode, Stage};
 
 fn root() -> &'static Path {
@@ -82,6 +83,24 @@ fn every_shipped_policy_is_of_the_guides_form() {
             let form = policy.text.to_lowercase().matches("answer with exactly one character").count();
             assert_eq!(form, 2, "{id} says the output form at its start and again before the examples");
         }
+    }
+}
+
+/// A checkpoint has its `config.json` in its folder, or in the `original/` below.
+#[test]
+fn a_model_of_either_layout_is_one() {
+    for (file, warned) in [("none/config.json", false), ("none/original/config.json", false), ("none/other", true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("models").join(file);
+        for name in ["portcullis.toml", "policies/spam/policy.md"] {
+            let to = dir.path().join(name);
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::copy(root().join("tests/deployments").join(name), to).unwrap();
+        }
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "{}").unwrap();
+        let missing = missing_models(&load(&dir.path().join("portcullis.toml")));
+        assert_eq!(!missing.is_empty(), warned, "{}", file.display());
     }
 }
 

@@ -88,7 +88,7 @@ pub fn missing_models(config: &Config) -> Vec<Diagnostic> {
 
 fn missing(engine: &Engine) -> Option<Diagnostic> {
     let model = engine.run.model.display();
-    if engine.run.model.join("config.json").is_file() {
+    if ["config.json", "original/config.json"].iter().any(|file| engine.run.model.join(file).is_file()) {
         return None;
     }
     let problem = Diagnostic::error(&engine.origin, format!("there is no model in `{model}`"));

@@ -26,13 +26,20 @@ impl Cpu {
     }
 
     /// `x` `[m, cols]` times the transpose of the weights `[rows, cols]`, plus the bias `[rows]`.
-    pub fn linear(&self, weights: &Numbers, rows: usize, bias: Option<&Numbers>, x: &Tensor) -> Tensor {
+    pub fn linear(
+        &self,
+        weights: &Numbers,
+        rows: usize,
+        bias: Option<&Numbers>,
+        x: &Tensor,
+        precision: Precision,
+    ) -> Tensor {
         let x = x.contiguous();
         let (m, cols) = (x.size()[0], x.size()[1] as usize);
         let matrix = Matrix::new(rows, cols, weights.weights());
         let bias = bias.map(Numbers::vector);
         let mut y = Tensor::empty([m, rows as i64], (Kind::Float, Device::Cpu));
-        self.kernels.matmul(matrix, bias, floats(&x), self.precision, floats_mut(&mut y));
+        self.kernels.matmul(matrix, bias, floats(&x), precision, floats_mut(&mut y));
         y
     }
 }

@@ -3,9 +3,7 @@
 use tch::{Kind, Tensor};
 
 use crate::model::Place;
-
-/// The values of the 4-bit codes: sign, two bits of exponent, one of mantissa.
-const VALUES: [f32; 16] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0];
+use crate::model::kernels::{VALUES, power};
 
 /// Turns packed weights into floats of one number format on one device. Every value is exact in bfloat16.
 pub struct Unpacker {
@@ -18,7 +16,7 @@ pub struct Unpacker {
 impl Unpacker {
     pub fn new(place: Place) -> Self {
         let pairs: Vec<f32> = (0..256usize).flat_map(|byte| [VALUES[byte & 15], VALUES[byte >> 4]]).collect();
-        let powers: Vec<f32> = (0..256i32).map(|scale| 2f64.powi(scale - 127) as f32).collect();
+        let powers: Vec<f32> = (0..=255).map(power).collect();
         let table = |values: &[f32]| Tensor::from_slice(values).to_kind(place.kind).to_device(place.device);
         Unpacker { pairs: table(&pairs).view([256, 2]), powers: table(&powers) }
     }

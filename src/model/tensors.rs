@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "libtorch and the kernels share memory by pointer")]
 
+use std::ptr::NonNull;
 use std::slice;
 
 use tch::{Device, Kind, Tensor};
@@ -45,29 +46,31 @@ pub fn raw(stored: &Stored, device: Device) -> Result<Tensor, LoadError> {
 
 /// The numbers of a float32 tensor on the CPU that lies in one piece. Panics for any other.
 pub fn floats(tensor: &Tensor) -> &[f32] {
-    check(tensor, Kind::Float);
-    // SAFETY: the tensor is float32, on the CPU and in one piece, so there are `numel` numbers from its pointer on; they
-    // live as long as the tensor that is borrowed.
-    unsafe { slice::from_raw_parts(tensor.data_ptr().cast(), tensor.numel()) }
+    let start = start(tensor, Kind::Float);
+    // SAFETY: the tensor is float32, on the CPU and in one piece, so there are `numel` numbers from its start on; they live
+    // as long as the tensor that is borrowed.
+    unsafe { slice::from_raw_parts(start, tensor.numel()) }
 }
 
 /// Like [`floats`], to be written. The tensor shares its memory with no other that is used meanwhile.
 pub fn floats_mut(tensor: &mut Tensor) -> &mut [f32] {
-    check(tensor, Kind::Float);
+    let start = start(tensor, Kind::Float);
     // SAFETY: as above; the tensor is borrowed for writing, and callers hand in tensors that they have just made.
-    unsafe { slice::from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel()) }
+    unsafe { slice::from_raw_parts_mut(start, tensor.numel()) }
 }
 
 /// The numbers of an int64 tensor on the CPU that lies in one piece. Panics for any other.
 pub fn ids(tensor: &Tensor) -> &[i64] {
-    check(tensor, Kind::Int64);
+    let start = start(tensor, Kind::Int64);
     // SAFETY: as for `floats`.
-    unsafe { slice::from_raw_parts(tensor.data_ptr().cast(), tensor.numel()) }
+    unsafe { slice::from_raw_parts(start, tensor.numel()) }
 }
 
-fn check(tensor: &Tensor, kind: Kind) {
+/// Where the numbers begin. An empty tensor has no memory, and a slice begins somewhere all the same.
+fn start<T>(tensor: &Tensor, kind: Kind) -> *mut T {
     assert_eq!((tensor.kind(), tensor.device()), (kind, Device::Cpu));
     assert!(tensor.is_contiguous(), "the tensor lies in one piece");
+    NonNull::new(tensor.data_ptr().cast()).unwrap_or(NonNull::dangling()).as_ptr()
 }
 
 fn shape(stored: &Stored) -> Vec<i64> {
@@ -80,5 +83,18 @@ fn kind(stored: &Stored) -> Kind {
         Format::F16 => Kind::Half,
         Format::Bf16 => Kind::BFloat16,
         Format::U8 => Kind::Uint8,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_tensor_is_an_empty_slice() {
+        let empty = |kind| Tensor::empty([0, 4], (kind, Device::Cpu));
+        assert!(floats(&empty(Kind::Float)).is_empty());
+        assert!(floats_mut(&mut empty(Kind::Float)).is_empty());
+        assert!(ids(&empty(Kind::Int64)).is_empty());
     }
 }

@@ -186,7 +186,7 @@ impl Tokenizer {
         // Added tokens are found in any text before it is split, special or not. Without them in the file there is
         // nothing to be found; what else could change or shorten a text goes with them.
         if let Some(vocab) = json.pointer_mut("/model/vocab").and_then(Value::as_object_mut) {
-            vocab.retain(|name, _| !name.starts_with("<|") && !added.iter().any(|token| token.content == *name));
+            vocab.retain(|name, _| !is_control(name) && !added.iter().any(|token| token.content == *name));
         }
         for key in ["added_tokens", "truncation", "padding", "post_processor"] {
             json[key] = if key == "added_tokens" { Value::Array(Vec::new()) } else { Value::Null };
@@ -207,6 +207,11 @@ impl Tokenizer {
             Err("text does not survive it: the model would judge another text".into())
         }
     }
+}
+
+/// `<|something|>`.
+fn is_control(name: &str) -> bool {
+    name.strip_prefix("<|").and_then(|rest| rest.strip_suffix("|>")).is_some_and(|name| !name.is_empty())
 }
 
 #[cfg(test)]
@@ -277,6 +282,24 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// An ordinary token may begin as control tokens do, and others be made of it.
+    #[test]
+    fn a_token_that_looks_like_half_a_control_token_stays() {
+        let mut json = tiny_json();
+        for (token, id, [left, right]) in [("<|", 500, ["<", "|"]), ("<|>", 501, ["<|", ">"]), ("|>", 502, ["|", ">"])]
+        {
+            json["model"]["vocab"][token] = json!(id);
+            json["model"]["merges"].as_array_mut().unwrap().push(json!([left, right]));
+        }
+        let tokenizer = parse(&json).unwrap();
+        for (text, ids) in [("<|", &[500][..]), ("<|>", &[501]), ("|>", &[502])] {
+            assert_eq!(tokenizer.encode(text).unwrap(), ids);
+        }
+        let ids = tokenizer.encode("<|end|>").unwrap();
+        assert_eq!((ids[0], ids.last()), (500, Some(&502)));
+        assert_eq!(tokenizer.decode(&ids).as_deref(), Some("<|end|>"));
     }
 
     #[test]

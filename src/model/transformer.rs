@@ -57,7 +57,7 @@ impl Transformer {
         Self::load(&weights, compute, |_| {})
     }
 
-    /// Takes the weights, and tells after each layer how far it is.
+    /// Takes the weights, and tells after each layer and at the end how far it is.
     pub fn load(weights: &Weights, compute: Compute, mut tell: impl FnMut(Progress)) -> Result<Self, LoadError> {
         let _guard = no_grad_guard();
         let config = weights.config().clone();
@@ -83,15 +83,10 @@ impl Transformer {
             Some(_) => Embedding::Mapped(Mapped::new(embedding)),
             None => Embedding::Tensor(tensors::tensor(&embedding, compute.place)?),
         };
-        Ok(Transformer {
-            embedding,
-            layers,
-            head: Linear::without_bias(weights, "lm_head", config.vocab, config.hidden, &compute)?,
-            norm: norm("model.norm")?,
-            rope: Rope::new(&config, compute.place),
-            compute,
-            config,
-        })
+        let head = Linear::without_bias(weights, "lm_head", config.vocab, config.hidden, &compute)?;
+        let norm = norm("model.norm")?;
+        tell(weights.progress());
+        Ok(Transformer { embedding, layers, head, norm, rope: Rope::new(&config, compute.place), compute, config })
     }
 
     pub fn config(&self) -> &Config {

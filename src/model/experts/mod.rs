@@ -36,7 +36,7 @@ impl Experts {
     pub fn load(weights: &Weights, name: &str, config: &Config, compute: &Compute) -> Result<Self, LoadError> {
         let experts = format!("{name}.experts");
         Ok(Experts {
-            router: Linear::load(weights, &format!("{name}.router"), config.experts, config.hidden, compute)?,
+            router: Linear::load(weights, &format!("{name}.router"), config.experts, config.hidden, compute)?.exact(),
             per_token: config.experts_per_token,
             matrices: match &compute.cpu {
                 Some(cpu) => Matrices::Native(Native::load(weights, &experts, config, cpu, compute.packed)?.into()),

@@ -11,6 +11,9 @@ use crate::model::{Config, LoadError, Place, StoredExperts, Weights};
 /// Choices up to which packed weights are unpacked for each choice alone; beyond, for every expert.
 const FEW: i64 = 16;
 
+/// Experts that are unpacked at a time: enough for a GPU to do, and at most 1.6 GB beside the result.
+const AT_ONCE: i64 = 16;
+
 /// The matrices of a layer's experts.
 pub struct Torch {
     gate_up: Side,
@@ -49,7 +52,7 @@ impl Torch {
                     if compute.packed {
                         Form::Packed { blocks, scales, unpacker: unpacker.shallow_clone() }
                     } else {
-                        Form::Dense(unpack_each(&unpacker, &blocks, &scales, kind))
+                        Form::Dense(unpack_all(&unpacker, &blocks, &scales, kind))
                     }
                 }
             };
@@ -119,18 +122,19 @@ impl Side {
                 let weights = unpacker.unpack(&pick(blocks), &pick(scales));
                 weights.matmul(&x.unsqueeze(-1)).squeeze_dim(-1)
             }
-            Form::Packed { blocks, scales, unpacker } => grouped(&unpack_each(unpacker, blocks, scales, kind)),
+            Form::Packed { blocks, scales, unpacker } => grouped(&unpack_all(unpacker, blocks, scales, kind)),
         };
         product + self.bias.index_select(0, groups.experts)
     }
 }
 
-/// One expert after the other, so that what the unpacking needs beside its result stays small.
-fn unpack_each(unpacker: &Unpacker, blocks: &Tensor, scales: &Tensor, kind: Kind) -> Tensor {
+/// So many at a time that what the unpacking needs beside its result stays small.
+fn unpack_all(unpacker: &Unpacker, blocks: &Tensor, scales: &Tensor, kind: Kind) -> Tensor {
     let [experts, rows, groups, half] = blocks.size()[..] else { unreachable!("the loader has checked the shape") };
     let out = Tensor::empty([experts, rows, groups * half * 2], (kind, blocks.device()));
-    for expert in 0..experts {
-        out.get(expert).copy_(&unpacker.unpack(&blocks.get(expert), &scales.get(expert)));
+    for first in (0..experts).step_by(AT_ONCE as usize) {
+        let some = |of: &Tensor| of.narrow(0, first, AT_ONCE.min(experts - first));
+        some(&out).copy_(&unpacker.unpack(&some(blocks), &some(scales)));
     }
     out
 }
@@ -139,6 +143,21 @@ fn unpack_each(unpacker: &Unpacker, blocks: &Tensor, scales: &Tensor, kind: Kind
 mod tests {
     use super::*;
     use tch::Device;
+
+    #[test]
+    fn experts_are_unpacked_as_each_by_itself() {
+        let unpacker = Unpacker::new(Place { device: Device::Cpu, kind: Kind::Float });
+        for experts in [1, AT_ONCE, 2 * AT_ONCE + 3] {
+            let bytes = |size: i64| (Tensor::arange(experts * size, (Kind::Int, Device::Cpu)) * 7).to_kind(Kind::Uint8);
+            let blocks = bytes(5 * 2 * 16).view([experts, 5, 2, 16]);
+            let scales = bytes(5 * 2).clamp_max(254).view([experts, 5, 2]);
+            let all = unpack_all(&unpacker, &blocks, &scales, Kind::Float);
+            for expert in 0..experts {
+                let alone = unpacker.unpack(&blocks.get(expert), &scales.get(expert));
+                assert!(all.get(expert).equal(&alone), "{expert} of {experts}");
+            }
+        }
+    }
 
     #[test]
     fn ends_tell_the_rows_of_each_expert() {

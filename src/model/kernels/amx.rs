@@ -9,12 +9,7 @@ use std::arch::asm;
 use std::arch::x86_64::__cpuid_count;
 use std::sync::LazyLock;
 
-/// Rows of a tile, and 32-bit lanes of its rows.
-pub const SIDE: usize = 16;
-/// Bfloat16 in a row of a tile.
-pub const DEPTH: usize = 2 * SIDE;
-/// 32-bit lanes of a tile.
-pub const TILE: usize = SIDE * SIDE;
+use super::columns::SIDE;
 
 /// Whether this machine has it, and lets this process use it.
 pub fn available() -> bool {
@@ -142,7 +137,7 @@ impl<const N: usize> Sums<N> {
     }
 
     /// Adds the products of two tiles of weights with `N` of activations.
-    // SAFETY: there are `Tiles`; all are of `TILE` lanes.
+    // SAFETY: there are `Tiles`; all are whole tiles, of `SIDE` rows of `SIDE` lanes.
     #[inline(always)]
     pub unsafe fn add(weights: [*const i32; 2], x: [*const i32; 2]) {
         // SAFETY: it reads whole tiles.

@@ -581,22 +581,32 @@ mod tests {
         }
     }
 
-    /// With several heads, a later row's poison is not an earlier row's.
+    /// What is no number reaches the rows that see it, and no other: however many heads share it, and on both sides of what a
+    /// row sees.
     #[test]
-    fn nothing_comes_from_later_positions() {
-        let owned = Owned::new(19, (2, 4, 32), None, &[Part { before: 37, rows: 40, gone: 0 }], 1.0);
-        let mut poisoned = owned.clone();
-        let row = owned.kv_heads * owned.head_dim;
-        for position in 50..77 {
-            let slot = owned.pages[0][position / PAGE] as usize * PAGE + position % PAGE;
-            poisoned.keys[slot * row..][..row].fill(f32::NAN);
-            poisoned.values[slot * row..][..row].fill(f32::INFINITY);
-        }
-        for kernels in all_kernels(2) {
-            let (clean, poisoned) = (owned.attend(&kernels), poisoned.attend(&kernels));
-            let before = (50 - 37) * owned.heads * owned.head_dim;
-            assert!(clean[..before] == poisoned[..before], "{:?}", kernels.isa());
-            assert!(poisoned[before..].iter().all(|x| x.is_nan()), "{:?}", kernels.isa());
+    fn only_what_is_seen_comes_through() {
+        for (shared, window) in [1, 3, 4, 8].into_iter().flat_map(|shared| [(shared, None), (shared, Some(9))]) {
+            let owned = Owned::new(19, (2, shared, 32), window, &[Part { before: 37, rows: 40, gone: 0 }], 1.0);
+            let mut poisoned = owned.clone();
+            let row = owned.kv_heads * owned.head_dim;
+            for position in 50..55 {
+                let slot = owned.pages[0][position / PAGE] as usize * PAGE + position % PAGE;
+                poisoned.keys[slot * row..][..row].fill(f32::NAN);
+                poisoned.values[slot * row..][..row].fill(f32::INFINITY);
+            }
+            let unseen = window.map_or(usize::MAX, |window| 54 + window);
+            for kernels in all_kernels(2) {
+                let (clean, poisoned) = (owned.attend(&kernels), poisoned.attend(&kernels));
+                let rows = clean.chunks(owned.heads * 32).zip(poisoned.chunks(owned.heads * 32));
+                for (position, (clean, poisoned)) in (37..).zip(rows) {
+                    let here = format!("{:?}, {shared} {window:?}, {position}", kernels.isa());
+                    if (50..unseen).contains(&position) {
+                        assert!(poisoned.iter().all(|x| x.is_nan()), "lost: {here}");
+                    } else {
+                        assert!(clean == poisoned, "came through: {here}");
+                    }
+                }
+            }
         }
     }
 

@@ -5,15 +5,12 @@
 use std::arch::x86_64::*;
 
 use super::isa::{compile, compile_words};
-use super::simd::{BIASED, Simd, Words, trusting};
+use super::simd::{BIASED, DOUBLED, Simd, Words, trusting};
 
 pub struct Avx2;
 
 compile!(Avx2, target_feature(enable = "avx2,fma"), words: Some(WORDS));
 compile_words!(Avx2, target_feature(enable = "avx2,fma"));
-
-/// The codes of MXFP4 times two.
-const DOUBLED: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
 /// In each lane of a block, the block's scale out of two.
 const SCALES: [[i8; 4]; 8] = {

@@ -6,16 +6,13 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::isa::{compile, compile_words};
-use super::scalar::VALUES;
-use super::simd::{BIASED, Simd, Words, trusting};
+use super::matrix::VALUES;
+use super::simd::{BIASED, DOUBLED, Simd, Words, trusting};
 
 pub struct Avx512;
 
 compile!(Avx512, target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma"), words: Some(WORDS));
 compile_words!(Avx512, target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma"));
-
-/// The codes of MXFP4 times two.
-const DOUBLED: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
 /// In each lane of a block, the block's scale out of four.
 const SCALES: [[i8; 4]; 16] = {

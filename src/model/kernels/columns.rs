@@ -12,12 +12,12 @@ use super::memory::{Buffer, Rows, Shared};
 use super::simd::Simd;
 use super::team::Team;
 
-/// Columns of a tile; its rows hold pairs of activations.
-const SIDE: usize = 16;
-/// Activations in a column of a tile.
-const DEPTH: usize = 2 * SIDE;
+/// Rows of a tile, and columns: 32-bit lanes, of two bfloat16 each.
+pub const SIDE: usize = 16;
+/// Bfloat16 in a row of a tile of weights, and in a column of one of activations.
+pub const DEPTH: usize = 2 * SIDE;
 /// 32-bit lanes of a tile.
-const TILE: usize = SIDE * SIDE;
+pub const TILE: usize = SIDE * SIDE;
 /// Columns of a block, at most: its tiles are to stay in the second level of cache.
 const MOST: usize = 12 * SIDE;
 

@@ -248,6 +248,8 @@ unsafe fn accumulate<S: Simd, const D: usize, const M: usize>(
     chunk: usize,
 ) {
     let (even, odd) = S::nibbles(weights);
+    // A lane's 8 columns come to at most 24 * 8 * 8,355,128 before the bias is off, and to half of that after: within 32
+    // bits, and so is each sum on the way.
     for m in 0..M {
         let digits = x[m].digits.add(chunk * 8 * D * S::LANES);
         // Apart until the end, so that none waits for another.

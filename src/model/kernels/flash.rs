@@ -72,20 +72,28 @@ pub unsafe fn attend<S: Simd>(step: &Step, item: &Item, panels: &mut Panels, sta
             let values = here.map(|place| all_values.add(place));
             let values = copies.map_or(values, |copies| copy(values, count, dim, wide, copies));
             let tile = Tile { keys, values, dim, wide };
-            for first in (0..queries).step_by(ROWS) {
-                by_rows!(ROWS.min(queries - first), M in 1 2 3 4 => {
-                    let rows: [usize; M] = std::array::from_fn(|m| item.rows.start + (first + m) / shared);
-                    let seen = rows.map(|row| {
-                        let seen = step.seen(run, row);
-                        let within = |position: usize| position.clamp(start, start + count) - start;
-                        within(seen.start)..within(seen.end)
-                    });
-                    if seen[0].start < seen[M - 1].end {
-                        let query = |m| step.query(run, rows[m], head * shared + (first + m) % shared).as_ptr();
+            let row = |query: usize| item.rows.start + query / shared;
+            let mut first = 0;
+            while first < queries {
+                let most = ROWS.min(queries - first);
+                let [seen, last] = [first, first + most - 1].map(|query| {
+                    let seen = step.seen(run, row(query));
+                    let within = |position: usize| position.clamp(start, start + count) - start;
+                    within(seen.start)..within(seen.end)
+                });
+                // What a query does not see must not meet it: nothing times what is no number is not nothing.
+                let group = if seen == last { most } else { most.min(shared - first % shared) };
+                by_rows!(group, M in 1 2 3 4 => {
+                    let query = |m| {
+                        let query = first + m;
+                        step.query(run, row(query), head * shared + query % shared).as_ptr()
+                    };
+                    if !seen.is_empty() {
                         let state = (&mut *state, index * queries + first);
                         meet::<S, M>(&tile, std::array::from_fn(query), seen, &mut scores, state, &mut ahead);
                     }
                 });
+                first += group;
             }
         }
         ahead.finish::<S>();
@@ -138,13 +146,13 @@ struct Tile {
 #[repr(align(64))]
 struct Scores([[f32; KEYS]; ROWS]);
 
-/// `M` queries, whose states are those from `first` on, meet the keys that each of them sees.
+/// `M` queries, whose states are those from `first` on, meet the keys that they see.
 #[inline(always)]
 // SAFETY: the contract of `Simd`; the queries have `dim` numbers, and the states are of `wide`.
 unsafe fn meet<S: Simd, const M: usize>(
     tile: &Tile,
     queries: [*const f32; M],
-    seen: [Range<usize>; M],
+    seen: Range<usize>,
     scores: &mut Scores,
     (state, first): (&mut State, usize),
     ahead: &mut Ahead,
@@ -152,9 +160,7 @@ unsafe fn meet<S: Simd, const M: usize>(
     let base = &mut state.base[first..first + M];
     let sum = state.sum[first * S::LANES..][..M * S::LANES].as_mut_ptr();
     let found = state.found[first * tile.wide..][..M * tile.wide].as_mut_ptr();
-    // What any of them sees, and the registers that this is in.
-    let any = seen[0].start..seen[M - 1].end;
-    let registers = any.start / S::LANES..any.end.div_ceil(S::LANES);
+    let registers = seen.start / S::LANES..seen.end.div_ceil(S::LANES);
     let scores = scores.0.as_mut_ptr().cast::<f32>();
     if S::LANES == 16 {
         score::<S, M, 4>(tile, queries, registers.clone(), scores, ahead);
@@ -163,8 +169,8 @@ unsafe fn meet<S: Simd, const M: usize>(
     }
     let mut highest = S::splat(f32::NEG_INFINITY);
     for m in 0..M {
-        // What is computed, and not for it to see.
-        let hidden = (registers.start * S::LANES..seen[m].start).chain(seen[m].end..registers.end * S::LANES);
+        // What is computed, and not to be seen.
+        let hidden = (registers.start * S::LANES..seen.start).chain(seen.end..registers.end * S::LANES);
         hidden.for_each(|key| *scores.add(m * KEYS + key) = f32::NEG_INFINITY);
         let lower = S::splat(-base[m]);
         for at in registers.clone() {
@@ -198,9 +204,9 @@ unsafe fn meet<S: Simd, const M: usize>(
         S::store(sum.add(m * S::LANES), total);
     }
     if S::LANES == 16 {
-        weigh::<S, M, 4>(tile, any, scores, factors, found, ahead);
+        weigh::<S, M, 4>(tile, seen, scores, factors, found, ahead);
     } else {
-        weigh::<S, M, 2>(tile, any, scores, factors, found, ahead);
+        weigh::<S, M, 2>(tile, seen, scores, factors, found, ahead);
     }
 }
 

@@ -5,6 +5,9 @@ use std::ops::Range;
 /// Weights of MXFP4 that share a scale.
 pub const BLOCK: usize = 32;
 
+/// The values of the codes of MXFP4: a sign, two bits of exponent, one of mantissa.
+pub const VALUES: [f32; 16] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0];
+
 /// A matrix of weights, a row for each output: `[rows, cols]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a> {

@@ -46,14 +46,14 @@ use std::sync::Mutex;
 
 pub use attend::{PAGE, Paged, Run};
 pub use isa::Isa;
-pub use matrix::{Matrix, Vector, Weights};
+pub use matrix::{Matrix, VALUES, Vector, Weights, power};
 pub use moe::{Experts, Routing};
 pub use product::Precision;
 pub use swiglu::Swiglu;
-pub use team::Team;
 
 use memory::Shared;
 use product::{Crew, Forms, Path, lock, product, tile};
+use team::Team;
 
 /// The kernels, the threads that they run on, and the memory that they keep. Calls from several threads wait for each
 /// other.
@@ -85,10 +85,6 @@ impl Kernels {
 
     pub fn isa(&self) -> Isa {
         self.crew.kernels.isa()
-    }
-
-    pub fn team(&self) -> &Team {
-        &self.crew.team
     }
 
     /// `y` `[m, rows]` = `x` `[m, cols]` times the transpose of `w` `[rows, cols]`, plus the bias `[rows]`. Panics
@@ -182,7 +178,6 @@ mod tests {
     use super::matrix::BLOCK;
     use super::*;
     use proptest::prelude::*;
-    use scalar::VALUES;
 
     /// Weights that own their elements.
     #[derive(Clone, Debug)]
@@ -382,6 +377,25 @@ mod tests {
                     assert!(error < 5e-5, "{:?} {precision:?} {m}: {error}", kernels.isa());
                 }
             }
+        }
+    }
+
+    /// The products of the largest weights with the largest activations lie beside columns that make the offset as large:
+    /// an instruction set that adds them up in other lanes than the offset's has numbers of more than 32 bits.
+    #[test]
+    fn digits_add_up_within_32_bits() {
+        let (mut x, mut blocks) = ([0.0; BLOCK], [0; BLOCK / 2]);
+        for columns in [4..8, 20..24] {
+            x[columns.clone()].fill(1.0);
+            // The code of 6, twice.
+            blocks[columns.start / 2..columns.end / 2].fill(0x77);
+        }
+        x[8..16].fill(-1.0);
+        let w = Matrix::new(1, BLOCK, Weights::Mxfp4 { blocks: &blocks, scales: &[127] });
+        for kernels in all_kernels(1) {
+            let mut y = [f32::NAN];
+            kernels.matmul(w, None, &x, Precision::Exact, &mut y);
+            assert!((y[0] / 48.0 - 1.0).abs() < 1e-6, "{:?}: {}", kernels.isa(), y[0]);
         }
     }
 

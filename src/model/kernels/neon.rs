@@ -90,13 +90,13 @@ impl Simd for Neon {
             (vqtbl1q_u8(table, vandq_u8(a, vdupq_n_u8(15))), vqtbl1q_u8(table, vshrq_n_u8(a, 4)))
         }
         fn dot_bytes(c: int32x4_t, even: uint8x16_t, odd: uint8x16_t, x: *const i8) -> int32x4_t {
-            // At most 24, so that they are the same when signed; four products of at most 24 * 128 fit in 16 bits.
+            // At most 24, so that they are the same when signed. Four products of at most 24 * 128 fit in 16 bits.
             let (even, odd) = (vreinterpretq_s8_u8(even), vreinterpretq_s8_u8(odd));
             let (first, second) = (vld1q_s8(x), vld1q_s8(x.add(16)));
-            let products = vmull_s8(vget_low_s8(even), vget_low_s8(first));
-            let products = vmlal_s8(products, vget_low_s8(odd), vget_low_s8(second));
-            let products = vmlal_high_s8(vmlal_high_s8(products, even, first), odd, second);
-            vpadalq_s16(c, products)
+            let low = vmull_s8(vget_low_s8(even), vget_low_s8(first));
+            let low = vmlal_s8(low, vget_low_s8(odd), vget_low_s8(second));
+            let high = vmlal_high_s8(vmull_high_s8(even, first), odd, second);
+            vaddq_s32(c, vpaddlq_s16(vpaddq_s16(low, high)))
         }
         fn scales(p: *const u8) -> float32x4_t {
             vdupq_n_f32(f32::from_bits(u32::from(*p) << 23))

@@ -3,11 +3,8 @@
 #![allow(unsafe_code, unsafe_op_in_unsafe_fn, reason = "the contract of `Simd`")]
 
 use super::isa::compile;
-use super::matrix::{power, widened};
+use super::matrix::{VALUES, power, widened};
 use super::simd::{BIASED, Simd, trusting};
-
-/// The values of the codes of MXFP4: a sign, two bits of exponent, one of mantissa.
-pub const VALUES: [f32; 16] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0];
 
 pub struct Scalar;
 

@@ -19,7 +19,9 @@ macro_rules! trusting {
 }
 pub(super) use trusting;
 
-/// The codes of MXFP4 times two, plus [`BIAS`], so that they are unsigned.
+/// The codes of MXFP4 times two, so that they are whole.
+pub const DOUBLED: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+/// The same, plus [`BIAS`], so that they are unsigned.
 pub const BIASED: [u8; 16] = [12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0];
 pub const BIAS: i32 = 12;
 
@@ -74,8 +76,9 @@ pub trait Simd {
         fn load_some_bytes(p: *const u8, blocks: usize) -> Self::B;
         /// [`BIASED`] of the low halves and of the high ones.
         fn nibbles(a: Self::B) -> (Self::B, Self::B);
-        /// Adds to lanes of `c` the products of unsigned `even` and `odd` by the signed bytes `x[..4 * LANES]` and
-        /// `x[4 * LANES..]`; the sum over the lanes of a block of MXFP4 is what counts.
+        /// Adds to lane k of `c` the products of the bytes 4k to 4k + 3 of `even`, and of `odd`, with those of the signed bytes
+        /// `x[..4 * LANES]`, and `x[4 * LANES..]`. The former are at most twice [`BIAS`]. It must be these lanes: `c` takes
+        /// off the bias of each lane's own columns, without which sums do not stay within 32 bits.
         fn dot_bytes(c: Self::I, even: Self::B, odd: Self::B, x: *const i8) -> Self::I;
         /// `BLOCKS` scales as floats, each in the lanes of its block. A zero, which stands for 2^-127, becomes zero.
         fn scales(p: *const u8) -> Self::F;

@@ -8,13 +8,12 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::amx::{DEPTH, SIDE, Sums, TILE, Tiles};
+use super::amx::{Sums, Tiles};
 use super::avx512::Avx512;
-use super::columns::{Block, Columns, Source, Work, pack};
+use super::columns::{Block, Columns, DEPTH, SIDE, Source, TILE, Work, pack};
 use super::isa::{TilesTable, compile_one};
-use super::matrix::{BLOCK, Matrix, Weights};
+use super::matrix::{BLOCK, Matrix, VALUES, Weights};
 use super::panel::Ahead;
-use super::scalar::VALUES;
 use super::simd::Simd;
 
 /// Rows of a chunk: two tiles'.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use memmap2::{Advice, Mmap};
-use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, Metadata};
+use safetensors::{SafeTensorError, SafeTensors};
 use sha2::{Digest, Sha256};
 
 use super::stored::{Format, Stored};
@@ -46,8 +46,7 @@ impl Shard {
         // every program that maps its input; the weights belong to whoever runs the process.
         let map = unsafe { Mmap::map(&file) }.map_err(|e| LoadError::file(path, e))?;
         // Checks that the tensors' ranges are in order, match their shapes and end where the file does.
-        let (header, metadata) = SafeTensors::read_metadata(&map)
-            .map_err(|e| LoadError::file(path, format!("not a whole safetensors file ({e}); fetch it again")))?;
+        let (header, metadata) = SafeTensors::read_metadata(&map).map_err(|e| refused(path, &map, &e))?;
         let map = Arc::new(map);
         let bytes = Bytes::from_owner(Mapped(map.clone()));
         Ok(Shard { path: path.into(), map, bytes, data: header + size_of::<u64>(), metadata })
@@ -108,4 +107,22 @@ impl Shard {
             tell(piece as u64);
         }
     }
+}
+
+/// Why a file can't be read. Where it ends too early, that is the first tensor that it does not hold whole.
+fn refused(path: &Path, bytes: &[u8], error: &SafeTensorError) -> LoadError {
+    let cut = matches!(error, SafeTensorError::MetadataIncompleteBuffer).then(|| cut_off(bytes)).flatten();
+    match cut {
+        Some(name) => LoadError::tensor(path, name, "cut off by the end of the file; fetch it again"),
+        None => LoadError::file(path, format!("not a whole safetensors file ({error}); fetch it again")),
+    }
+}
+
+/// The first tensor, in the order of the file, that reaches beyond its end.
+fn cut_off(bytes: &[u8]) -> Option<String> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (header, data) = rest.split_at_checked(u64::from_le_bytes(*length).try_into().ok()?)?;
+    let metadata: Metadata = serde_json::from_slice(header).ok()?;
+    let end = |name: &String| metadata.info(name).map(|info| info.data_offsets.1);
+    metadata.offset_keys().into_iter().find(|name| end(name) > Some(data.len()))
 }
