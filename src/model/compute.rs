@@ -56,9 +56,8 @@ impl Compute {
     }
 }
 
-/// Bytes a second that the CPU reads from memory with so many threads; 0 leaves them to libtorch. Takes about a second; nothing
-/// where memory is short.
-pub fn read_bandwidth(threads: usize) -> Option<f64> {
+/// Bytes a second that the CPU reads from memory with so many threads; 0 leaves them to libtorch. Takes about a second.
+pub fn read_bandwidth(threads: usize) -> f64 {
     let threads = if threads > 0 { threads } else { usize::try_from(tch::get_num_threads()).unwrap_or(1) };
     Kernels::new(threads).bandwidth()
 }

@@ -176,27 +176,19 @@ impl Drop for Closing<'_> {
     }
 }
 
-/// Memory that is left to others when weights are copied.
-const SPARE: u64 = 1 << 30;
-
 fn load(settings: &Settings, pins: Arc<Pins>, figures: Arc<Figures>) -> Result<(Engine, Arc<str>), LoadError> {
     // May be set once in a process.
     static INTEROP: Once = Once::new();
     INTEROP.call_once(|| tch::set_num_interop_threads(1));
 
-    let mut weights = match &settings.model {
+    let weights = match &settings.model {
         Source::Directory(dir) => Weights::open(dir)?,
         Source::Random(config) => Weights::random(config.clone(), 1)?,
     };
     let compute = Compute::new(&settings.compute, weights.config())?;
-    let (total, free) = (weights.progress().total, available_memory().unwrap_or(0));
-    match &settings.model {
-        Source::Directory(_) if compute.cpu.is_some() && free > total + settings.limits.kv_bytes as u64 + SPARE => {
-            weights = weights.copied();
-        }
+    if compute.cpu.is_some() && available_memory() > Some(weights.progress().total) {
         // They are used where they lie, and read faster in one go than page by page.
-        _ if compute.cpu.is_some() && free > total => weights.prefetch(logged("reading the model")),
-        _ => {}
+        weights.prefetch(logged("reading the model"));
     }
     let model = Transformer::load(&weights, compute, logged("loading the model"))?;
 

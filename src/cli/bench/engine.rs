@@ -110,7 +110,7 @@ fn measure(arguments: &Arguments) -> Result<Report, BenchError> {
     let name = arguments.model.as_ref().map_or(arguments.shape.clone(), |dir| dir.display().to_string());
     let mut report = Report::new(name, arguments.device.clone(), threads, !arguments.json);
     // Before the weights are there: what it reads would count as theirs.
-    report.bandwidth(on_cpu.then(|| read_bandwidth(threads)).flatten());
+    report.bandwidth(on_cpu.then(|| read_bandwidth(threads)));
     let unpacked = match settings.compute.experts {
         ExpertFormat::Auto => !on_cpu,
         ExpertFormat::Packed => false,

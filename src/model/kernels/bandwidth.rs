@@ -5,8 +5,6 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use memmap2::MmapMut;
-
 use super::dot::{FAR, NEAR};
 use super::simd::Simd;
 use super::team::Team;
@@ -15,15 +13,9 @@ use super::team::Team;
 const BYTES: usize = 1 << 30;
 const ROUNDS: usize = 5;
 
-/// Bytes a second that the team reads, with `read` of an instruction set, out of memory such as weights are copied to; the
-/// best of a few rounds. Nothing where there is no such memory.
-pub fn bandwidth(team: &Team, read: impl Fn(&[f32]) -> f32 + Sync) -> Option<f64> {
-    let mut map = MmapMut::map_anon(BYTES).ok()?;
-    #[cfg(target_os = "linux")]
-    let _ = map.advise(memmap2::Advice::HugePage);
-    map.fill(0x3c);
-    // SAFETY: any four bytes are a number, and pages begin at a multiple of its size.
-    let (_, memory, _) = unsafe { map.align_to::<f32>() };
+/// Bytes a second that the team reads, with `read` of an instruction set; the best of a few rounds.
+pub fn bandwidth(team: &Team, read: impl Fn(&[f32]) -> f32 + Sync) -> f64 {
+    let memory = vec![1.0f32; BYTES / size_of::<f32>()];
     let parts: Vec<&[f32]> = memory.chunks(memory.len().div_ceil(team.threads())).collect();
     let mut best: f64 = 0.0;
     for _ in 0..ROUNDS {
@@ -33,7 +25,7 @@ pub fn bandwidth(team: &Team, read: impl Fn(&[f32]) -> f32 + Sync) -> Option<f64
         });
         best = best.max(BYTES as f64 / start.elapsed().as_secs_f64());
     }
-    Some(best)
+    best
 }
 
 /// Adds up all of it, in some order.

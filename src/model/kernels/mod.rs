@@ -167,9 +167,8 @@ impl Kernels {
         attend::forward(&self.crew, &mut lock(&self.scratch).attend, step, out);
     }
 
-    /// Bytes a second that this machine reads from memory with these threads. Takes about a second, and 1 GiB; nothing where
-    /// that is not there.
-    pub fn bandwidth(&self) -> Option<f64> {
+    /// Bytes a second that this machine reads from memory with these threads. Takes about a second, and 1 GiB.
+    pub fn bandwidth(&self) -> f64 {
         bandwidth::bandwidth(&self.crew.team, |memory| self.crew.kernels.read(memory))
     }
 }

@@ -105,10 +105,6 @@ impl Source for Files {
             });
         }
     }
-
-    fn let_go(&self) {
-        self.shards.iter().for_each(Shard::let_go);
-    }
 }
 
 impl Index {

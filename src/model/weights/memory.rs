@@ -6,17 +6,27 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use memmap2::MmapMut;
 
+/// What the memory is made of, where the system gives a choice.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Pages {
+    /// As a mapped file has them.
+    Small,
+    /// A fault for every 4 KB is most of the time that filling takes, and a look-up for each slows reading.
+    Huge,
+}
+
 /// `len` bytes, page-aligned: `fill(i, piece)` is called once for every piece of `piece` bytes, the last perhaps shorter.
 /// The memory is fresh from the system, so that large tensors are touched once, and by all cores.
-pub fn filled(len: usize, piece: usize, fill: impl Fn(usize, &mut [u8]) + Sync) -> io::Result<Bytes> {
+pub fn filled(len: usize, piece: usize, pages: Pages, fill: impl Fn(usize, &mut [u8]) + Sync) -> io::Result<Bytes> {
     if len == 0 {
         return Ok(Bytes::new());
     }
     let mut map = MmapMut::map_anon(len)?;
-    // A fault for every 4 KB is most of the time that filling takes, and looking each up a third of the time that weights
-    // take to be read. Advice may be declined.
+    // Advice may be declined.
     #[cfg(target_os = "linux")]
-    let _ = map.advise(memmap2::Advice::HugePage);
+    if pages == Pages::Huge {
+        let _ = map.advise(memmap2::Advice::HugePage);
+    }
     let pieces = len.div_ceil(piece);
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(pieces);
     let work = Mutex::new(map.chunks_mut(piece).enumerate());
@@ -39,7 +49,9 @@ pub fn filled(len: usize, piece: usize, fill: impl Fn(usize, &mut [u8]) + Sync) 
 /// A copy that begins where a page does.
 pub fn copied(bytes: &[u8]) -> io::Result<Bytes> {
     const PIECE: usize = 1 << 20;
-    filled(bytes.len(), PIECE, |index, piece| piece.copy_from_slice(&bytes[index * PIECE..][..piece.len()]))
+    filled(bytes.len(), PIECE, Pages::Huge, |index, piece| {
+        piece.copy_from_slice(&bytes[index * PIECE..][..piece.len()])
+    })
 }
 
 /// `[matrices, rows, columns]` of elements of `N` bytes, as `[matrices, columns, rows]`.
@@ -47,7 +59,7 @@ pub fn transposed<const N: usize>(from: &[u8], rows: usize, columns: usize) -> i
     /// Rows and columns of a tile: both its sides fit the first cache.
     const TILE: usize = 32;
     let matrix = rows * columns * N;
-    filled(from.len(), matrix, |index, to| {
+    filled(from.len(), matrix, Pages::Huge, |index, to| {
         let (from, _) = from[index * matrix..][..matrix].as_chunks::<N>();
         let (to, _) = to.as_chunks_mut::<N>();
         for top in (0..rows).step_by(TILE) {
@@ -70,7 +82,8 @@ mod tests {
     fn every_piece_is_filled_once() {
         for (len, piece) in [(0, 1), (1, 1), (10, 3), (4096, 4096), (100_000, 7), (5, 100)] {
             let bytes =
-                filled(len, piece, |index, piece| piece.iter_mut().for_each(|byte| *byte += index as u8)).unwrap();
+                filled(len, piece, Pages::Huge, |index, piece| piece.iter_mut().for_each(|byte| *byte += index as u8))
+                    .unwrap();
             assert_eq!(bytes.len(), len);
             assert!(bytes.iter().enumerate().all(|(at, &byte)| byte == (at / piece) as u8), "{len} by {piece}");
         }

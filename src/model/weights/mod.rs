@@ -28,7 +28,6 @@ pub struct Weights {
     source: Box<dyn Source>,
     /// Bytes of the tensors that were asked for.
     taken: AtomicU64,
-    copies: bool,
 }
 
 /// The experts' matrices of one layer and side.
@@ -55,8 +54,6 @@ trait Source: Send + Sync {
     fn total(&self) -> u64;
     fn digest(&self, hash: &mut Sha256);
     fn prefetch(&self, tell: &mut dyn FnMut(Progress));
-    /// What was taken has been copied: the originals need not stay in memory.
-    fn let_go(&self) {}
 }
 
 impl Weights {
@@ -68,19 +65,13 @@ impl Weights {
             Layout::HuggingFace => Box::new(files),
             Layout::Original => Box::new(Original::new(files, &config)),
         };
-        Ok(Weights { config, source, taken: AtomicU64::new(0), copies: false })
+        Ok(Weights { config, source, taken: AtomicU64::new(0) })
     }
 
     /// Random weights of this shape, packed experts among them; the same for the same seed.
     pub fn random(config: Config, seed: u64) -> Result<Self, LoadError> {
         let source = Box::new(Random::new(&config, seed)?);
-        Ok(Weights { config, source, taken: AtomicU64::new(0), copies: false })
-    }
-
-    /// What is taken from now on is copied into memory of its own: where the system has large pages, weights are read much
-    /// faster out of these than out of a mapped file. What happens to the file later does no harm.
-    pub fn copied(self) -> Self {
-        Weights { copies: true, ..self }
+        Ok(Weights { config, source, taken: AtomicU64::new(0) })
     }
 
     pub fn config(&self) -> &Config {
@@ -144,15 +135,11 @@ impl Weights {
     }
 
     fn take(&self, name: &str, shape: &[i64]) -> Result<Stored, LoadError> {
-        let mut stored = self.source.get(name)?;
+        let stored = self.source.get(name)?;
         if !stored.shape().iter().map(|&side| side as i64).eq(shape.iter().copied()) {
             return Err(stored.error(format!("has shape {:?}, config.json says {shape:?}", stored.shape())));
         }
         self.taken.fetch_add(stored.bytes().len() as u64, Relaxed);
-        if self.copies {
-            stored = stored.copied()?;
-            self.source.let_go();
-        }
         Ok(stored)
     }
 }

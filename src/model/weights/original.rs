@@ -99,8 +99,4 @@ impl Source for Original {
     fn prefetch(&self, tell: &mut dyn FnMut(Progress)) {
         self.files.prefetch(tell);
     }
-
-    fn let_go(&self) {
-        self.files.let_go();
-    }
 }

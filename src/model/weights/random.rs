@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::memory::filled;
+use super::memory::{Pages, filled};
 use super::stored::{Format, Stored};
 use super::{Progress, Source};
 use crate::model::{Config, LoadError};
@@ -20,6 +20,8 @@ const PIECE: usize = 1 << 20;
 const PATTERN: usize = 16 * PIECE;
 /// Standard deviation of the dense weights.
 const SPREAD: f32 = 0.02;
+/// As a checkpoint's, which is mapped: huge pages would read faster than any real model.
+const PAGES: Pages = Pages::Small;
 const ONE_BF16: [u8; 2] = [0x80, 0x3f];
 
 /// Weights that keep activations finite over any number of layers: norms of 1, all else about a normal distribution of
@@ -44,7 +46,7 @@ impl Random {
     /// The same numbers for the same seed and shape, however many threads fill them.
     pub fn new(config: &Config, seed: u64) -> Result<Self, LoadError> {
         let pattern = |make: fn(u64) -> [u8; 8]| {
-            let made = filled(PATTERN, PIECE, |index, piece| {
+            let made = filled(PATTERN, PIECE, PAGES, |index, piece| {
                 let mut state = mixed(seed.wrapping_add(index as u64));
                 for bytes in piece.as_chunks_mut::<8>().0 {
                     state = mixed(state);
@@ -64,7 +66,7 @@ impl Random {
 
     fn bytes(&self, name: &str, len: usize, fill: Fill) -> io::Result<Bytes> {
         let pattern = match fill {
-            Fill::Ones => return filled(len, PIECE, |_, piece| piece.as_chunks_mut().0.fill(ONE_BF16)),
+            Fill::Ones => return filled(len, PIECE, PAGES, |_, piece| piece.as_chunks_mut().0.fill(ONE_BF16)),
             Fill::Normal => &self.normal,
             Fill::Blocks => &self.uniform,
             Fill::Scales => &self.scales,
@@ -72,7 +74,7 @@ impl Random {
         let mut hash = DefaultHasher::new();
         (self.seed, name).hash(&mut hash);
         let start = hash.finish();
-        filled(len, PIECE, |index, piece| {
+        filled(len, PIECE, PAGES, |index, piece| {
             // Anywhere in the pattern, at a multiple of a cache line.
             let cut = mixed(start.wrapping_add(index as u64)) as usize % ((PATTERN - PIECE) / 64) * 64;
             piece.copy_from_slice(&pattern[cut..][..piece.len()]);

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use memmap2::{Advice, Mmap, UncheckedAdvice};
+use memmap2::{Advice, Mmap};
 use safetensors::tensor::{Dtype, Metadata};
 use safetensors::{SafeTensorError, SafeTensors};
 use sha2::{Digest, Sha256};
@@ -92,13 +92,6 @@ impl Shard {
             let (start, end) = info.data_offsets;
             hash.update(&self.bytes[self.data + start..self.data + end.min(start + SAMPLE)]);
         }
-    }
-
-    /// Nobody needs what was read so far: the process holds it no longer, the page cache may.
-    pub fn let_go(&self) {
-        // SAFETY: a map of a file that is only read comes back as it was, from the file.
-        #[cfg(unix)]
-        let _ = unsafe { self.map.unchecked_advise(UncheckedAdvice::DontNeed) };
     }
 
     /// Reads the file into the page cache, piece by piece, and says how many bytes each piece had.

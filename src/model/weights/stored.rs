@@ -14,8 +14,8 @@ use crate::model::LoadError;
 /// Files hold the lower byte first; the numbers are read as they lie.
 const _: () = assert!(cfg!(target_endian = "little"), "safetensors files are little-endian");
 
-/// A tensor of a checkpoint. Cheap to clone: the bytes are a copy, or those of the mapped file, which stays mapped for as
-/// long as anybody holds them. There are as many bytes as the shape says, and they begin at a multiple of the number's size.
+/// A tensor of a checkpoint. Cheap to clone: the bytes are those of the mapped file, which stays mapped for as long as
+/// anybody holds them. There are as many bytes as the shape says, and they begin at a multiple of the number's size.
 #[derive(Debug, Clone)]
 pub struct Stored {
     bytes: Bytes,
@@ -100,12 +100,6 @@ impl Stored {
             *count = rows.len();
         }
         Ok(Stored { bytes: self.bytes.slice(rows.start * row..rows.end * row), shape, ..self.clone() })
-    }
-
-    /// The same in memory of its own.
-    pub(super) fn copied(&self) -> Result<Self, LoadError> {
-        let bytes = memory::copied(&self.bytes).map_err(|e| self.error(e))?;
-        Ok(Stored { bytes, ..self.clone() })
     }
 
     /// `[matrices, rows, columns]` as `[matrices, columns, rows]`, in memory of its own.

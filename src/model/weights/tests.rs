@@ -204,20 +204,6 @@ fn tensors_that_lie_askew_are_read_all_the_same() {
     }
 }
 
-/// Whatever becomes of the file.
-#[test]
-fn a_copy_is_what_the_file_had() {
-    let (dir, weights) = with(TWO);
-    let (mapped, copies) = (weights.dense("b", &[8]).unwrap(), Weights::open(dir.path()).unwrap().copied());
-    let copied = copies.dense("b", &[8]).unwrap();
-    assert_eq!((copied.bytes(), copied.values()), (mapped.bytes(), mapped.values()));
-    assert_ne!(copied.bytes().as_ptr(), mapped.bytes().as_ptr());
-    let expected = copied.bytes().to_vec();
-    drop((weights, mapped, copies));
-    std::fs::write(dir.path().join(SINGLE), b"").unwrap();
-    assert_eq!(copied.bytes(), &expected);
-}
-
 #[test]
 fn progress_and_digest_follow_the_files() {
     let digest = |weights: &Weights| {
