@@ -253,7 +253,8 @@ mod tests {
     /// The same, where what was expected counts as `least` at least: what cancels out is no smaller error for it.
     fn error_beside(got: &[f32], expected: &[f64], least: f64) -> f64 {
         assert_eq!(got.len(), expected.len());
-        let differences: Vec<f64> = got.iter().zip(expected).map(|(&got, expected)| f64::from(got) - expected).collect();
+        let differences: Vec<f64> =
+            got.iter().zip(expected).map(|(&got, expected)| f64::from(got) - expected).collect();
         mean_square(&differences).sqrt() / mean_square(expected).sqrt().max(least).max(1e-150)
     }
 
