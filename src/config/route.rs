@@ -48,6 +48,7 @@ pub enum Handling {
 pub enum Dialect {
     #[serde(rename = "openai_chat")]
     OpenAiChat,
+    Anthropic,
 }
 
 /// What the client sees of a blocked prompt: `"error"` or `{ message = "..." }`.
@@ -93,6 +94,7 @@ impl Dialect {
     pub fn as_str(self) -> &'static str {
         match self {
             Dialect::OpenAiChat => "openai_chat",
+            Dialect::Anthropic => "anthropic",
         }
     }
 }
