@@ -4,7 +4,9 @@
 mod answer;
 mod ids;
 pub mod json;
+mod logprobs;
 mod ndjson;
+mod openai;
 pub mod openai_chat;
 mod request;
 pub mod shape;
