@@ -48,6 +48,16 @@ pub enum Handling {
 pub enum Dialect {
     #[serde(rename = "openai_chat")]
     OpenAiChat,
+    #[serde(rename = "openai_completions")]
+    OpenAiCompletions,
+    #[serde(rename = "openai_embeddings")]
+    OpenAiEmbeddings,
+    #[serde(rename = "openai_moderations")]
+    OpenAiModerations,
+    #[serde(rename = "openai_images")]
+    OpenAiImages,
+    OllamaChat,
+    OllamaGenerate,
 }
 
 /// What the client sees of a blocked prompt: `"error"` or `{ message = "..." }`.
@@ -93,7 +103,18 @@ impl Dialect {
     pub fn as_str(self) -> &'static str {
         match self {
             Dialect::OpenAiChat => "openai_chat",
+            Dialect::OpenAiCompletions => "openai_completions",
+            Dialect::OpenAiEmbeddings => "openai_embeddings",
+            Dialect::OpenAiModerations => "openai_moderations",
+            Dialect::OpenAiImages => "openai_images",
+            Dialect::OllamaChat => "ollama_chat",
+            Dialect::OllamaGenerate => "ollama_generate",
         }
+    }
+
+    /// Whether its answers have a place for words.
+    fn speaks(self) -> bool {
+        !matches!(self, Dialect::OpenAiEmbeddings | Dialect::OpenAiModerations | Dialect::OpenAiImages)
     }
 }
 
@@ -222,7 +243,7 @@ fn inspected(
         let missing = if shape.dialect.is_none() { "dialect" } else { "guardrails" };
         let problem = Diagnostic::error(at, format!("route `{id}` is judged and has no `{missing}`"));
         let expected = match missing {
-            "dialect" => "expected dialect = \"openai_chat\": the form of its requests and answers",
+            "dialect" => "expected dialect = \"openai_chat\", say: the form of its requests and answers",
             _ => "expected guardrails = [..]: what judges it, by name",
         };
         reader.problem(problem.label(expected).help("a route that is to go through unjudged says `pass = true`"));
@@ -258,6 +279,12 @@ fn inspected(
     {
         let problem = Diagnostic::error(&at.with(written.span()), "a blocked prompt would be answered with nothing");
         reader.problem(problem.label("expected a message that people can read"));
+        sound = false;
+    }
+    if let (OnBlock::Message(_), Some(written), false) = (&on_block, &shape.on_block, dialect.get_ref().speaks()) {
+        let title = format!("an answer of `{}` has no place for a message", dialect.get_ref().as_str());
+        let problem = Diagnostic::error(&at.with(written.span()), title).label("could not be told");
+        reader.problem(problem.help("a blocked request is told as an error: leave out `on_block`"));
         sound = false;
     }
     sound.then_some(Handling::Inspect { dialect: *dialect.get_ref(), guardrails, on_block, stream })

@@ -1,7 +1,7 @@
 //! Ids that an upstream makes up, by their shape: they say nothing, are different in every answer, and are not judged.
 
-/// What the ids of chat completions begin with, before a `-` or `_`.
-const FAMILIES: &[&str] = &["call", "chatcmpl", "cmpl", "fc", "fp", "gen", "msg", "resp", "rs", "toolu"];
+/// What the ids of these APIs begin with, before a `-` or `_`.
+const FAMILIES: &[&str] = &["call", "chatcmpl", "cmpl", "embd", "fc", "fp", "gen", "modr", "msg", "resp", "rs", "toolu"];
 
 /// `chatcmpl-B9MBs8Cj`, `call_8f3a`, `fp_44709d6fcb`, a UUID, 32 hexadecimal digits. Any other id is judged as text: one
 /// that a model wrote, a key, a name.
@@ -37,6 +37,8 @@ mod tests {
             "chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT",
             "chatcmpl-portcullis-0198b7b0c4e07d2f8a1b2c3d4e5f6071",
             "call_abc123",
+            "embd-8a3f0c5e9d7b4e2f",
+            "modr-AB8CjOTu2jiq12hp1AQPfeqFWaORR",
             "fp_44709d6fcb",
             "0198b7b0-c4e0-7d2f-8a1b-2c3d4e5f6071",
             "e5cc70bb28c444948073e77776eb30ef",

@@ -8,9 +8,9 @@ use std::borrow::Cow;
 
 use crate::wire::json::{Patch, Type, Value};
 
-/// The tokens joined, of entries with `token`, `logprob`, `bytes` and `top_logprobs`; `None` where an entry has anything in it
-/// that could carry another text.
-pub fn join(tokens: Value<'_>) -> Option<String> {
+/// What entries with `token`, `logprob`, `bytes` and `top_logprobs` spell: their tokens joined; `None` where one has anything in
+/// it that could carry another text.
+pub fn spelled(tokens: Value<'_>) -> Option<String> {
     if tokens.kind() != Type::Array {
         return None;
     }

@@ -3,7 +3,7 @@
 //! random letters that nobody can judge.
 
 use crate::wire::json::{Patch, Type, Value};
-use crate::wire::logprobs::{empty_alternatives, join};
+use crate::wire::logprobs::{empty_alternatives, spelled};
 use crate::wire::openai::tokens;
 
 /// Takes out of an answer what repeats its text and must not leave. `changed`: some text of it was replaced.
@@ -32,7 +32,7 @@ fn repeats(choice: Value<'_>, logprobs: Value<'_>) -> bool {
                 Some("refusal") => &["refusal"],
                 _ => return false,
             };
-            let joined = if tokens.is_null() { Some(String::new()) } else { join(tokens) };
+            let joined = if tokens.is_null() { Some(String::new()) } else { spelled(tokens) };
             let same = |name: &&str| {
                 said.get(name).and_then(Value::text).unwrap_or_default() == joined.as_deref().unwrap_or_default()
             };

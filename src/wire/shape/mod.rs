@@ -6,7 +6,7 @@
 mod schema;
 mod walk;
 
-pub use walk::walk;
+pub use walk::{TOKEN_IDS, walk};
 
 use std::borrow::Cow;
 

@@ -12,7 +12,8 @@ use crate::wire::shape::{
 /// Digits before the point that a number of an answer may have and be one of the API's own: a count, a time in seconds.
 const SHORT: usize = 10;
 
-const TOKEN_IDS: &str = "this route judges text only, and numbers in an array may be token ids";
+/// Why numbers are refused where a text is wanted.
+pub const TOKEN_IDS: &str = "this route judges text only, and numbers in an array may be token ids";
 
 /// Visits every value under `root`.
 pub fn walk<'d>(root: Value<'d>, rule: Rule, style: Style, sink: &mut impl Sink<'d>) -> Result<(), WireError> {
