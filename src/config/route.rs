@@ -243,7 +243,7 @@ fn inspected(
         let missing = if shape.dialect.is_none() { "dialect" } else { "guardrails" };
         let problem = Diagnostic::error(at, format!("route `{id}` is judged and has no `{missing}`"));
         let expected = match missing {
-            "dialect" => "expected dialect = \"openai_chat\", say: the form of its requests and answers",
+            "dialect" => "expected dialect = \"openai_chat\": the form of its requests and answers",
             _ => "expected guardrails = [..]: what judges it, by name",
         };
         reader.problem(problem.label(expected).help("a route that is to go through unjudged says `pass = true`"));

@@ -188,6 +188,7 @@ impl Rule {
             Rule::Object(_) | Rule::Tagged(..) | Rule::Keyed(..) => "an object",
             Rule::Each(_) | Rule::Indexed(_) | Rule::Turns(_) | Rule::Joined(_) => "an array",
             Rule::ByType(None, Some(_), None) => "an array",
+            Rule::ByType(Some(inner), Some(Rule::Refuse(_)), None) => inner.wants(),
             Rule::ByType(Some(_), Some(_), None) => "a string or an array",
             Rule::ByType(Some(_), None, Some(_)) => "a string or an object",
             Rule::By(_, inner) | Rule::IfNumber(_, inner) => inner.wants(),
