@@ -239,6 +239,12 @@ const MISTAKES: &[Mistake] = &[
     Mistake("redact_beside", In::Main, "deadline = \"250ms\"", "timing = \"beside\""),
     Mistake("empty_message", In::Main, "dialect =", "on_block = { message = \" \" }\ndialect ="),
     Mistake("unknown_block_style", In::Main, "dialect =", "on_block = \"err\"\ndialect ="),
+    Mistake(
+        "message_without_a_place",
+        In::Main,
+        "dialect = \"openai_chat\"",
+        "on_block = { message = \"No.\" }\ndialect = \"openai_embeddings\"",
+    ),
     Mistake("block_style_of_another_type", In::Main, "dialect =", "on_block = true\ndialect ="),
     Mistake("block_style_without_words", In::Main, "dialect =", "on_block = {}\ndialect ="),
     Mistake("list_without_brackets", In::Main, "guardrails = [\"pii\", \"prompt-injection\"]", "guardrails = \"pii\""),

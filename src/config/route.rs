@@ -48,7 +48,17 @@ pub enum Handling {
 pub enum Dialect {
     #[serde(rename = "openai_chat")]
     OpenAiChat,
+    #[serde(rename = "openai_completions")]
+    OpenAiCompletions,
+    #[serde(rename = "openai_embeddings")]
+    OpenAiEmbeddings,
+    #[serde(rename = "openai_moderations")]
+    OpenAiModerations,
+    #[serde(rename = "openai_images")]
+    OpenAiImages,
     Anthropic,
+    OllamaChat,
+    OllamaGenerate,
 }
 
 /// What the client sees of a blocked prompt: `"error"` or `{ message = "..." }`.
@@ -94,8 +104,19 @@ impl Dialect {
     pub fn as_str(self) -> &'static str {
         match self {
             Dialect::OpenAiChat => "openai_chat",
+            Dialect::OpenAiCompletions => "openai_completions",
+            Dialect::OpenAiEmbeddings => "openai_embeddings",
+            Dialect::OpenAiModerations => "openai_moderations",
+            Dialect::OpenAiImages => "openai_images",
             Dialect::Anthropic => "anthropic",
+            Dialect::OllamaChat => "ollama_chat",
+            Dialect::OllamaGenerate => "ollama_generate",
         }
+    }
+
+    /// Whether its answers have a place for words.
+    fn speaks(self) -> bool {
+        !matches!(self, Dialect::OpenAiEmbeddings | Dialect::OpenAiModerations | Dialect::OpenAiImages)
     }
 }
 
@@ -260,6 +281,12 @@ fn inspected(
     {
         let problem = Diagnostic::error(&at.with(written.span()), "a blocked prompt would be answered with nothing");
         reader.problem(problem.label("expected a message that people can read"));
+        sound = false;
+    }
+    if let (OnBlock::Message(_), Some(written), false) = (&on_block, &shape.on_block, dialect.get_ref().speaks()) {
+        let title = format!("an answer of `{}` has no place for a message", dialect.get_ref().as_str());
+        let problem = Diagnostic::error(&at.with(written.span()), title).label("could not be told");
+        reader.problem(problem.help("a blocked request is told as an error: leave out `on_block`"));
         sound = false;
     }
     sound.then_some(Handling::Inspect { dialect: *dialect.get_ref(), guardrails, on_block, stream })

@@ -8,7 +8,14 @@ use crate::detectors::pattern::{PatternDetector, PatternSpec};
 use crate::gate::{GateSettings, WindowSize};
 use crate::guardrail::{Detector, Guardrail, Mode, Stage, Timing, VerdictCache};
 use crate::live::{BlockStyle, Engines, Guardrails, Handling, Inspect, Limits, Live, Route, Upstream, UpstreamVersion};
-use crate::wire::{Dialect, anthropic::Anthropic, openai_chat::OpenAiChat};
+use crate::wire::Dialect;
+use crate::wire::anthropic::Anthropic;
+use crate::wire::ollama::{Api, Ollama};
+use crate::wire::openai_chat::OpenAiChat;
+use crate::wire::openai_completions::OpenAiCompletions;
+use crate::wire::openai_embeddings::OpenAiEmbeddings;
+use crate::wire::openai_images::OpenAiImages;
+use crate::wire::openai_moderations::OpenAiModerations;
 
 /// A configuration that is sound in itself and can't be served: the model is missing or broken, say. Shown like any
 /// mistake of the configuration, at the setting that is at fault.
@@ -85,7 +92,13 @@ impl Parts<'_> {
     fn dialect(&self, dialect: config::Dialect) -> Arc<dyn Dialect> {
         match dialect {
             config::Dialect::OpenAiChat => Arc::new(OpenAiChat::new(self.max_segments)),
+            config::Dialect::OpenAiCompletions => Arc::new(OpenAiCompletions::new(self.max_segments)),
+            config::Dialect::OpenAiEmbeddings => Arc::new(OpenAiEmbeddings::new(self.max_segments)),
+            config::Dialect::OpenAiModerations => Arc::new(OpenAiModerations::new(self.max_segments)),
+            config::Dialect::OpenAiImages => Arc::new(OpenAiImages::new(self.max_segments)),
             config::Dialect::Anthropic => Arc::new(Anthropic::new(self.max_segments)),
+            config::Dialect::OllamaChat => Arc::new(Ollama::new(Api::Chat, self.max_segments)),
+            config::Dialect::OllamaGenerate => Arc::new(Ollama::new(Api::Generate, self.max_segments)),
         }
     }
 
@@ -208,6 +221,27 @@ mod tests {
         assert!(Arc::ptr_eq(input, output), "one guardrail at both stages");
         assert_eq!(&*input.mask(&crate::policy::Label::new("titan")), "###");
         assert_eq!(inspect.dialect.name(), "openai_chat");
+    }
+
+    #[test]
+    fn every_dialect_goes_by_its_name_in_the_file() {
+        for name in [
+            "openai_chat",
+            "openai_completions",
+            "openai_embeddings",
+            "openai_moderations",
+            "openai_images",
+            "ollama_chat",
+            "ollama_generate",
+        ] {
+            let route = format!(
+                "[[route]]\nid = \"r\"\npath = \"/r\"\ndialect = \"{name}\"\nupstream = \"u\"\nguardrails = [\"words\"]\n"
+            );
+            let live = live(&route);
+            let RouteMatch::Found(route) = live.route(&Method::POST, "/r") else { panic!("found") };
+            let Handling::Inspect(inspect) = &route.handling else { panic!("inspected") };
+            assert_eq!(inspect.dialect.name(), name);
+        }
     }
 
     #[test]

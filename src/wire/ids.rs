@@ -2,8 +2,10 @@
 //! encrypted. They say nothing and are not judged.
 
 /// What the ids of these APIs begin with, before a `-` or `_`.
-const FAMILIES: &[&str] =
-    &["call", "chatcmpl", "cmpl", "fc", "fp", "gen", "mcptoolu", "msg", "req", "resp", "rs", "srvtoolu", "toolu"];
+const FAMILIES: &[&str] = &[
+    "call", "chatcmpl", "cmpl", "embd", "fc", "fp", "gen", "mcptoolu", "modr", "msg", "req", "resp", "rs", "srvtoolu",
+    "toolu",
+];
 
 /// Bytes of letters and spaces on end that are taken for words. Ten thousand random bytes have so many in less than one of ten
 /// thousand cases.
@@ -85,6 +87,8 @@ mod tests {
             "chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT",
             "chatcmpl-portcullis-0198b7b0c4e07d2f8a1b2c3d4e5f6071",
             "call_abc123",
+            "embd-8a3f0c5e9d7b4e2f",
+            "modr-AB8CjOTu2jiq12hp1AQPfeqFWaORR",
             "fp_44709d6fcb",
             "0198b7b0-c4e0-7d2f-8a1b-2c3d4e5f6071",
             "e5cc70bb28c444948073e77776eb30ef",

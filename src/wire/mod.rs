@@ -5,11 +5,20 @@ mod answer;
 pub mod anthropic;
 mod ids;
 pub mod json;
+mod logprobs;
 mod ndjson;
+pub mod ollama;
+mod openai;
 pub mod openai_chat;
+pub mod openai_completions;
+pub mod openai_embeddings;
+pub mod openai_images;
+pub mod openai_moderations;
 mod request;
 pub mod shape;
 pub mod sse;
+#[cfg(test)]
+mod testing;
 
 use bytes::Bytes;
 use http::StatusCode;

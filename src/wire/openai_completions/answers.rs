@@ -1,0 +1,63 @@
+//! What completions say of their answers: whole ones, chunks of a stream, errors.
+
+use bytes::Bytes;
+
+use crate::wire::answer::{Answers, Moment};
+use crate::wire::json::{Patch, Value};
+use crate::wire::openai::choices::Choices;
+use crate::wire::openai::reply::{DONE, done, failed};
+use crate::wire::openai_completions::fields::ANSWER;
+use crate::wire::openai_completions::{copies, reply};
+use crate::wire::shape::Rule;
+use crate::wire::{Cut, Framing, WireError};
+
+/// Choices of an answer, at most: those of all prompts count on.
+pub const MAX_CHOICES: u32 = 2048;
+
+/// One answer.
+pub struct CompletionAnswers {
+    choices: Choices,
+}
+
+impl CompletionAnswers {
+    pub fn new(framing: Framing) -> Self {
+        CompletionAnswers { choices: Choices::new(framing, reply::FAMILY, MAX_CHOICES) }
+    }
+}
+
+impl Answers for CompletionAnswers {
+    fn body(&self) -> Rule {
+        Rule::Object(&ANSWER)
+    }
+
+    fn choice(&self, element: Value<'_>, _: u32) -> Result<u32, WireError> {
+        self.choices.index(element)
+    }
+
+    fn note(&mut self, chunk: Value<'_>) -> Result<Moment, WireError> {
+        self.choices.note(chunk, |_| false)
+    }
+
+    fn is_end(&self, data: &[u8]) -> bool {
+        data == DONE.as_bytes()
+    }
+
+    fn may_end(&self) -> bool {
+        self.choices.may_end()
+    }
+
+    fn strip(&self, root: Value<'_>, changed: bool, patch: &mut Patch) {
+        copies::strip(root, changed, patch);
+    }
+
+    fn cut(&self, cut: Cut<'_>, written: bool) -> Bytes {
+        match cut {
+            Cut::Failed(refusal) => failed(refusal),
+            Cut::Blocked => reply::filtered(&self.choices.header(written), self.choices.open()),
+        }
+    }
+
+    fn end(&self) -> Bytes {
+        done()
+    }
+}

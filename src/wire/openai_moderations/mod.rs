@@ -1,0 +1,54 @@
+//! OpenAI's moderations: `POST /v1/moderations`.
+//!
+//! The texts of a request are judged joined: they may be parts of one. An answer is flags and scores of known categories.
+
+mod fields;
+mod request;
+
+use bytes::Bytes;
+
+use crate::wire::answer::Codec;
+use crate::wire::openai::reply::{error, unspoken};
+use crate::wire::openai::whole::Whole;
+use crate::wire::request::Request;
+use crate::wire::shape::Rule;
+use crate::wire::{AnswerCodec, Dialect, Framing, Prompt, Refusal, WireError};
+
+/// The dialect.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenAiModerations {
+    /// Texts of one request, and channels of one answer, at most.
+    max_segments: usize,
+}
+
+impl OpenAiModerations {
+    pub fn new(max_segments: usize) -> Self {
+        OpenAiModerations { max_segments }
+    }
+}
+
+impl Dialect for OpenAiModerations {
+    fn name(&self) -> &'static str {
+        "openai_moderations"
+    }
+
+    fn parse_request(&self, body: Bytes) -> Result<Box<dyn Prompt>, WireError> {
+        Ok(Box::new(Request::parse(body, &request::REQUESTS, self.max_segments)?))
+    }
+
+    fn answer(&self, framing: Framing, max_event: usize) -> Box<dyn AnswerCodec> {
+        Box::new(Codec::new(Whole(Rule::Object(&fields::ANSWER)), framing, max_event, self.max_segments))
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> Bytes {
+        error(refusal).into()
+    }
+
+    /// An error: flags and scores say nothing.
+    fn answer_with(&self, _: &dyn Prompt, text: &str) -> (Framing, Bytes) {
+        (Framing::Json, unspoken(text).into())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+//! What the tests of dialects share: bodies read and written from outside, and a canary in each string, key and number.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use serde_json::{Value as Json, json};
+
+use crate::text::{Edit, Edits, Segment, SegmentId};
+use crate::wire::{AnswerCodec, Body, Dialect, Event, Framing, WireError};
+
+/// Bytes of an event, at most.
+pub const MAX: usize = 20_000;
+
+/// What a codec makes of chunks: the events up to an error, and the error.
+pub fn run(
+    dialect: &dyn Dialect,
+    framing: Framing,
+    chunks: &[&[u8]],
+) -> (Box<dyn AnswerCodec>, Vec<Event>, Option<WireError>) {
+    let mut codec = dialect.answer(framing, MAX);
+    let mut events = Vec::new();
+    let mut error = None;
+    for chunk in chunks {
+        error = error.or(codec.push(chunk).err());
+        events.extend(std::iter::from_fn(|| codec.next()));
+    }
+    error = error.or(codec.finish().err());
+    events.extend(std::iter::from_fn(|| codec.next()));
+    (codec, events, error)
+}
+
+/// A whole answer, which must be sound.
+pub fn unary(dialect: &dyn Dialect, body: &Json) -> (Box<dyn AnswerCodec>, Event) {
+    let (codec, mut events, error) = run(dialect, Framing::Json, &[body.to_string().as_bytes()]);
+    assert_eq!(error, None, "{body}");
+    assert!(events.len() == 1 && events[0].last);
+    (codec, events.remove(0))
+}
+
+/// `choice kind part text` of each text of an event, with `!` before what can't be edited.
+pub fn texts_of(event: &Event) -> Vec<String> {
+    let mark = |editable| if editable { "" } else { "!" };
+    let line = |text: &crate::wire::EventText| {
+        let channel = text.channel;
+        format!("{} {} {} {}{}", channel.choice, channel.kind.as_str(), channel.part, mark(text.editable), text.text)
+    };
+    event.texts.iter().map(line).collect()
+}
+
+/// An event as it is written with these texts; `None` leaves one.
+pub fn encoded(codec: &dyn AnswerCodec, event: &Event, texts: &[Option<&str>]) -> Result<String, WireError> {
+    let mut texts: Vec<_> = texts.iter().map(|text| text.map(str::to_owned)).collect();
+    texts.resize(event.texts.len(), None);
+    codec.encode(event, &texts).map(|bytes| String::from_utf8(bytes.into()).unwrap())
+}
+
+/// `turn role kind text` of each segment of a request, with `!` before what can't be edited.
+pub fn listed(dialect: &dyn Dialect, body: &Json) -> Vec<String> {
+    let prompt = dialect.parse_request(body.to_string().into()).unwrap_or_else(|error| panic!("{error}: {body}"));
+    let line = |segment: &Segment| {
+        let place = segment.place;
+        let turn = place.turn.map_or("-".into(), |turn| turn.to_string());
+        let mark = if place.editable { "" } else { "!" };
+        format!("{turn} {} {} {mark}{}", place.role.as_str(), place.kind.as_str(), segment.text)
+    };
+    prompt.segments().iter().map(line).collect()
+}
+
+/// Why a request is refused.
+pub fn refused(dialect: &dyn Dialect, body: &str) -> String {
+    match dialect.parse_request(body.to_owned().into()) {
+        Ok(_) => panic!("must be refused: {body}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// A request with spans of its segments replaced.
+pub fn edited(dialect: &dyn Dialect, body: &str, list: &[(u32, Range<usize>, &str)]) -> Result<String, WireError> {
+    let mut edits: BTreeMap<SegmentId, Edits> = BTreeMap::new();
+    for (segment, span, with) in list {
+        edits.entry(SegmentId(*segment)).or_default().insert(Edit { span: span.clone(), with: (*with).into() });
+    }
+    let prompt = dialect.parse_request(body.to_owned().into()).unwrap();
+    prompt.edited(&edits).map(|bytes| String::from_utf8(bytes.into()).unwrap())
+}
+
+/// What the numbers that are canaries begin with.
+const NUMBER: &str = "8800000";
+
+/// `json` with `~` in each string and key, and each number `0` after a space, replaced by a number of its own, so that no two
+/// are equal.
+pub fn with_canaries(json: &str) -> String {
+    let mut out = String::new();
+    let mut number = 100..;
+    for (at, character) in json.char_indices() {
+        let is_value = || !json[at + 1..].starts_with(|next: char| next.is_ascii_digit()) && json[..at].ends_with(' ');
+        let next = |number: &mut std::ops::RangeFrom<i32>| number.next().unwrap_or_default();
+        match character {
+            '~' => out += &format!(" canary {}", next(&mut number)),
+            '0' if is_value() => out += &format!("{NUMBER}{}", next(&mut number)),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// The canaries in some strings.
+pub fn canaries<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for text in texts {
+        for mark in [" canary ", NUMBER] {
+            found.extend(text.match_indices(mark).map(|(at, mark)| text[at + mark.len()..][..3].to_owned()));
+        }
+    }
+    found
+}
+
+/// What is said by turns in each string and number of a body.
+fn secrets() -> [Json; 5] {
+    let card = 4111111111111111u64;
+    [
+        json!("an odd \u{1}text"),
+        json!("project-bluebird"),
+        json!("sk-proj-abcdef"),
+        json!(card.to_string()),
+        json!(card),
+    ]
+}
+
+/// Every canary of a request stands in a segment, and any other text in the place of a string or a number is seen or refused.
+/// `numbers`: pointers to what is a number of the API's own, of any size.
+pub fn request_is_seen(dialect: &dyn Dialect, body: &str, numbers: &[&str]) {
+    let body = with_canaries(body);
+    let prompt = dialect.parse_request(body.clone().into()).unwrap_or_else(|error| panic!("{error}"));
+    let hidden = canaries([body.as_str()]);
+    assert!(!hidden.is_empty());
+    assert_eq!(canaries(prompt.segments().iter().map(|segment| &*segment.text)), hidden);
+    let body: Json = serde_json::from_str(&body).unwrap();
+    for pointer in pointers(&body) {
+        for secret in secrets() {
+            let mut body = body.clone();
+            *body.pointer_mut(&pointer).unwrap() = secret.clone();
+            let Ok(prompt) = dialect.parse_request(body.to_string().into()) else { continue };
+            let own = secret.is_number() && numbers.contains(&&*pointer);
+            let secret = secret.as_str().map_or(secret.to_string(), str::to_owned);
+            let judged = prompt.segments().iter().any(|segment| segment.text.contains(&secret));
+            assert!(judged || own, "{pointer} is not judged: {secret}");
+        }
+    }
+}
+
+/// Every canary of an answer that is written has been seen, all but `dropped` are written, and any other text in the place of a
+/// string or a number is seen or not written.
+pub fn answer_is_seen(dialect: &dyn Dialect, framing: Framing, body: &str, dropped: usize) {
+    let body = with_canaries(body);
+    let written = |body: &str| {
+        let (codec, events, error) = run(dialect, framing, &[framed(framing, body).as_bytes()]);
+        let event = events.into_iter().next().ok_or(error)?;
+        let seen: Vec<String> = event.texts.iter().map(|text| text.text.clone()).collect();
+        Ok::<_, Option<WireError>>((seen, encoded(&*codec, &event, &[]).unwrap()))
+    };
+    let (seen, out) = written(&body).unwrap_or_else(|error| panic!("{error:?}"));
+    let seen = canaries(seen.iter().map(String::as_str));
+    assert_eq!(canaries([&*out]), seen);
+    assert_eq!(canaries([&*body]).difference(&seen).count(), dropped, "{framing:?}");
+    let body: Json = serde_json::from_str(&body).unwrap();
+    for pointer in pointers(&body) {
+        for secret in secrets() {
+            let mut body = body.clone();
+            *body.pointer_mut(&pointer).unwrap() = secret.clone();
+            let Ok((seen, out)) = written(&body.to_string()) else { continue };
+            let raw = secret.to_string();
+            let raw = raw.trim_matches('"');
+            let judged = secret.as_str().unwrap_or(raw);
+            assert!(seen.iter().any(|text| text.contains(judged)) || !out.contains(raw), "{pointer}: {secret}");
+        }
+    }
+}
+
+/// A body or an event as it comes.
+pub fn framed(framing: Framing, json: &str) -> String {
+    let line = json.replace('\n', "");
+    match framing {
+        Framing::Json => json.to_owned(),
+        Framing::Sse => format!("data: {line}\n\n"),
+        Framing::Ndjson => line + "\n",
+    }
+}
+
+/// Any chunks give the same events, written alike.
+pub fn chunks_make_no_difference(dialect: &dyn Dialect, framing: Framing, bytes: &[u8], cuts: &[usize]) {
+    let mut at: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
+    at.extend([0, bytes.len()]);
+    at.sort_unstable();
+    let pieces: Vec<&[u8]> = at.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();
+    let shown = |chunks: &[&[u8]]| {
+        let (codec, events, error) = run(dialect, framing, chunks);
+        let shown: Vec<_> = events
+            .iter()
+            .map(|event| (texts_of(event), event.last, event.size, encoded(&*codec, event, &[])))
+            .collect();
+        (shown, error)
+    };
+    let whole = shown(&[bytes]);
+    assert_eq!(shown(&pieces), whole);
+    assert_eq!(shown(&bytes.chunks(1).collect::<Vec<_>>()), whole);
+}
+
+/// An event of which one text is replaced reads so again, if that text can be replaced.
+pub fn an_edit_is_what_is_read(dialect: &dyn Dialect, framing: Framing, json: &str, pick: usize, with: &str) {
+    let (codec, events, error) = run(dialect, framing, &[framed(framing, json).as_bytes()]);
+    let Some(event) = events.first().filter(|event| !event.texts.is_empty()) else {
+        panic!("no text in {json}: {error:?}")
+    };
+    let at = pick % event.texts.len();
+    let mut edits = vec![None; event.texts.len()];
+    edits[at] = Some(with);
+    match encoded(&*codec, event, &edits) {
+        Ok(frame) => {
+            assert!(event.texts[at].editable);
+            let (_, again, _) = run(dialect, framing, &[frame.as_bytes()]);
+            assert_eq!(again[0].texts[at].text, with);
+        }
+        Err(_) => assert!(!event.texts[at].editable, "{json}"),
+    }
+}
+
+/// What ends a stream: how many events there are, whether the last is the end mark, and the error.
+pub fn ends(dialect: &dyn Dialect, framing: Framing, stream: &str) -> (usize, bool, Option<WireError>) {
+    let (_, events, error) = run(dialect, framing, &[stream.as_bytes()]);
+    (events.len(), matches!(events.last(), Some(Event { body: Body::End, .. })), error)
+}
+
+fn pointers(json: &Json) -> Vec<String> {
+    let escape = |key: &str| key.replace('~', "~0").replace('/', "~1");
+    let under = |step: String, value: &Json| {
+        pointers(value).into_iter().map(move |rest| format!("/{step}{rest}")).collect::<Vec<_>>()
+    };
+    match json {
+        Json::String(_) | Json::Number(_) => vec![String::new()],
+        Json::Array(items) => {
+            items.iter().enumerate().flat_map(|(index, item)| under(index.to_string(), item)).collect()
+        }
+        Json::Object(members) => members.iter().flat_map(|(key, value)| under(escape(key), value)).collect(),
+        _ => Vec::new(),
+    }
+}
