@@ -1,6 +1,7 @@
 //! The texts of an answer, and the channel that each is a piece of.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::text::Kind;
 use crate::wire::answer::Answers;
@@ -24,6 +25,8 @@ pub struct Found {
     pub form: Form,
     /// See [`Rule::Again`].
     pub again: bool,
+    /// See [`Rule::Apart`].
+    pub apart: bool,
     pub place: u64,
 }
 
@@ -44,9 +47,17 @@ pub fn remainder(said: &str, text: &mut String) -> bool {
     follows
 }
 
+fn place_of_its_own(place: u64, event: u64) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (place, event).hash(&mut hasher);
+    hasher.finish()
+}
+
 /// The channels of an answer: a number for each place of one choice and kind, in the order of their first texts.
 pub struct Channels {
     max: usize,
+    /// Events so far.
+    events: u64,
     parts: HashMap<(u32, Kind, u64), u32>,
     next: HashMap<(u32, Kind), u32>,
     arguments: HashMap<(u32, u64), Unescaper>,
@@ -62,19 +73,23 @@ impl Channels {
     pub fn new(max: usize) -> Self {
         let (parts, next) = (HashMap::new(), HashMap::new());
         let (arguments, whole, said) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Channels { max, parts, next, arguments, whole, said, kept: 0 }
+        Channels { max, events: 0, parts, next, arguments, whole, said, kept: 0 }
     }
 
     /// The texts of one event. Behind one for each of [`found`] come further views of them, which can't be edited.
     pub fn event(&mut self, document: &Document, answers: &impl Answers) -> Result<Vec<EventText>, WireError> {
         let mut texts = Vec::new();
         let mut views = Vec::new();
+        self.events += 1;
         for mut found in found(document, answers)? {
+            if found.apart {
+                found.place = place_of_its_own(found.place, self.events);
+            }
             let channel = self.channel(found.choice, found.kind, found.place)?;
             let mut editable = found.form.is_editable();
             if found.form == Form::Whole {
                 found.text = self.news(channel, found.text);
-            } else if answers.says_again() {
+            } else if answers.says_again() && !found.apart {
                 editable &= self.piece(channel, &mut found)?;
             }
             if found.form == Form::Arguments {
@@ -152,10 +167,10 @@ struct Texts<'a, A> {
 
 impl<'d, A: Answers> Sink<'d> for Texts<'_, A> {
     fn leaf(&mut self, leaf: Leaf<'d>) -> Result<(), WireError> {
-        let Leaf { value, text, kind, form, again, place } = leaf;
+        let Leaf { value, text, kind, form, again, apart, place } = leaf;
         if !text.is_empty() {
             let (node, text) = (value.id(), text.into_owned());
-            self.found.push(Found { node, choice: self.choice, kind, text, form, again, place });
+            self.found.push(Found { node, choice: self.choice, kind, text, form, again, apart, place });
         }
         Ok(())
     }

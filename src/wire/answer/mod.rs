@@ -160,7 +160,7 @@ impl<A: Answers> Codec<A> {
             if text.is_some() && !found.form.is_editable() {
                 return Err(not_editable());
             }
-            let again = self.answers.says_again() && found.form != Form::Whole;
+            let again = self.answers.says_again() && found.form != Form::Whole && !found.apart;
             let text = if again { self.write(&found, text.as_deref()) } else { text.clone() };
             let Some(text) = text else { continue };
             // The pieces of a stream need not be JSON each; a whole call's must stay what it was.

@@ -12,6 +12,7 @@ mod request;
 use bytes::Bytes;
 
 use crate::wire::answer::Codec;
+use crate::wire::openai::reply::error;
 use crate::wire::request::Request;
 use crate::wire::{AnswerCodec, Dialect, Framing, Prompt, Refusal, WireError};
 
@@ -44,11 +45,11 @@ impl Dialect for OpenAiChat {
     }
 
     fn answer(&self, framing: Framing, max_event: usize) -> Box<dyn AnswerCodec> {
-        Box::new(Codec::new(answers::ChatAnswers::default(), framing, max_event, self.max_segments))
+        Box::new(Codec::new(answers::ChatAnswers::new(framing), framing, max_event, self.max_segments))
     }
 
     fn refuse(&self, refusal: &Refusal) -> Bytes {
-        reply::error(refusal).into()
+        error(refusal).into()
     }
 
     fn answer_with(&self, prompt: &dyn Prompt, text: &str) -> (Framing, Bytes) {

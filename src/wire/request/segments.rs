@@ -48,6 +48,7 @@ impl Segments {
             role: requests.role,
             found: Segments::default(),
             turn: None,
+            by: None,
             depth: 0,
             group: Vec::new(),
             group_kind: Kind::Other,
@@ -70,6 +71,8 @@ struct Texts<'d> {
     role: fn(Value<'_>) -> Result<Role, WireError>,
     found: Segments,
     turn: Option<Turn>,
+    /// Who speaks where there is no turn.
+    by: Option<Role>,
     /// Groups within one another; the outermost decides.
     depth: usize,
     group: Vec<Leaf<'d>>,
@@ -93,7 +96,7 @@ impl<'d> Texts<'d> {
                 expected: format!("expected at most {} texts", self.max),
             });
         }
-        let (turn, role) = turn.map_or((None, Role::None), |(turn, role)| (Some(turn), role));
+        let (turn, role) = turn.map_or((None, self.by.unwrap_or(Role::None)), |(turn, role)| (Some(turn), role));
         let editable = pieces.iter().any(|piece| !matches!(piece.edit, Access::Fixed));
         let place = Place { role, kind, turn, editable };
         // The limit on nodes keeps this far below 2^32.
@@ -253,6 +256,10 @@ impl<'d> Sink<'d> for Texts<'d> {
 
     fn end_turn(&mut self) {
         self.turn = None;
+    }
+
+    fn by(&mut self, role: Option<Role>) {
+        self.by = role;
     }
 }
 

@@ -10,7 +10,7 @@ pub use walk::walk;
 
 use std::borrow::Cow;
 
-use crate::text::Kind;
+use crate::text::{Kind, Role};
 use crate::wire::WireError;
 use crate::wire::json::Value;
 
@@ -51,10 +51,16 @@ pub enum Rule {
     At(&'static [Hop], &'static Rule),
     /// All below says whole what the same places have had in pieces, or will have.
     Again(&'static Rule),
+    /// No reader joins what is below to what stands there in another event of a stream.
+    Apart(&'static Rule),
+    /// Outside of [`Rule::Turns`]: who speaks below.
+    By(Role, &'static Rule),
     /// All below is one text.
     Group(Kind, &'static Rule),
     /// By JSON type: string, array, object.
     ByType(Option<&'static Rule>, Option<&'static Rule>, Option<&'static Rule>),
+    /// A number or a boolean by the first, all else by the second.
+    IfNumber(&'static Rule, &'static Rule),
     /// Can't be judged; the sentence says what can.
     Refuse(&'static str),
     /// Is looked after elsewhere.
@@ -99,6 +105,8 @@ pub struct Leaf<'d> {
     pub form: Form,
     /// See [`Rule::Again`].
     pub again: bool,
+    /// See [`Rule::Apart`].
+    pub apart: bool,
     /// A digest of the path: equal for equal places of different events of a stream.
     pub place: u64,
 }
@@ -138,6 +146,9 @@ pub trait Sink<'d> {
     fn turn(&mut self, position: u32, element: Value<'d>) -> Result<u32, WireError>;
 
     fn end_turn(&mut self) {}
+
+    /// See [`Rule::By`]; `None` where it ends.
+    fn by(&mut self, _role: Option<Role>) {}
 }
 
 impl Form {
@@ -179,6 +190,7 @@ impl Rule {
             Rule::ByType(None, Some(_), None) => "an array",
             Rule::ByType(Some(_), Some(_), None) => "a string or an array",
             Rule::ByType(Some(_), None, Some(_)) => "a string or an object",
+            Rule::By(_, inner) | Rule::IfNumber(_, inner) => inner.wants(),
             _ => "another type",
         }
     }
@@ -188,7 +200,7 @@ impl Rule {
         match self {
             Rule::Text(kind) | Rule::Fixed(kind) => kind,
             Rule::Arguments => Kind::ToolArguments,
-            Rule::ByType(Some(inner), ..) => inner.kind(),
+            Rule::ByType(Some(inner), ..) | Rule::By(_, inner) | Rule::IfNumber(_, inner) => inner.kind(),
             _ => Kind::Other,
         }
     }

@@ -16,7 +16,7 @@ const TOKEN_IDS: &str = "this route judges text only, and numbers in an array ma
 
 /// Visits every value under `root`.
 pub fn walk<'d>(root: Value<'d>, rule: Rule, style: Style, sink: &mut impl Sink<'d>) -> Result<(), WireError> {
-    Walk { root, style, sink, again: false }.visit(root, rule, At { place: 0, one: None })
+    Walk { root, style, sink, again: false, apart: false }.visit(root, rule, At { place: 0, one: None })
 }
 
 struct Walk<'s, 'd, S> {
@@ -25,6 +25,8 @@ struct Walk<'s, 'd, S> {
     sink: &'s mut S,
     /// See [`Rule::Again`].
     again: bool,
+    /// See [`Rule::Apart`].
+    apart: bool,
 }
 
 /// Where a value stands.
@@ -61,6 +63,21 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
                 let visited = self.visit(value, *inner, at);
                 self.again = before;
                 visited
+            }
+            (Rule::Apart(inner), _) => {
+                let before = std::mem::replace(&mut self.apart, true);
+                let visited = self.visit(value, *inner, at);
+                self.apart = before;
+                visited
+            }
+            (Rule::By(role, inner), _) => {
+                self.sink.by(Some(role));
+                let visited = self.visit(value, *inner, at);
+                self.sink.by(None);
+                visited
+            }
+            (Rule::IfNumber(inner, _), Type::Number | Type::Bool) | (Rule::IfNumber(_, inner), _) => {
+                self.visit(value, *inner, at)
             }
             (Rule::Object(object), Type::Object) => self.object(value, object, at),
             (Rule::Tagged(variants, supported), Type::Object) => {
@@ -189,7 +206,7 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
 
     fn leaf(&mut self, value: Value<'d>, kind: Kind, form: Form, place: u64) -> Result<(), WireError> {
         let text = value.text().unwrap_or_else(|| value.raw().into());
-        self.sink.leaf(Leaf { value, text, kind, form, again: self.again, place })
+        self.sink.leaf(Leaf { value, text, kind, form, again: self.again, apart: self.apart, place })
     }
 
     /// The digest of a path, as walking it gives it.

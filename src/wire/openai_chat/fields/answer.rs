@@ -1,8 +1,9 @@
 //! The members of an answer.
 
-use super::{CALLED, CALLS, REASONING, ROLES, TIERS};
+use super::{CALLED, CALLS, REASONING, ROLES};
 use crate::text::Kind;
 use crate::wire::ids::is_id;
+use crate::wire::openai::fields::{ERROR, FILTERS, FINISH, PROMPT_FILTER, TIERS, USAGE};
 use crate::wire::shape::{Object, Rule};
 use Rule::*;
 
@@ -20,23 +21,13 @@ pub static ANSWER: Object = Object {
         ("choices", Turns(&Object(&CHOICE))),
         ("usage", Object(&USAGE)),
         ("prompt_filter_results", Each(&Object(&PROMPT_FILTER))),
-        ("error", ByType(Some(&Text(Kind::Other)), None, Some(&Object(&ERROR)))),
+        ("error", ERROR),
         // Dropped when written.
         ("obfuscation", Unread),
         ("prompt_logprobs", Unread),
         ("token_ids", Unread),
         ("prompt_token_ids", Unread),
         ("output_token_ids", Unread),
-    ],
-};
-
-static ERROR: Object = Object {
-    required: &[],
-    fields: &[
-        ("message", Text(Kind::Other)),
-        ("type", Rule::OPEN_WORD),
-        ("code", ByType(Some(&Rule::OPEN_WORD), None, None)),
-        ("param", Text(Kind::Other)),
     ],
 };
 
@@ -60,27 +51,6 @@ static CHOICE: Object = Object {
         ("output_token_ids", Unread),
     ],
 };
-
-/// As OpenAI has them, and as others do.
-const FINISH: Rule = OneOf(&[
-    "stop",
-    "length",
-    "tool_calls",
-    "content_filter",
-    "function_call",
-    "error",
-    "abort",
-    "completed",
-    "end_turn",
-    "eos",
-    "max_tokens",
-    "refusal",
-    "stop_sequence",
-    "tool_use",
-    "MAX_TOKENS",
-    "SAFETY",
-    "STOP",
-]);
 
 /// What the assistant says: a message, or a piece of one.
 static SAID: Object = Object {
@@ -170,61 +140,4 @@ static CITATION: Object = Object {
         ("url", Text(Kind::Other)),
         ("content", Text(Kind::Other)),
     ],
-};
-
-static USAGE: Object = Object {
-    required: &[],
-    fields: &[
-        ("prompt_tokens", Plain),
-        ("completion_tokens", Plain),
-        ("total_tokens", Plain),
-        ("prompt_tokens_details", Object(&TOKENS)),
-        ("completion_tokens_details", Object(&TOKENS)),
-        // DeepSeek, Groq, OpenRouter.
-        ("prompt_cache_hit_tokens", Plain),
-        ("prompt_cache_miss_tokens", Plain),
-        ("queue_time", Plain),
-        ("prompt_time", Plain),
-        ("completion_time", Plain),
-        ("total_time", Plain),
-        ("cost", Plain),
-        ("is_byok", Plain),
-    ],
-};
-
-static TOKENS: Object = Object {
-    required: &[],
-    fields: &[
-        ("cached_tokens", Plain),
-        ("audio_tokens", Plain),
-        ("text_tokens", Plain),
-        ("image_tokens", Plain),
-        ("reasoning_tokens", Plain),
-        ("accepted_prediction_tokens", Plain),
-        ("rejected_prediction_tokens", Plain),
-    ],
-};
-
-/// Azure's content filter.
-static PROMPT_FILTER: Object =
-    Object { required: &[], fields: &[("prompt_index", Plain), ("content_filter_results", Object(&FILTERS))] };
-
-static FILTERS: Object = Object {
-    required: &[],
-    fields: &[
-        ("hate", Object(&FILTER)),
-        ("self_harm", Object(&FILTER)),
-        ("sexual", Object(&FILTER)),
-        ("violence", Object(&FILTER)),
-        ("profanity", Object(&FILTER)),
-        ("jailbreak", Object(&FILTER)),
-        ("indirect_attack", Object(&FILTER)),
-        ("protected_material_text", Object(&FILTER)),
-        ("protected_material_code", Object(&FILTER)),
-    ],
-};
-
-static FILTER: Object = Object {
-    required: &[],
-    fields: &[("filtered", Plain), ("detected", Plain), ("severity", OneOf(&["safe", "low", "medium", "high"]))],
 };

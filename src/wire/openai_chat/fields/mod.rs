@@ -16,7 +16,6 @@ const ARGUMENTS: Rule = ByType(Some(&Arguments), Some(&Any(Kind::ToolArguments))
 
 const ROLES: Rule = OneOf(&["system", "developer", "user", "assistant", "tool", "function"]);
 const CALLS: Rule = OneOf(&["function", "custom"]);
-const TIERS: Rule = OneOf(&["auto", "default", "flex", "priority", "scale", "standard", "on_demand", "performance"]);
 
 /// A function with `arguments`, or a custom tool with `input`.
 static CALLED: Object = Object {

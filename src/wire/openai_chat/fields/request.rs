@@ -1,7 +1,8 @@
 //! The members of a request.
 
-use super::{CALLED, CALLS, REASONING, ROLES, TIERS};
+use super::{CALLED, CALLS, REASONING, ROLES};
 use crate::text::Kind;
+use crate::wire::openai::fields::{NO_GRAMMAR, RESPONSE_FORMAT, STREAM_OPTIONS, TIERS, is_token_id};
 use crate::wire::shape::{Object, Rule};
 use Rule::*;
 
@@ -9,8 +10,6 @@ const TEXT_ONLY: &str = "this route judges text only: `text` and, from the assis
 const TOOLS_ONLY: &str = "this route judges calls of the client's own tools only: `function` and `custom`";
 const OWN_TEMPLATE: &str =
     "this route judges messages, and a template of the request's own could say anything beside them";
-const NO_GRAMMAR: &str = "this route judges no grammars; a schema may stand in `response_format`";
-const FORMATS_ONLY: &str = "this route judges the formats `text`, `json_object` and `json_schema`";
 
 /// The body of a request.
 pub static REQUEST: Object = Object {
@@ -42,7 +41,7 @@ pub static REQUEST: Object = Object {
         ("functions", Each(&Group(Kind::ToolDefinition, &Object(&FUNCTION)))),
         ("tool_choice", CHOICE_OF_TOOL),
         ("function_call", CHOICE_OF_TOOL),
-        ("response_format", Group(Kind::Other, &Tagged(FORMATS, FORMATS_ONLY))),
+        ("response_format", RESPONSE_FORMAT),
         ("stop", Any(Kind::Other)),
         ("user", Text(Kind::Other)),
         ("metadata", Any(Kind::Other)),
@@ -85,11 +84,6 @@ pub static REQUEST: Object = Object {
         ("ebnf", Refuse(NO_GRAMMAR)),
         ("regex", Refuse(NO_GRAMMAR)),
     ],
-};
-
-static STREAM_OPTIONS: Object = Object {
-    required: &[],
-    fields: &[("include_usage", Plain), ("include_obfuscation", Plain), ("continuous_usage_stats", Plain)],
 };
 
 static MESSAGE: Object = Object {
@@ -183,30 +177,4 @@ static CUSTOM: Object = Object {
 
 static FREE_TEXT: Object = Object { required: &[], fields: &[("type", OneOf(&["text"]))] };
 
-const FORMATS: &[(&str, &Object)] = &[("text", &FORMAT), ("json_object", &FORMAT), ("json_schema", &FORMAT)];
-
-static FORMAT: Object = Object {
-    required: &[],
-    fields: &[
-        ("type", OneOf(&["text", "json_object", "json_schema"])),
-        ("json_schema", Object(&JSON_SCHEMA)),
-        ("schema", Schema(Kind::Other)),
-    ],
-};
-
-static JSON_SCHEMA: Object = Object {
-    required: &[],
-    fields: &[
-        ("name", Fixed(Kind::Other)),
-        ("description", Text(Kind::Other)),
-        ("schema", Schema(Kind::Other)),
-        ("strict", Plain),
-    ],
-};
-
 static PREDICTION: Object = Object { required: &[], fields: &[("type", OneOf(&["content"])), ("content", CONTENT)] };
-
-/// No vocabulary has ten million tokens.
-fn is_token_id(key: &str) -> bool {
-    (1..=7).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_digit())
-}
