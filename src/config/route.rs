@@ -49,6 +49,8 @@ pub enum Dialect {
     #[serde(rename = "openai_chat")]
     OpenAiChat,
     Anthropic,
+    #[serde(rename = "openai_responses")]
+    OpenAiResponses,
 }
 
 /// What the client sees of a blocked prompt: `"error"` or `{ message = "..." }`.
@@ -95,6 +97,7 @@ impl Dialect {
         match self {
             Dialect::OpenAiChat => "openai_chat",
             Dialect::Anthropic => "anthropic",
+            Dialect::OpenAiResponses => "openai_responses",
         }
     }
 }

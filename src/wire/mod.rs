@@ -9,9 +9,12 @@ mod logprobs;
 mod ndjson;
 mod openai;
 pub mod openai_chat;
+pub mod openai_responses;
 mod request;
 pub mod shape;
 pub mod sse;
+
+pub use request::Known;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -28,6 +31,11 @@ pub trait Dialect: Send + Sync {
 
     /// A codec for one answer. `max_event` bounds one event, in bytes; for [`Framing::Json`] the whole body.
     fn answer(&self, framing: Framing, max_event: usize) -> Box<dyn AnswerCodec>;
+
+    /// The same for the answer to `prompt`, whose words it may tell again unjudged where the API does so.
+    fn answer_to(&self, _prompt: &dyn Prompt, framing: Framing, max_event: usize) -> Box<dyn AnswerCodec> {
+        self.answer(framing, max_event)
+    }
 
     /// The body of an error answer. `application/json`.
     fn refuse(&self, refusal: &Refusal) -> Bytes;
@@ -47,6 +55,9 @@ pub trait Prompt: Send + Sync {
 
     /// The model it names; untrusted.
     fn model(&self) -> &str;
+
+    /// All its strings, to know them again.
+    fn known(&self) -> Known;
 
     /// The body with the edits made in place; every other byte as it came. Errors with [`WireError::NotEditable`] where a
     /// changed text can't be written back so that it means what was judged.
