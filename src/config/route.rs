@@ -48,6 +48,8 @@ pub enum Handling {
 pub enum Dialect {
     #[serde(rename = "openai_chat")]
     OpenAiChat,
+    #[serde(rename = "openai_responses")]
+    OpenAiResponses,
     #[serde(rename = "openai_completions")]
     OpenAiCompletions,
     #[serde(rename = "openai_embeddings")]
@@ -104,6 +106,7 @@ impl Dialect {
     pub fn as_str(self) -> &'static str {
         match self {
             Dialect::OpenAiChat => "openai_chat",
+            Dialect::OpenAiResponses => "openai_responses",
             Dialect::OpenAiCompletions => "openai_completions",
             Dialect::OpenAiEmbeddings => "openai_embeddings",
             Dialect::OpenAiModerations => "openai_moderations",

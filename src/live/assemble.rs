@@ -16,6 +16,7 @@ use crate::wire::openai_completions::OpenAiCompletions;
 use crate::wire::openai_embeddings::OpenAiEmbeddings;
 use crate::wire::openai_images::OpenAiImages;
 use crate::wire::openai_moderations::OpenAiModerations;
+use crate::wire::openai_responses::OpenAiResponses;
 
 /// A configuration that is sound in itself and can't be served: the model is missing or broken, say. Shown like any
 /// mistake of the configuration, at the setting that is at fault.
@@ -92,6 +93,7 @@ impl Parts<'_> {
     fn dialect(&self, dialect: config::Dialect) -> Arc<dyn Dialect> {
         match dialect {
             config::Dialect::OpenAiChat => Arc::new(OpenAiChat::new(self.max_segments)),
+            config::Dialect::OpenAiResponses => Arc::new(OpenAiResponses::new(self.max_segments)),
             config::Dialect::OpenAiCompletions => Arc::new(OpenAiCompletions::new(self.max_segments)),
             config::Dialect::OpenAiEmbeddings => Arc::new(OpenAiEmbeddings::new(self.max_segments)),
             config::Dialect::OpenAiModerations => Arc::new(OpenAiModerations::new(self.max_segments)),

@@ -14,11 +14,14 @@ pub mod openai_completions;
 pub mod openai_embeddings;
 pub mod openai_images;
 pub mod openai_moderations;
+pub mod openai_responses;
 mod request;
 pub mod shape;
 pub mod sse;
 #[cfg(test)]
 mod testing;
+
+pub use request::Known;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -35,6 +38,11 @@ pub trait Dialect: Send + Sync {
 
     /// A codec for one answer. `max_event` bounds one event, in bytes; for [`Framing::Json`] the whole body.
     fn answer(&self, framing: Framing, max_event: usize) -> Box<dyn AnswerCodec>;
+
+    /// The same for the answer to `prompt`, whose words it may tell again unjudged where the API does so.
+    fn answer_to(&self, _prompt: &dyn Prompt, framing: Framing, max_event: usize) -> Box<dyn AnswerCodec> {
+        self.answer(framing, max_event)
+    }
 
     /// The body of an error answer. `application/json`.
     fn refuse(&self, refusal: &Refusal) -> Bytes;
@@ -54,6 +62,9 @@ pub trait Prompt: Send + Sync {
 
     /// The model it names; untrusted.
     fn model(&self) -> &str;
+
+    /// All its strings, to know them again.
+    fn known(&self) -> Known;
 
     /// The body with the edits made in place; every other byte as it came. Errors with [`WireError::NotEditable`] where a
     /// changed text can't be written back so that it means what was judged.

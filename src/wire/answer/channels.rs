@@ -167,8 +167,8 @@ struct Texts<'a, A> {
 
 impl<'d, A: Answers> Sink<'d> for Texts<'_, A> {
     fn leaf(&mut self, leaf: Leaf<'d>) -> Result<(), WireError> {
-        let Leaf { value, text, kind, form, again, apart, place } = leaf;
-        if !text.is_empty() {
+        let Leaf { value, text, kind, form, again, apart, echo, place } = leaf;
+        if !text.is_empty() && !(echo && self.answers.knows(&text)) {
             let (node, text) = (value.id(), text.into_owned());
             self.found.push(Found { node, choice: self.choice, kind, text, form, again, apart, place });
         }

@@ -54,12 +54,17 @@ impl Frames {
         }
     }
 
-    /// A frame in canonical form.
-    pub fn encode(&self, name: Option<&str>, document: &Document, patch: &Patch) -> Bytes {
+    /// The data of a frame in canonical form.
+    pub fn data(&self, document: &Document, patch: &Patch) -> Vec<u8> {
+        if self.is_whole() { document.render(patch) } else { document.render_line(patch) }
+    }
+
+    /// A frame of such data.
+    pub fn frame(&self, name: Option<&str>, data: Vec<u8>) -> Bytes {
         match self {
-            Frames::Whole(..) => document.render(patch).into(),
-            Frames::Events(_) => sse::frame(name, &document.render_line(patch)),
-            Frames::Lines(_) => ndjson::line(&document.render_line(patch)),
+            Frames::Whole(..) => data.into(),
+            Frames::Events(_) => sse::frame(name, &data),
+            Frames::Lines(_) => ndjson::line(&data),
         }
     }
 

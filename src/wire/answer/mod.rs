@@ -43,11 +43,19 @@ pub trait Answers: Send {
     /// Takes out of a body or event what repeats its text and must not leave. `changed`: some text of it was replaced.
     fn strip(&self, root: Value<'_>, changed: bool, patch: &mut Patch);
 
+    /// Takes note of what is written of a body or event: the only texts of the answer that its end may repeat.
+    fn wrote(&self, _data: &[u8]) {}
+
     /// The end of a stream. `written`: of what [`Self::note`] has seen, something has left.
     fn cut(&self, cut: Cut<'_>, written: bool) -> Bytes;
 
     /// Whether its streams say whole what they have said in pieces: see [`Rule::Again`].
     fn says_again(&self) -> bool {
+        false
+    }
+
+    /// Whether the request had this string: see [`Rule::Echo`].
+    fn knows(&self, _text: &str) -> bool {
         false
     }
 
@@ -246,7 +254,9 @@ impl<A: Answers> AnswerCodec for Codec<A> {
         }
         self.answers.strip(document.root(), changed, &mut patch);
         self.written.set(true);
-        Ok(self.frames.encode(self.answers.name(document.root()), document, &patch))
+        let data = self.frames.data(document, &patch);
+        self.answers.wrote(&data);
+        Ok(self.frames.frame(self.answers.name(document.root()), data))
     }
 
     fn cut(&self, cut: Cut<'_>) -> Bytes {

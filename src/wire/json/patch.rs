@@ -21,9 +21,9 @@ impl Patch {
         self.values.insert(string, json_text(text).into());
     }
 
-    /// Makes an array have no elements. Texts in it must not be set.
-    pub fn empty(&mut self, array: Value<'_>) {
-        self.values.insert(array.id(), "[]".into());
+    /// Makes a value an array without elements.
+    pub fn empty(&mut self, value: Value<'_>) {
+        self.values.insert(value.id(), "[]".into());
     }
 
     /// Takes the member that has this key out of the object, if there is one.
@@ -54,6 +54,10 @@ impl Document {
         let mut out = Vec::with_capacity(self.source.len());
         let mut copied = 0;
         for (span, json) in splices {
+            // What stands in an emptied array goes with it.
+            if span.start < copied {
+                continue;
+            }
             out.extend_from_slice(&self.source[copied..span.start]);
             out.extend_from_slice(json.as_bytes());
             copied = span.end;

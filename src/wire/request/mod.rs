@@ -1,6 +1,9 @@
 //! Reading a request by its dialect's table: every text and its place, and the body with texts replaced.
 
+mod known;
 mod segments;
+
+pub use known::Known;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -85,6 +88,10 @@ impl Prompt for Request {
 
     fn model(&self) -> &str {
         &self.head.model
+    }
+
+    fn known(&self) -> Known {
+        Known::of(self.document.root())
     }
 
     fn edited(&self, edits: &BTreeMap<SegmentId, Edits>) -> Result<Bytes, WireError> {

@@ -27,6 +27,8 @@ pub enum Rule {
     OneOf(&'static [&'static str]),
     /// The same with a shape in place of the list: ids, which say nothing.
     Like(fn(&str) -> bool),
+    /// A word of this list. In a request any other is refused; the sentence says what can be judged.
+    Only(&'static [&'static str], &'static str),
     /// A boolean, or a number that means what the API says.
     Plain,
     /// Any JSON: each string, number and key below is part of one text.
@@ -34,8 +36,11 @@ pub enum Rule {
     /// The same for a JSON schema, less its own words.
     Schema(Kind),
     Object(&'static Object),
-    /// An object whose `type` picks its shape; the sentence says which types there are.
+    /// An object whose `type` picks its shape; the sentence says which types there are. Under no name stands the shape of an
+    /// object without a type.
     Tagged(&'static [(&'static str, &'static Object)], &'static str),
+    /// The same, with what an object of any other type is.
+    Typed(&'static [(&'static str, &'static Object)], &'static Rule),
     /// An object with keys of this shape.
     Keyed(fn(&str) -> bool, &'static Rule),
     Each(&'static Rule),
@@ -43,6 +48,8 @@ pub enum Rule {
     Indexed(&'static Rule),
     /// The messages of a request or the choices of an answer.
     Turns(&'static Rule),
+    /// The only message there is, without an array.
+    Turn(&'static Rule),
     /// An array of texts that other readers may join.
     Joined(&'static Rule),
     /// The texts of one kind below have one place: a reader of the answer joins them.
@@ -55,6 +62,8 @@ pub enum Rule {
     Apart(&'static Rule),
     /// Outside of [`Rule::Turns`]: who speaks below.
     By(Role, &'static Rule),
+    /// The API tells here what the request said. Of that what the request had to the letter is not judged.
+    Echo(&'static Rule),
     /// All below is one text.
     Group(Kind, &'static Rule),
     /// By JSON type: string, array, object.
@@ -107,6 +116,8 @@ pub struct Leaf<'d> {
     pub again: bool,
     /// See [`Rule::Apart`].
     pub apart: bool,
+    /// See [`Rule::Echo`].
+    pub echo: bool,
     /// A digest of the path: equal for equal places of different events of a stream.
     pub place: u64,
 }
@@ -183,9 +194,11 @@ impl Rule {
     /// What the rule wants, for messages.
     fn wants(self) -> &'static str {
         match self {
-            Rule::Text(_) | Rule::Fixed(_) | Rule::Arguments | Rule::OneOf(_) | Rule::Like(_) => "a string",
+            Rule::Text(_) | Rule::Fixed(_) | Rule::Arguments | Rule::OneOf(_) | Rule::Like(_) | Rule::Only(..) => {
+                "a string"
+            }
             Rule::Plain => "a number or a boolean",
-            Rule::Object(_) | Rule::Tagged(..) | Rule::Keyed(..) => "an object",
+            Rule::Object(_) | Rule::Tagged(..) | Rule::Typed(..) | Rule::Keyed(..) => "an object",
             Rule::Each(_) | Rule::Indexed(_) | Rule::Turns(_) | Rule::Joined(_) => "an array",
             Rule::ByType(None, Some(_), None) => "an array",
             Rule::ByType(Some(inner), Some(Rule::Refuse(_)), None) => inner.wants(),

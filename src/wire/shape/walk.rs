@@ -17,7 +17,7 @@ pub const TOKEN_IDS: &str = "this route judges text only, and numbers in an arra
 
 /// Visits every value under `root`.
 pub fn walk<'d>(root: Value<'d>, rule: Rule, style: Style, sink: &mut impl Sink<'d>) -> Result<(), WireError> {
-    Walk { root, style, sink, again: false, apart: false }.visit(root, rule, At { place: 0, one: None })
+    Walk { root, style, sink, again: false, apart: false, echo: false }.visit(root, rule, At { place: 0, one: None })
 }
 
 struct Walk<'s, 'd, S> {
@@ -28,6 +28,8 @@ struct Walk<'s, 'd, S> {
     again: bool,
     /// See [`Rule::Apart`].
     apart: bool,
+    /// See [`Rule::Echo`].
+    echo: bool,
 }
 
 /// Where a value stands.
@@ -52,6 +54,11 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
             (Rule::Arguments, Type::String) => self.leaf(value, Kind::ToolArguments, Form::Arguments, at.text()),
             (Rule::OneOf(words), Type::String) => self.word(value, |text| words.contains(&text), at.place),
             (Rule::Like(fits), Type::String) => self.word(value, fits, at.place),
+            (Rule::Only(words, supported), Type::String) => match words.iter().any(|word| value.is(word)) {
+                true => Ok(()),
+                false if self.style == Style::Strict => Err(unsupported(value, supported)),
+                false => self.word(value, |_| false, at.place),
+            },
             (Rule::Plain, Type::Bool) => Ok(()),
             (Rule::Plain, Type::Number) if self.style == Style::Strict || is_short(value.raw()) => Ok(()),
             (Rule::Any(kind), _) => self.group(kind, |walk| walk.any(value, kind, at.place)),
@@ -80,16 +87,22 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
             (Rule::IfNumber(inner, _), Type::Number | Type::Bool) | (Rule::IfNumber(_, inner), _) => {
                 self.visit(value, *inner, at)
             }
-            (Rule::Object(object), Type::Object) => self.object(value, object, at),
-            (Rule::Tagged(variants, supported), Type::Object) => {
-                let Some(tag) = value.get("type").and_then(Value::text) else {
-                    return Err(unexpected(value, "an object with a `type`"));
-                };
-                match variants.iter().find(|(name, _)| *name == tag) {
-                    Some((_, object)) => self.object(value, object, at),
-                    None => Err(unsupported(value, supported)),
-                }
+            (Rule::Echo(inner), _) => {
+                let before = std::mem::replace(&mut self.echo, true);
+                let visited = self.visit(value, *inner, at);
+                self.echo = before;
+                visited
             }
+            (Rule::Object(object), Type::Object) => self.object(value, object, false, at),
+            (Rule::Tagged(variants, supported), Type::Object) => match (variant(value, variants), value.get("type")) {
+                (Some((object, tagged)), _) => self.object(value, object, tagged, at),
+                (None, Some(tag)) if tag.text().is_some() => Err(unsupported(value, supported)),
+                (None, _) => Err(unexpected(value, "an object with a `type`")),
+            },
+            (Rule::Typed(variants, other), Type::Object) => match variant(value, variants) {
+                Some((object, tagged)) => self.object(value, object, tagged, at),
+                None => self.visit(value, *other, at),
+            },
             (Rule::Keyed(fits, inner), Type::Object) => value.members().try_for_each(|(key, member)| {
                 let name = key.text().unwrap_or_default();
                 let at = at.step(&name);
@@ -108,6 +121,12 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
                 walk.sink.end_turn();
                 Ok(())
             }),
+            (Rule::Turn(inner), _) => {
+                self.sink.turn(0, value)?;
+                self.visit(value, *inner, at)?;
+                self.sink.end_turn();
+                Ok(())
+            }
             (Rule::Joined(inner), Type::Array) => {
                 self.sink.open_joined();
                 self.elements(value, |walk, element, position| walk.visit(element, *inner, at.step(position)))?;
@@ -123,10 +142,15 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
         }
     }
 
-    fn object(&mut self, value: Value<'d>, object: &'static Object, at: At) -> Result<(), WireError> {
+    /// `tagged`: its `type` has been read.
+    fn object(&mut self, value: Value<'d>, object: &'static Object, tagged: bool, at: At) -> Result<(), WireError> {
+        const TAG: (&str, Rule) = ("type", Rule::Unread);
         for (key, member) in value.members() {
             let name = key.text().unwrap_or_default();
-            let known = |name: &str| object.fields.iter().find(|(field, _)| *field == name);
+            let known = |name: &str| match name {
+                "type" if tagged => Some(&TAG),
+                _ => object.fields.iter().find(|(field, _)| *field == name),
+            };
             let at = at.step(&name);
             if let Some((_, rule)) = known(&name) {
                 self.visit(member, *rule, at)?;
@@ -207,7 +231,8 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
 
     fn leaf(&mut self, value: Value<'d>, kind: Kind, form: Form, place: u64) -> Result<(), WireError> {
         let text = value.text().unwrap_or_else(|| value.raw().into());
-        self.sink.leaf(Leaf { value, text, kind, form, again: self.again, apart: self.apart, place })
+        let Walk { again, apart, echo, .. } = *self;
+        self.sink.leaf(Leaf { value, text, kind, form, again, apart, echo, place })
     }
 
     /// The digest of a path, as walking it gives it.
@@ -244,6 +269,14 @@ impl At {
     fn text(self) -> u64 {
         self.one.unwrap_or(self.place)
     }
+}
+
+/// The shape of an object by its `type`, and whether it has one.
+fn variant(value: Value<'_>, variants: &'static [(&'static str, &'static Object)]) -> Option<(&'static Object, bool)> {
+    let tag = value.get("type").and_then(Value::text);
+    let name = tag.as_deref().unwrap_or_default();
+    let found = variants.iter().find(|(own, _)| *own == name).filter(|_| tag.is_none() || !name.is_empty());
+    found.map(|(_, object)| (*object, tag.is_some()))
 }
 
 /// The first number that stands in an array, at any depth.

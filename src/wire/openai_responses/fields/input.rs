@@ -1,0 +1,266 @@
+//! The items of a request's `input`.
+
+use super::request::{STATE, TEXT};
+use super::tools::{ENVIRONMENT, TOOL};
+use super::{EXECUTION, LIFETIME, PHASE, REASONING, STATUS};
+use crate::text::Kind;
+use crate::wire::shape::{Object, Rule};
+use Rule::*;
+
+const TEXT_ONLY: &str =
+    "this route judges text only: `input_text`, `output_text`, `text` and, from the assistant, `refusal`";
+const BY_CLIENT: &str = "this route judges searches for tools by the client only";
+const REASONS_ONLY: &str = "this route judges reasoning as `summary_text` and `reasoning_text`";
+
+/// By type; a message needs none. What is not here stands for something that never passes here, is no text, or comes from a tool
+/// that the upstream runs.
+pub const ITEMS: &[(&str, &Object)] = &[
+    ("", &MESSAGE),
+    ("message", &MESSAGE),
+    ("function_call", &FUNCTION_CALL),
+    ("function_call_output", &OUTPUT),
+    ("custom_tool_call", &CUSTOM_CALL),
+    ("custom_tool_call_output", &OUTPUT),
+    ("local_shell_call", &LOCAL_SHELL_CALL),
+    ("local_shell_call_output", &OUTPUT),
+    ("shell_call", &SHELL_CALL),
+    ("shell_call_output", &SHELL_OUTPUT),
+    ("apply_patch_call", &PATCH_CALL),
+    ("apply_patch_call_output", &OUTPUT),
+    ("tool_search_call", &SEARCH_CALL),
+    ("tool_search_output", &SEARCH_OUTPUT),
+    ("additional_tools", &ADDITIONAL_TOOLS),
+    ("configuration_update", &CONFIGURATION),
+    ("reasoning", &REASONED),
+];
+
+const ID: Rule = Fixed(Kind::Other);
+const CALLED: Rule = Text(Kind::ToolArguments);
+const CONTENT: Rule = ByType(Some(&Text(Kind::Content)), Some(&Joined(&Tagged(PARTS, TEXT_ONLY))), None);
+
+static MESSAGE: Object = Object {
+    required: &["role"],
+    fields: &[
+        ("type", OneOf(&["message"])),
+        ("id", ID),
+        ("role", OneOf(&["user", "assistant", "system", "developer"])),
+        ("content", CONTENT),
+        ("status", STATUS),
+        ("phase", PHASE),
+    ],
+};
+
+const PARTS: &[(&str, &Object)] =
+    &[("input_text", &TEXT_PART), ("output_text", &TEXT_PART), ("text", &TEXT_PART), ("refusal", &REFUSAL_PART)];
+
+static TEXT_PART: Object = Object { required: &["text"], fields: PART_FIELDS };
+static REFUSAL_PART: Object = Object { required: &["refusal"], fields: PART_FIELDS };
+
+/// Of all types: a reader that goes by the members and not by the type sees nothing else.
+const PART_FIELDS: &[(&str, Rule)] = &[
+    ("text", Text(Kind::Content)),
+    ("refusal", Text(Kind::Refusal)),
+    // Apart from the texts around them, which they must not part.
+    ("annotations", Group(Kind::Other, &Each(&Object(&ANNOTATION)))),
+    ("logprobs", Any(Kind::Other)),
+    ("prompt_cache_breakpoint", Object(&BREAKPOINT)),
+    ("image_url", Refuse(TEXT_ONLY)),
+    ("input_audio", Refuse(TEXT_ONLY)),
+    ("file_id", Refuse(TEXT_ONLY)),
+    ("file_data", Refuse(TEXT_ONLY)),
+    ("file_url", Refuse(TEXT_ONLY)),
+    ("encrypted_content", Refuse(STATE)),
+];
+
+static BREAKPOINT: Object = Object { required: &[], fields: &[("mode", OneOf(&["explicit"])), ("ttl", LIFETIME)] };
+
+static ANNOTATION: Object = Object {
+    required: &[],
+    fields: &[
+        ("type", OneOf(&["file_citation", "url_citation", "container_file_citation", "file_path"])),
+        ("file_id", ID),
+        ("container_id", ID),
+        ("filename", Text(Kind::Other)),
+        ("title", Text(Kind::Other)),
+        ("url", Text(Kind::Other)),
+        ("index", Plain),
+        ("start_index", Plain),
+        ("end_index", Plain),
+    ],
+};
+
+static FUNCTION_CALL: Object = Object {
+    required: &[],
+    fields: &[
+        ("id", ID),
+        ("call_id", ID),
+        ("name", Fixed(Kind::Name)),
+        ("namespace", Fixed(Kind::Name)),
+        ("arguments", Arguments),
+        ("async", Plain),
+        ("caller", Object(&CALLER)),
+        ("status", STATUS),
+        ("created_by", ID),
+    ],
+};
+
+static CUSTOM_CALL: Object = Object {
+    required: &[],
+    fields: &[
+        ("id", ID),
+        ("call_id", ID),
+        ("name", Fixed(Kind::Name)),
+        ("namespace", Fixed(Kind::Name)),
+        ("input", CALLED),
+        ("async", Plain),
+        ("caller", Object(&CALLER)),
+        ("status", STATUS),
+        ("created_by", ID),
+    ],
+};
+
+static CALLER: Object = Object { required: &[], fields: &[("type", OneOf(&["direct", "program"])), ("caller_id", ID)] };
+
+/// What a tool of the client gave back.
+static OUTPUT: Object = Object {
+    required: &[],
+    fields: &[
+        ("id", ID),
+        ("call_id", ID),
+        ("name", Text(Kind::Name)),
+        ("namespace", Fixed(Kind::Name)),
+        ("output", CONTENT),
+        ("caller", Object(&CALLER)),
+        ("status", STATUS),
+        ("created_by", ID),
+    ],
+};
+
+static LOCAL_SHELL_CALL: Object = Object {
+    required: &[],
+    fields: &[
+        ("id", ID),
+        ("call_id", ID),
+        ("action", Group(Kind::ToolArguments, &Object(&COMMAND))),
+        ("status", STATUS),
+        ("created_by", ID),
+    ],
+};
+
+static COMMAND: Object = Object {
+    required: &[],
+    fields: &[
+        ("type", OneOf(&["exec"])),
+        ("command", Each(&CALLED)),
+        ("env", Any(Kind::ToolArguments)),
+        ("timeout_ms", Plain),
+        ("user", CALLED),
+        ("working_directory", CALLED),
+    ],
+};
+
+static SHELL_CALL: Object = Object {
+    required: &[],
+    fields: &[
+        ("id", ID),
+        ("call_id", ID),
+        ("action", Group(Kind::ToolArguments, &Object(&COMMANDS))),
+        ("environment", ENVIRONMENT),
+        ("caller", Object(&CALLER)),
+        ("status", STATUS),
+        ("created_by", ID),
+    ],
+};
+
+static COMMANDS: Object = Object {
+    required: &[],
+    fields: &[("commands", Each(&CALLED)), ("max_output_length", Plain), ("timeout_ms", Plain)],
+};
+
+static SHELL_OUTPUT: Object = Object {
+    required: &[],
+    fields: &[
+        ("id", ID),
+        ("call_id", ID),
+        ("output", Joined(&Object(&PRINTED))),
+        ("max_output_length", Plain),
+        ("caller", Object(&CALLER)),
+        ("status", STATUS),
+        ("created_by", ID),
+    ],
+};
+
+static PRINTED: Object = Object {
+    required: &[],
+    fields: &[
+        ("stdout", Text(Kind::Content)),
+        ("stderr", Text(Kind::Content)),
+        ("outcome", Object(&OUTCOME)),
+        ("created_by", Group(Kind::Other, &ID)),
+    ],
+};
+
+static OUTCOME: Object =
+    Object { required: &[], fields: &[("type", OneOf(&["timeout", "exit"])), ("exit_code", Plain)] };
+
+static PATCH_CALL: Object = Object {
+    required: &[],
+    fields: &[
+        ("id", ID),
+        ("call_id", ID),
+        ("operation", Group(Kind::ToolArguments, &Object(&PATCH))),
+        ("caller", Object(&CALLER)),
+        ("status", STATUS),
+        ("created_by", ID),
+    ],
+};
+
+static PATCH: Object = Object {
+    required: &[],
+    fields: &[("type", OneOf(&["create_file", "delete_file", "update_file"])), ("path", CALLED), ("diff", CALLED)],
+};
+
+static SEARCH_CALL: Object = Object {
+    required: &["execution"],
+    fields: &[
+        ("id", ID),
+        ("call_id", ID),
+        ("arguments", Any(Kind::ToolArguments)),
+        ("execution", Only(EXECUTION, BY_CLIENT)),
+        ("status", STATUS),
+        ("created_by", ID),
+    ],
+};
+
+static SEARCH_OUTPUT: Object = Object {
+    required: &["execution"],
+    fields: &[
+        ("id", ID),
+        ("call_id", ID),
+        ("tools", Each(&TOOL)),
+        ("execution", Only(EXECUTION, BY_CLIENT)),
+        ("status", STATUS),
+        ("created_by", ID),
+    ],
+};
+
+static ADDITIONAL_TOOLS: Object =
+    Object { required: &[], fields: &[("id", ID), ("role", OneOf(&["developer"])), ("tools", Each(&TOOL))] };
+
+static CONFIGURATION: Object =
+    Object { required: &[], fields: &[("id", ID), ("reasoning", Object(&REASONING)), ("text", Object(&TEXT))] };
+
+static REASONED: Object = Object {
+    required: &[],
+    fields: &[
+        ("id", ID),
+        ("summary", Joined(&Tagged(REASONS, REASONS_ONLY))),
+        ("content", Joined(&Tagged(REASONS, REASONS_ONLY))),
+        ("encrypted_content", Refuse(STATE)),
+        ("status", STATUS),
+    ],
+};
+
+const REASONS: &[(&str, &Object)] = &[("summary_text", &REASON), ("reasoning_text", &REASON)];
+
+static REASON: Object = Object { required: &["text"], fields: &[("text", Text(Kind::Reasoning))] };
