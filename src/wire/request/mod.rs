@@ -35,6 +35,7 @@ pub struct Request {
     document: Document,
     found: Segments,
     head: Head,
+    path: String,
 }
 
 /// A string of the body, or a string of the JSON in it.
@@ -47,7 +48,12 @@ impl Request {
         let root = document.root();
         let found = Segments::find(root, requests, max_segments)?;
         let head = (requests.head)(root)?;
-        Ok(Request { found, head, document })
+        Ok(Request { found, head, document, path: String::new() })
+    }
+
+    /// The same of an API whose path says what others say in the body.
+    pub fn at(self, path: &str, head: Head) -> Self {
+        Request { head, path: path.to_owned(), ..self }
     }
 
     /// Puts the edits of one segment to the strings that they fall into.
@@ -85,6 +91,10 @@ impl Prompt for Request {
 
     fn model(&self) -> &str {
         &self.head.model
+    }
+
+    fn path(&self) -> &str {
+        &self.path
     }
 
     fn edited(&self, edits: &BTreeMap<SegmentId, Edits>) -> Result<Bytes, WireError> {

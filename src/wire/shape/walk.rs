@@ -1,12 +1,13 @@
 //! The walk over a body by its tables.
 
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::text::Kind;
 use crate::wire::WireError;
 use crate::wire::json::{Type, Value};
 use crate::wire::shape::{
-    Form, Hop, Leaf, Object, Rule, Sink, Style, is_word, missing, schema, unexpected, unsupported,
+    Form, Hop, Leaf, Object, Rule, Sink, Style, is_word, member, missing, schema, second_name, unexpected, unsupported,
 };
 
 /// Digits before the point that a number of an answer may have and be one of the API's own: a count, a time in seconds.
@@ -16,7 +17,11 @@ const TOKEN_IDS: &str = "this route judges text only, and numbers in an array ma
 
 /// Visits every value under `root`.
 pub fn walk<'d>(root: Value<'d>, rule: Rule, style: Style, sink: &mut impl Sink<'d>) -> Result<(), WireError> {
-    Walk { root, style, sink, again: false, apart: false }.visit(root, rule, At { place: 0, one: None })
+    Walk { root, style, sink, again: false, apart: false, two_names: false }.visit(
+        root,
+        rule,
+        At { place: 0, one: None },
+    )
 }
 
 struct Walk<'s, 'd, S> {
@@ -27,6 +32,8 @@ struct Walk<'s, 'd, S> {
     again: bool,
     /// See [`Rule::Apart`].
     apart: bool,
+    /// See [`Rule::TwoNames`].
+    two_names: bool,
 }
 
 /// Where a value stands.
@@ -66,10 +73,21 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
             }
             (Rule::Apart(inner), _) => {
                 let before = std::mem::replace(&mut self.apart, true);
-                let visited = self.visit(value, *inner, at);
+                let visited = self.visit(value, *inner, At { one: None, ..at });
                 self.apart = before;
                 visited
             }
+            (Rule::TwoNames(inner), _) => {
+                let before = std::mem::replace(&mut self.two_names, true);
+                let visited = self.visit(value, *inner, at);
+                self.two_names = before;
+                visited
+            }
+            (Rule::If(flag, yes, no), Type::Object) => match value.get(flag).filter(|flag| !flag.is_null()) {
+                Some(flag) if flag.kind() != Type::Bool => Err(unexpected(flag, "a boolean")),
+                Some(flag) if flag.bool() == Some(true) => self.visit(value, *yes, at),
+                _ => self.visit(value, *no, at),
+            },
             (Rule::By(role, inner), _) => {
                 self.sink.by(Some(role));
                 let visited = self.visit(value, *inner, at);
@@ -123,24 +141,44 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
     }
 
     fn object(&mut self, value: Value<'d>, object: &'static Object, at: At) -> Result<(), WireError> {
+        let mut seen = BTreeSet::new();
         for (key, member) in value.members() {
             let name = key.text().unwrap_or_default();
-            let known = |name: &str| object.fields.iter().find(|(field, _)| *field == name);
-            let at = at.step(&name);
-            if let Some((_, rule)) = known(&name) {
-                self.visit(member, *rule, at)?;
+            if let Some((field, rule)) = object.fields.iter().find(|(field, _)| self.names(field, &name)) {
+                if self.two_names && !seen.insert(field) {
+                    return Err(unexpected(key, &format!("`{field}` under one of its names")));
+                }
+                self.visit(member, *rule, at.step(field))?;
                 continue;
             }
             // Some readers match keys without regard to case: to them this would be the known member.
-            if let Some((field, _)) = known(&fold(&name)) {
+            let folded = self.fold(&name);
+            if let Some((field, _)) = object.fields.iter().find(|(field, _)| self.folds(field).eq(folded.bytes())) {
                 return Err(unexpected(key, &format!("`{field}`, spelled so")));
             }
-            self.unknown(key, member, at.place)?;
+            self.unknown(key, member, at.step(&name).place)?;
         }
-        match object.required.iter().find(|field| value.get(field).is_none_or(Value::is_null)) {
+        let present = |field: &str| if self.two_names { member(value, field) } else { value.get(field) };
+        match object.required.iter().find(|field| present(field).is_none_or(Value::is_null)) {
             Some(field) => Err(missing(value, field)),
             None => Ok(()),
         }
+    }
+
+    /// Whether this key names the field.
+    fn names(&self, field: &str, key: &str) -> bool {
+        field == key || (self.two_names && second_name(field).eq(key.chars()))
+    }
+
+    /// A key as readers read it that do not regard case, nor, where a member has two names, underscores.
+    fn fold(&self, key: &str) -> String {
+        key.chars().map(fold).filter(|c| !(self.two_names && *c == '_')).collect()
+    }
+
+    /// The same of a field.
+    fn folds(&self, field: &str) -> impl Iterator<Item = u8> {
+        let two_names = self.two_names;
+        field.bytes().map(|b| b.to_ascii_lowercase()).filter(move |b| !(two_names && *b == b'_'))
     }
 
     /// A member that no table names: text, of which an upstream may make what it likes.
@@ -257,13 +295,12 @@ fn is_short(number: &str) -> bool {
 }
 
 /// Simple case folding, as far as it leads to ASCII: the long s and the Kelvin sign are the only others.
-fn fold(name: &str) -> String {
-    let fold = |c| match c {
+fn fold(c: char) -> char {
+    match c {
         'ſ' => 's',
         '\u{212a}' => 'k',
         c => c.to_ascii_lowercase(),
-    };
-    name.chars().map(fold).collect()
+    }
 }
 
 fn step(place: u64, step: impl Hash) -> u64 {
