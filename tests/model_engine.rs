@@ -6,15 +6,16 @@ mod forward;
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use forward::{largest_difference, rows, settings};
 use portcullis::model::{
-    Choice, Choices, Compute, Dtype, Engine, ExpertFormat, Figures, Job, JobError, KvCache, Limits, Outcome, Pins,
-    Reply, Row, Snapshot, Step, Ticket, Transformer, Weights,
+    Choice, Choices, Compute, Dtype, Engine, ExpertFormat, Figures, Grammar, Job, JobError, KvCache, Limits, NoRoom,
+    Outcome, Pins, Reply, Row, Settings, Snapshot, Source, Step, Ticket, Tokenizer, Transformer, Weights, Worker,
 };
 use proptest::prelude::*;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::oneshot::{self, Receiver};
 
 /// Room that is never short.
@@ -83,6 +84,13 @@ fn choose(lists: &[&[u32]]) -> Step {
     let choices = lists.iter().map(|tokens| Choice { tokens: tokens.to_vec(), last: false }).collect();
     Step::Choose(Arc::new(Choices::new(choices).unwrap()))
 }
+
+/// Lists of words, of some twenty tokens.
+static GRAMMAR: LazyLock<Arc<Grammar>> = LazyLock::new(|| {
+    let tokenizer = Tokenizer::open(Path::new(TINY), 512).unwrap();
+    let lark = "start: \"[\" WORD (\", \" WORD){0,3} \"]\"\nWORD: /\"[a-z ]{0,4}\"/";
+    Arc::new(Grammar::new(&tokenizer, lark).unwrap())
+});
 
 /// Tokens of one seed.
 fn tokens(seed: u32, count: usize) -> Vec<u32> {
@@ -176,12 +184,13 @@ fn together(open: fn() -> Transformer, cases: u32) {
         (0usize..12).prop_map(decode),
         (0usize..3).prop_map(move |i| choose(options[i])),
         (0u32..9).prop_map(|seed| Step::Force(tokens(seed, 5).into())),
+        (0usize..40).prop_map(|budget| Step::Constrain { grammar: GRAMMAR.clone(), budget }),
     ];
     let one = (0u32..2, 0usize..200, 0u32..3, 1usize..150, prop::collection::vec(step, 1..4), any::<bool>());
-    let all = (prop::collection::vec(one, 1..9), 1usize..300, 1usize..6, 0usize..40);
-    let (hits, evictions, preemptions) = (Cell::new(0), Cell::new(0), Cell::new(0));
+    let all = (prop::collection::vec(one, 1..9), 1usize..300, 1usize..6, 0usize..40, 0u32..3);
+    let (hits, evictions, preemptions, wholes) = (Cell::new(0), Cell::new(0), Cell::new(0), Cell::new(0));
     let alone = RefCell::new(start(Limits { kv_bytes: 0, step_tokens: 600, sequences: 1 }));
-    proptest!(ProptestConfig::with_cases(cases), |((jobs, step_tokens, sequences, pages) in all)| {
+    proptest!(ProptestConfig::with_cases(cases), |((jobs, step_tokens, sequences, pages, pinned) in all)| {
         let jobs: Vec<Job> = jobs
             .into_iter()
             .map(|(policy, shared, content, length, steps, urgent)| {
@@ -193,10 +202,14 @@ fn together(open: fn() -> Transformer, cases: u32) {
         let longest = jobs.iter().map(Job::longest).max().unwrap_or(0);
         let kv_bytes = (longest.div_ceil(16) + 2 + pages) * (16 << 10) * 5 / 3;
         let mut together = start_with(open(), Limits { step_tokens, sequences, kv_bytes });
+        let pin = |job: &Job| together.pins.pin(job.prompt[..job.shared].into());
+        let _pins: Vec<_> = jobs.iter().take(pinned as usize).map(pin).collect();
         let found = together.run_all(jobs.clone());
         for (job, found) in jobs.into_iter().zip(found) {
             // Keeps nothing, so finds nothing.
             let expected = alone.borrow_mut().engine.run_alone(Job { shared: 0, grows: 0, ..job });
+            let whole = |outcome: &&Outcome| matches!(outcome, Outcome::Decoded { stop, .. } if *stop == Some(GRAMMAR.end()));
+            wholes.set(wholes.get() + found.iter().flatten().filter(whole).count());
             match (&found, &expected) {
                 (Ok(found), Ok(expected)) => prop_assert!(same(found, expected), "{:?} for {:?}", found, expected),
                 _ => prop_assert_eq!(&found, &expected),
@@ -209,8 +222,9 @@ fn together(open: fn() -> Transformer, cases: u32) {
         evictions.set(evictions.get() + figures.evictions);
         preemptions.set(preemptions.get() + figures.preemptions);
     });
-    // Else the room was never short, and nothing was shared.
-    assert!(hits.get() > 0 && evictions.get() > 0 && preemptions.get() > 0, "{hits:?} {evictions:?} {preemptions:?}");
+    // Else the room was never short, nothing was shared, and no text under a grammar came to its end.
+    let counts = [hits.get(), evictions.get(), preemptions.get(), wholes.get() as u64];
+    assert!(counts.iter().all(|&count| count > 0), "{counts:?}");
 }
 
 /// Walking a tree of choices gives what computing every choice on its own gives, and leaves the sequence as if the best
@@ -305,6 +319,49 @@ fn pinned_beginnings_outlast_others() {
     }
 }
 
+/// What runs waits or begins again before a pinned beginning goes; where it is alone, it goes after all.
+#[test]
+fn pinned_beginnings_outlast_what_runs() {
+    let mut bench = start(Limits { step_tokens: 64, kv_bytes: 40 * (16 << 10) * 5 / 3, ..AMPLE });
+    let policy = tokens(1, 100);
+    let _pin = bench.pins.pin(policy.clone().into());
+    let hit = |bench: &mut Bench, content| {
+        let before = bench.figures().hit_tokens;
+        let prompt = [&policy[..], &tokens(content, 30)].concat();
+        bench.engine.run_alone(job(&prompt, policy.len(), vec![decode(1)])).unwrap();
+        bench.figures().hit_tokens - before
+    };
+    assert_eq!([hit(&mut bench, 2), hit(&mut bench, 3)], [0, 100]);
+    let jobs = (10..14).map(|seed| job(&tokens(seed, 200), 0, vec![decode(20)]));
+    assert!(bench.run_all(jobs.collect()).iter().all(Result::is_ok));
+    assert!(bench.figures().evictions > 0, "there was room for all");
+    assert_eq!(hit(&mut bench, 4), 100);
+    let longest = bench.engine.longest();
+    bench.engine.run_alone(job(&tokens(20, longest - 1), 0, vec![decode(1)])).unwrap();
+    assert_eq!(hit(&mut bench, 5), 0);
+}
+
+/// Nothing is held for what does not fit.
+#[test]
+fn room_is_made_for_all_or_for_nothing() {
+    let store = open().kv_store(0, 100);
+    let mut cache = KvCache::default();
+    assert_eq!(cache.reserve(100_000, &store), Err(NoRoom));
+    assert_eq!(store.room().used, 0);
+    let longest = store.longest();
+    assert_eq!(cache.reserve(longest + 16, &store), Ok(()));
+    assert_eq!(KvCache::default().reserve(1, &store), Err(NoRoom));
+}
+
+#[test]
+fn a_prompt_counts_once_however_long_it_waits() {
+    let mut bench = start(Limits { step_tokens: 16, ..AMPLE });
+    let jobs = (0..4).map(|seed| job(&tokens(seed, 100), 0, vec![decode(1)]));
+    assert!(bench.run_all(jobs.collect()).iter().all(Result::is_ok));
+    let Snapshot { prompt_tokens, hit_tokens, computed_tokens, .. } = bench.figures();
+    assert_eq!((prompt_tokens, hit_tokens + computed_tokens), (400, 400));
+}
+
 #[test]
 fn whoever_nobody_waits_for_leaves_at_once() {
     let mut bench = start(Limits { step_tokens: 8, ..AMPLE });
@@ -320,6 +377,43 @@ fn whoever_nobody_waits_for_leaves_at_once() {
         bench.engine.step();
     }
     assert_eq!(late.try_recv().unwrap(), Err(JobError::Late));
+    drop(bench.admit(job(&tokens(3, 100), 0, vec![decode(1000)])));
+    bench.engine.step();
+    assert_eq!((bench.engine.is_idle(), bench.figures().running), (true, 0));
+    let alone = bench.admit(job(&tokens(3, 100), 0, vec![decode(1000)]));
+    bench.engine.step();
+    let held = bench.figures().kv_bytes;
+    drop(alone);
+    bench.engine.step();
+    assert!(bench.figures().running == 0 && bench.figures().kv_bytes < held);
+}
+
+#[test]
+fn a_job_that_is_none_is_told_from_a_failure() {
+    let mut bench = start(AMPLE);
+    for prompt in [&[][..], &[1, 512]] {
+        assert!(matches!(bench.engine.run_alone(job(prompt, 0, vec![decode(1)])), Err(JobError::Invalid(_))));
+    }
+    let foreign = bench.engine.run_alone(job(&[1], 0, vec![choose(&[&[5], &[9, 70_000]])]));
+    assert!(matches!(foreign, Err(JobError::Invalid(_))));
+}
+
+/// Others fill all there is to fill, and go on.
+#[test]
+fn urgent_jobs_are_taken_up_beside_all_others() {
+    let limits = Limits { step_tokens: 64, sequences: 2, kv_bytes: 32 << 20 };
+    let (model, compute) = (Source::Directory(TINY.into()), settings(Dtype::Float32, ExpertFormat::Auto));
+    let worker = Worker::start(&Settings { model, compute, queue: 8, limits }).unwrap();
+    let ask = |seed, urgent, budget| {
+        worker.submit(Job { urgent, ..job(&tokens(seed, 20), 0, vec![decode(budget)]) }).unwrap()
+    };
+    let mut others: Vec<_> = (0..4).map(|seed| ask(seed, false, 5000)).collect();
+    while worker.figures().running < 2 {
+        std::thread::yield_now();
+    }
+    assert!(ask(9, true, 3).blocking_recv().unwrap().is_ok());
+    assert!(others.iter_mut().all(|other| other.try_recv() == Err(TryRecvError::Empty)));
+    assert!(worker.figures().running <= 3, "others still have a limit");
 }
 
 #[test]
@@ -335,4 +429,24 @@ fn urgent_sequences_do_not_wait_for_others() {
     }
     assert!(urgent.try_recv().unwrap().is_ok());
     assert!(other.try_recv().is_err());
+}
+
+/// Who is needed the soonest would wait for a policy that is last in line to be computed.
+#[test]
+fn nobody_waits_for_what_comes_later() {
+    let mut bench = start(Limits { step_tokens: 32, ..AMPLE });
+    let now = Instant::now();
+    let ask = |bench: &mut Bench, policy, content, hours: u64| {
+        let prompt = [tokens(policy, 300), tokens(content, 20)].concat();
+        let deadline = Some(now + Duration::from_secs(hours * 3600));
+        bench.admit(Job { deadline, ..job(&prompt, 300, vec![decode(1)]) })
+    };
+    let _last = ask(&mut bench, 1, 3, 3);
+    bench.engine.step();
+    let mut second = ask(&mut bench, 2, 4, 2);
+    let mut first = ask(&mut bench, 1, 5, 1);
+    while first.try_recv().is_err() {
+        assert!(second.try_recv().is_err());
+        bench.engine.step();
+    }
 }

@@ -179,7 +179,15 @@ async fn the_admin_listener_tells_what_is_going_on() {
     assert_eq!(Client::connect(proxy.admin).await.chat(chat("hi", false)).await.status, 404);
 
     tried(&proxy, ["bluebird", "hi"]).await;
-    let metrics = proxy.admin("/metrics").await;
+    // An exchange is counted when it is over, a moment after the client has read its end.
+    let mut metrics = proxy.admin("/metrics").await;
+    for _ in 0..200 {
+        if metrics.text().contains("portcullis_exchange_overhead_seconds_count{") {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        metrics = proxy.admin("/metrics").await;
+    }
     assert_eq!(metrics.head.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
     let text = metrics.text();
     assert!(text.ends_with("# EOF\n"));

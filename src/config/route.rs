@@ -49,6 +49,7 @@ pub enum Handling {
 pub enum Dialect {
     #[serde(rename = "openai_chat")]
     OpenAiChat,
+    Anthropic,
     Gemini,
 }
 
@@ -95,6 +96,7 @@ impl Dialect {
     pub fn as_str(self) -> &'static str {
         match self {
             Dialect::OpenAiChat => "openai_chat",
+            Dialect::Anthropic => "anthropic",
             Dialect::Gemini => "gemini",
         }
     }
@@ -102,7 +104,7 @@ impl Dialect {
     /// The only query parameters that leave the form of what is judged as it is, where the API has others.
     fn parameters(self) -> Option<&'static [&'static str]> {
         match self {
-            Dialect::OpenAiChat => None,
+            Dialect::OpenAiChat | Dialect::Anthropic => None,
             Dialect::Gemini => Some(&["alt=sse", "key"]),
         }
     }

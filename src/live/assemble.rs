@@ -8,7 +8,7 @@ use crate::detectors::pattern::{PatternDetector, PatternSpec};
 use crate::gate::{GateSettings, WindowSize};
 use crate::guardrail::{Detector, Guardrail, Mode, Stage, Timing, VerdictCache};
 use crate::live::{BlockStyle, Engines, Guardrails, Handling, Inspect, Limits, Live, Route, Upstream, UpstreamVersion};
-use crate::wire::{Dialect, gemini::Gemini, openai_chat::OpenAiChat};
+use crate::wire::{Dialect, anthropic::Anthropic, gemini::Gemini, openai_chat::OpenAiChat};
 
 /// A configuration that is sound in itself and can't be served: the model is missing or broken, say. Shown like any
 /// mistake of the configuration, at the setting that is at fault.
@@ -85,6 +85,7 @@ impl Parts<'_> {
     fn dialect(&self, dialect: config::Dialect) -> Arc<dyn Dialect> {
         match dialect {
             config::Dialect::OpenAiChat => Arc::new(OpenAiChat::new(self.max_segments)),
+            config::Dialect::Anthropic => Arc::new(Anthropic::new(self.max_segments)),
             config::Dialect::Gemini => Arc::new(Gemini::new(self.max_segments)),
         }
     }

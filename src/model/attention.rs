@@ -110,6 +110,10 @@ impl Attention {
         for (storage, new) in [(&kv.keys, keys), (&kv.values, split(&values, self.kv_heads))] {
             let _ = storage.view([-1, self.kv_heads, self.head_dim]).index_copy_(0, &layout.slots, &new);
         }
+        if let Some(blank) = &layout.blank {
+            // The page's last user may have left what is no number, and that is seen even at a weight of zero.
+            let _ = kv.values.view([-1, self.kv_heads, self.head_dim]).index_fill_(0, blank, 0.0);
+        }
         let mut seen = queries.empty_like();
         for group in &layout.groups {
             let found = self.attend(&queries.index_select(0, &group.tokens), group, kv);

@@ -21,7 +21,7 @@ use crate::model::{Figures, Job, JobError, Outcome, Pins, Transformer};
 pub struct Limits {
     /// Tokens that go through the model in one step.
     pub step_tokens: usize,
-    /// Sequences under way.
+    /// Sequences under way; of those that hold traffic up as many again, whatever else is under way.
     pub sequences: usize,
     /// Bytes of keys and values, kept and running.
     pub kv_bytes: usize,
@@ -59,7 +59,18 @@ struct Running {
     shared: usize,
     rank: Rank,
     arrival: u64,
+    /// Is among the figures.
+    counted: bool,
     reply: Option<oneshot::Sender<Reply>>,
+}
+
+/// What came of a plan; sequences by their index.
+#[derive(Default)]
+struct Ran {
+    computed: Vec<usize>,
+    /// Of these, those of which something is to be kept, and can be.
+    sound: Vec<usize>,
+    answers: Vec<(usize, Result<Answer, NotANumber>)>,
 }
 
 impl Ticket {
@@ -73,15 +84,18 @@ impl Ticket {
     }
 }
 
+impl Running {
+    /// Who is served before whom.
+    fn order(&self) -> (Rank, u64) {
+        (self.rank, self.arrival)
+    }
+}
+
 impl Engine {
     pub fn new(model: Transformer, limits: Limits, pins: Arc<Pins>, figures: Arc<Figures>) -> Self {
         let store = model.kv_store(limits.kv_bytes, limits.step_tokens);
         let prefixes = Prefixes::new(store.window(), pins, figures.clone());
         Engine { model, store, prefixes, running: Vec::new(), arrivals: 0, limits, figures }
-    }
-
-    pub fn model(&self) -> &Transformer {
-        &self.model
     }
 
     /// Tokens of the longest sequence that fits model and memory.
@@ -94,9 +108,10 @@ impl Engine {
         self.running.is_empty()
     }
 
-    /// Whether one more sequence may be under way.
-    pub fn has_room(&self) -> bool {
-        self.running.len() < self.limits.sequences
+    /// Whether one more sequence may be under way. Those that are not urgent keep none out that is.
+    pub fn has_room(&self, rank: Rank) -> bool {
+        let counts = |running: &&Running| running.rank.is_urgent() || !rank.is_urgent();
+        self.running.iter().filter(counts).count() < self.limits.sequences
     }
 
     /// Takes a job up.
@@ -110,33 +125,21 @@ impl Engine {
         let keep = [(job.shared, Beginning::Shared), (job.grows, Beginning::Growing)];
         let keep = keep.into_iter().filter(|&(at, _)| (1..=length).contains(&at)).collect();
         let shared = job.shared.min(length);
-        let sequence = match Sequence::new(job.prompt, job.steps) {
+        let sequence = match caught(|| Ok(Sequence::new(job.prompt, job.steps)?)) {
             Ok(sequence) => sequence,
-            Err(error) => return tell(reply, Err(error.into())),
+            Err(error) => return tell(reply, Err(error)),
         };
         let arrival = self.arrivals;
         self.arrivals += 1;
-        self.running.push(Running { sequence, cache: KvCache::default(), keep, shared, rank, arrival, reply });
+        let (cache, counted) = (KvCache::default(), false);
+        self.running.push(Running { sequence, cache, keep, shared, rank, arrival, counted, reply });
     }
 
     /// Computes some tokens of some sequences, and replies to those that are done.
     pub fn step(&mut self) {
         self.dismiss();
         let plan = self.schedule();
-        if plan.is_empty() {
-            return;
-        }
-        let planned: Vec<u64> = plan.iter().map(|&(index, _)| self.running[index].arrival).collect();
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.run(&plan))) {
-            // A failed tensor operation leaves weights and kept beginnings as they were: pages of these sequences alone were
-            // written to.
-            let problem = describe(&*panic);
-            for index in (0..self.running.len()).rev() {
-                if planned.contains(&self.running[index].arrival) {
-                    self.finish(index, Err(JobError::Failed(problem.clone())));
-                }
-            }
-        }
+        self.compute(plan);
         let room = self.store.room();
         self.figures.holds(room.used, room.capacity, self.running.len());
     }
@@ -159,8 +162,8 @@ impl Engine {
         let (tokens, limit) = (job.longest(), self.longest());
         match job.tokens().find(|&token| i64::from(token) >= vocab) {
             _ if tokens > limit => Err(JobError::TooLong { tokens, limit }),
-            _ if job.prompt.is_empty() => Err(JobError::Failed("the prompt is empty".into())),
-            Some(token) => Err(JobError::Failed(format!("token {token} is not in the vocabulary of {vocab}"))),
+            _ if job.prompt.is_empty() => Err(JobError::Invalid("its prompt is empty".into())),
+            Some(token) => Err(JobError::Invalid(format!("token {token} is not in the vocabulary of {vocab}"))),
             None => Ok(()),
         }
     }
@@ -185,7 +188,7 @@ impl Engine {
         }
     }
 
-    /// What the next step computes: sequences by their index, with the number of tokens, for which there is room.
+    /// What the next step is to compute: sequences by their index, with the number of tokens.
     fn schedule(&mut self) -> Vec<(usize, usize)> {
         let mut ready = Vec::new();
         for index in 0..self.running.len() {
@@ -198,97 +201,126 @@ impl Engine {
         }
         let candidates: Vec<Candidate> = ready.iter().map(|&(_, candidate)| candidate).collect();
         let plan = plan(&candidates, self.limits.step_tokens);
-        let plan = plan.into_iter().map(|(candidate, count)| (ready[candidate].0, count)).collect();
-        self.reserve(plan)
+        plan.into_iter().map(|(candidate, count)| (ready[candidate].0, count)).collect()
     }
 
-    /// Gives a sequence the longest beginning that is kept. Says no where another sequence is just computing one that they
-    /// share: then it pays to wait.
+    /// Gives a sequence the longest beginning that is kept. Says no where a sequence that is not needed later is just
+    /// computing one that they share, or is about to: then it pays to wait.
     fn start(&mut self, index: usize) -> bool {
         let running = &self.running[index];
         let tokens = running.sequence.tokens();
         // After the last token something is asked, so that one is computed in any case.
         let found = self.prefixes.find(tokens, tokens.len() - 1).unwrap_or_default();
         let shared = &tokens[..running.shared];
-        let same = |other: &Running| {
-            // One that is not urgent might itself wait for this one.
-            (other.rank.is_urgent() || !running.rank.is_urgent()) && other.sequence.tokens().starts_with(shared)
+        let awaited = |other: &Running| {
+            let under_way = other.rank <= running.rank && (1..shared.len()).contains(&other.cache.len());
+            let begins = other.cache.is_empty() && other.order() < running.order();
+            (under_way || begins) && other.sequence.tokens().starts_with(shared)
         };
-        let under_way = |other: &Running| !other.cache.is_empty() && other.cache.len() < shared.len() && same(other);
-        // Of two that begin in the same step the first computes what they share.
-        let before = |other: &Running| other.cache.is_empty() && same(other);
-        if found.len() < shared.len()
-            && (self.running.iter().any(under_way) || self.running[..index].iter().any(before))
-        {
+        if found.len() < shared.len() && self.running.iter().any(awaited) {
             return false;
         }
-        self.figures.started(tokens.len(), found.len());
         self.running[index].cache = found;
         true
     }
 
-    /// Makes room for a plan. Where there is none, beginnings that are kept go, then the sequences that come last; they
-    /// begin again later.
+    /// Carries a plan out. Where that fails, each of its sequences by itself, so that none fails for another.
+    fn compute(&mut self, mut plan: Vec<(usize, usize)>) {
+        let done: Vec<usize> = plan.iter().map(|&(index, _)| self.running[index].cache.len()).collect();
+        match (caught(|| Ok(self.run(&plan))), &plan[..]) {
+            (Ok(ran), _) => self.postprocess(ran),
+            (Err(problem), &[(index, _)]) => self.finish(index, Err(problem)),
+            (Err(_), _) => {
+                // Nothing else than their own new pages was written to.
+                for (&(index, _), done) in plan.iter().zip(done) {
+                    self.running[index].cache.truncate(done, self.store.window());
+                }
+                // From the last on, so that the indexes of the others stay.
+                plan.sort_unstable_by(|a, b| b.cmp(a));
+                for one in plan {
+                    self.compute(vec![one]);
+                }
+            }
+        }
+    }
+
+    /// Makes room for a plan, in the order of its sequences. Where there is none, kept beginnings go that are not pinned,
+    /// then the sequences that come last begin again later, then the sequence itself waits for those before it. Pinned
+    /// beginnings go for the first sequence alone, so that one goes on in any case.
     fn reserve(&mut self, mut plan: Vec<(usize, usize)>) -> Vec<(usize, usize)> {
+        plan.sort_by_key(|&(index, _)| self.running[index].order());
         let mut at = 0;
         while let Some(&(index, count)) = plan.get(at) {
             if self.running[index].cache.reserve(count, &self.store).is_ok() {
                 at += 1;
-            } else if !self.prefixes.evict() {
-                let goes_before = (self.running[index].rank, self.running[index].arrival);
-                let last = (0..self.running.len())
-                    .filter(|&other| !self.running[other].cache.is_empty())
-                    .filter(|other| !plan[..at].iter().any(|(planned, _)| planned == other))
-                    .map(|other| ((self.running[other].rank, self.running[other].arrival), other))
-                    .filter(|&(order, _)| order > goes_before)
-                    .max();
-                match last {
-                    Some((_, other)) => {
-                        self.running[other].cache = KvCache::default();
-                        self.figures.preempted();
-                        plan.retain(|&(planned, _)| planned != other);
-                    }
-                    // It waits for those that go before it.
-                    None => {
-                        plan.remove(at);
-                    }
-                }
+            } else if self.prefixes.evict(false) {
+                // Which may have been enough.
+            } else if let Some(last) = self.last_after(index) {
+                self.running[last].cache = KvCache::default();
+                self.figures.preempted();
+                plan.retain(|&(planned, _)| planned != last);
+            } else if at > 0 || !self.prefixes.evict(true) {
+                plan.remove(at);
             }
         }
         plan
     }
 
-    fn run(&mut self, plan: &[(usize, usize)]) {
+    /// Of the sequences that hold pages, the last that comes after this one.
+    fn last_after(&self, index: usize) -> Option<usize> {
+        let order = |other: &usize| self.running[*other].order();
+        let after = |other: &usize| !self.running[*other].cache.is_empty() && order(other) > order(&index);
+        (0..self.running.len()).filter(after).max_by_key(order)
+    }
+
+    fn run(&mut self, plan: &[(usize, usize)]) -> Ran {
+        let plan = self.reserve(plan.to_vec());
+        if plan.is_empty() {
+            return Ran::default();
+        }
         let mut rows = Vec::new();
-        let mut ends = Vec::new();
-        let mut questions: Vec<(usize, Question)> = Vec::new();
-        let mut asking = Vec::new();
+        let (mut asking, mut questions): (Vec<usize>, Vec<(usize, Question)>) = (Vec::new(), Vec::new());
+        let (mut keeping, mut ends) = (Vec::new(), Vec::new());
         let mut picked: Vec<Option<&mut Running>> = self.running.iter_mut().map(Some).collect();
         let mut total = 0;
-        for &(index, count) in plan {
+        for &(index, count) in &plan {
             let Some(running) = picked[index].take() else { continue };
             let (done, tokens) = (running.cache.len(), running.sequence.tokens());
+            if !running.counted {
+                running.counted = true;
+                self.figures.started(tokens.len(), done);
+            }
             total += count;
-            ends.push(total);
             if done + count == tokens.len()
                 && let Some(question) = running.sequence.question()
             {
                 questions.push((total - 1, question));
                 asking.push(index);
             }
+            if running.keep.iter().any(|&(at, _)| at <= done + count) {
+                ends.push(total - 1);
+                keeping.push(index);
+            }
             rows.push(Row { tokens: &tokens[done..done + count], cache: &mut running.cache });
         }
         let x = self.model.forward(&mut rows, &self.store);
         drop(rows);
-        let answers = readout::read(&self.model, &x, &questions);
+        let (answers, sound) = (readout::read(&self.model, &x, &questions), readout::sound(&x, &ends));
         self.figures.stepped(total);
-        for &(index, _) in plan {
-            self.keep(index);
+        Ran {
+            computed: plan.into_iter().map(|(index, _)| index).collect(),
+            sound: keeping.into_iter().zip(sound).filter_map(|(index, sound)| sound.then_some(index)).collect(),
+            answers: asking.into_iter().zip(answers).collect(),
         }
-        let mut answered: Vec<(usize, Result<Answer, NotANumber>)> = asking.into_iter().zip(answers).collect();
+    }
+
+    fn postprocess(&mut self, Ran { computed, sound, mut answers }: Ran) {
+        for index in computed {
+            self.keep(index, sound.contains(&index));
+        }
         // From the last on, so that the indexes of the others stay.
-        answered.sort_by_key(|&(index, _)| std::cmp::Reverse(index));
-        for (index, answer) in answered {
+        answers.sort_by_key(|&(index, _)| std::cmp::Reverse(index));
+        for (index, answer) in answers {
             match answer {
                 Ok(answer) => self.take(index, answer),
                 Err(NotANumber) => self.finish(index, Err(JobError::NotANumber)),
@@ -296,13 +328,13 @@ impl Engine {
         }
     }
 
-    /// Keeps what others may begin with, then lets go of what is out of sight.
-    fn keep(&mut self, index: usize) {
+    /// Keeps what others may begin with, if it is sound, then lets go of what is out of sight.
+    fn keep(&mut self, index: usize, sound: bool) {
         let Running { sequence, cache, keep, .. } = &mut self.running[index];
         let window = self.store.window();
         keep.retain(|&(at, kind)| {
             let computed = at <= cache.len();
-            if let Some(fork) = cache.fork(at, window).filter(|_| computed) {
+            if let Some(fork) = cache.fork(at, window).filter(|_| computed && sound) {
                 self.prefixes.keep(&sequence.tokens()[..at], fork, kind);
             }
             !computed
@@ -312,13 +344,13 @@ impl Engine {
 
     fn take(&mut self, index: usize, answer: Answer) {
         let Running { sequence, cache, .. } = &mut self.running[index];
-        match sequence.answer(answer) {
+        match caught(|| Ok(sequence.answer(answer)?)) {
             // The last token is computed again where nothing was appended to it.
             Ok(same) if sequence.question().is_some() => {
                 cache.truncate(same.min(sequence.tokens().len() - 1), self.store.window());
             }
             Ok(_) => self.finish(index, Ok(())),
-            Err(error) => self.finish(index, Err(error.into())),
+            Err(error) => self.finish(index, Err(error)),
         }
     }
 
@@ -335,8 +367,73 @@ pub(super) fn tell(asker: Option<oneshot::Sender<Reply>>, reply: Reply) {
     }
 }
 
+/// Does what may panic: libtorch's operations do so where they fail, and other libraries may.
+fn caught<T>(work: impl FnOnce() -> Result<T, JobError>) -> Result<T, JobError> {
+    // What a panic leaves behind half done is thrown away by those who call this.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(JobError::Failed(describe(&*panic))))
+}
+
 /// What a panic says, less its C++ stack.
 pub(super) fn describe(panic: &(dyn Any + Send)) -> String {
     let message = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    first_line(message.unwrap_or("a failure without a message"))
+    first_line(message.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ComputeSettings, Dtype, ExpertFormat, Step};
+    use std::path::Path;
+
+    fn engine(step_tokens: usize) -> Engine {
+        let (dtype, experts) = (Dtype::Float32, ExpertFormat::Auto);
+        let settings = ComputeSettings { device: "cpu".into(), dtype, experts, threads: 1 };
+        let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/random-tiny");
+        let limits = Limits { step_tokens, sequences: 8, kv_bytes: 16 << 20 };
+        Engine::new(Transformer::open(&tiny, &settings).unwrap(), limits, Arc::default(), Arc::default())
+    }
+
+    fn job(seed: u32, shared: usize) -> Job {
+        let steps = vec![Step::Decode { stops: [].into(), budget: 6 }];
+        let prompt: Vec<u32> = (0..40).map(|i| (seed * 31 + i * i * 7) % 480).collect();
+        Job { grows: shared, prompt, shared, steps, urgent: true, deadline: None }
+    }
+
+    fn admit(engine: &mut Engine, job: Job) -> oneshot::Receiver<Reply> {
+        let (reply, receiver) = oneshot::channel();
+        engine.admit(Ticket { job, reply: Some(reply) });
+        receiver
+    }
+
+    /// A token that the model does not have stands for whatever fails.
+    #[test]
+    fn a_sequence_that_fails_fails_alone() {
+        let mut engine = engine(64);
+        let expected = [1, 2].map(|seed| engine.run_alone(job(seed, 0)).unwrap());
+        let good = [1, 2].map(|seed| admit(&mut engine, job(seed, 0)));
+        engine.step();
+        let mut bad = admit(&mut engine, job(3, 0));
+        engine.running[2].sequence = Sequence::new(vec![1, 9999], job(3, 0).steps).unwrap();
+        engine.step();
+        assert!(matches!(bad.try_recv(), Ok(Err(JobError::Failed(_)))));
+        while !engine.is_idle() {
+            engine.step();
+        }
+        assert_eq!(good.map(|mut reply| reply.try_recv().unwrap().unwrap()), expected);
+    }
+
+    #[test]
+    fn what_is_no_number_is_not_kept() {
+        let mut engine = engine(16);
+        let mut reply = admit(&mut engine, job(1, 24));
+        engine.step();
+        for layer in 0..engine.model.config().layers.len() {
+            let _ = engine.store.layer(layer).values.shallow_clone().fill_(f64::NAN);
+        }
+        while !engine.is_idle() {
+            engine.step();
+        }
+        assert_eq!(reply.try_recv(), Ok(Err(JobError::NotANumber)));
+        assert!(engine.run_alone(job(1, 24)).is_ok());
+    }
 }

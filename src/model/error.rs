@@ -33,7 +33,7 @@ impl LoadError {
     }
 }
 
-/// Of a libtorch error, what is not its C++ stack.
+/// Of another library's error, what is neither its C++ stack nor a drawing of the text.
 pub(super) fn first_line(message: &str) -> String {
-    message.lines().next().unwrap_or_default().to_owned()
+    message.lines().next().unwrap_or("a failure without a message").to_owned()
 }

@@ -1,7 +1,7 @@
 //! Grammars: which tokens may come next, so that only text of a given form can be made. The matching is `llguidance`'s.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use llguidance::api::{ParserLimits, TopLevelGrammar};
 use llguidance::earley::SlicedBiasComputer;
@@ -9,6 +9,7 @@ use llguidance::toktrie::{InferenceCapabilities, TokEnv, TokRxInfo, TokTrie, Tok
 use llguidance::{Matcher, ParserFactory};
 
 use crate::model::Tokenizer;
+use crate::model::error::first_line;
 use crate::model::tokenizer::Text;
 
 /// States of a grammar's lexer, at most; each takes about a kilobyte. A grammar of bounded strings has far fewer.
@@ -17,19 +18,27 @@ const MAX_LEXER_STATES: usize = 50_000;
 /// A form that text must have, over the tokens of one tokenizer. Its end is the tokenizer's `<|return|>`, and no token
 /// that is not text can come up in it.
 pub struct Grammar {
-    /// At the beginning; every text starts with a copy, and shares what the lexer has found out.
-    start: Matcher,
+    /// At the beginning, and never gone on from.
+    untouched: Matcher,
+    start: Start,
     end: u32,
 }
 
 /// A text being made under a grammar. After an error it stays in error.
 pub struct Constraint {
     matcher: Matcher,
+    start: Start,
 }
+
+/// At the beginning: every text starts with a copy. Copies share what their lexer has found out, and its errors: it has
+/// but so many states for all of them. So after an error there is none, and the next text starts with a lexer of its own.
+#[derive(Clone, Default)]
+struct Start(Arc<Mutex<Option<Matcher>>>);
 
 /// A set of tokens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mask {
+    /// Bit `i % 32` of word `i / 32` stands for token `i`. Tokens beyond the last word are not in the set.
     words: Vec<u32>,
 }
 
@@ -46,17 +55,20 @@ impl Grammar {
     /// The first grammar of a tokenizer takes longer: its tokens are sorted then.
     pub fn new(tokenizer: &Tokenizer, lark: &str) -> Result<Self, GrammarError> {
         let Vocabulary(factory) = tokenizer.vocabulary()?;
-        let mut start = Matcher::new(factory.create_parser(TopLevelGrammar::from_lark(lark.to_owned())));
-        checked(&mut start)?;
-        if let Some(warning) = start.grammar_warnings().pop() {
+        let mut untouched = Matcher::new(factory.create_parser(TopLevelGrammar::from_lark(lark.to_owned())));
+        if let Some(problem) = untouched.get_error() {
+            return Err(GrammarError(first_line(&problem)));
+        }
+        if let Some(warning) = untouched.grammar_warnings().pop() {
             return Err(GrammarError(warning));
         }
-        Ok(Grammar { start, end: tokenizer.control().r#return })
+        Ok(Grammar { untouched, start: Start::default(), end: tokenizer.control().r#return })
     }
 
     /// Begins a text.
     pub fn start(&self) -> Constraint {
-        Constraint { matcher: self.start.clone() }
+        let matcher = self.start.lock().get_or_insert_with(|| self.untouched.deep_clone()).clone();
+        Constraint { matcher, start: self.start.clone() }
     }
 
     /// The token that ends a finished text, and no other.
@@ -70,34 +82,40 @@ impl Constraint {
     /// those are given that the model's tokenizer would write in this place.
     pub fn forced(&mut self) -> Result<Vec<u32>, GrammarError> {
         let tokens = self.matcher.consume_ff_tokens();
-        checked(&mut self.matcher)?;
-        Ok(tokens)
+        self.matcher.get_error().map_or(Ok(tokens), |problem| Err(self.failed(&problem)))
     }
 
     /// The tokens that may come next: at least one while the text is not finished. Where the text may end here, but need
     /// not, the grammar's end is among them.
     pub fn allowed(&mut self) -> Result<Mask, GrammarError> {
-        let mask = self.matcher.compute_mask_or_eos().map_err(|e| GrammarError(first_line(&e.to_string())))?;
+        let mask = self.matcher.compute_mask_or_eos().map_err(|e| self.failed(&e.to_string()))?;
         Ok(Mask { words: mask.into() })
     }
 
     /// Takes a token that [`Self::allowed`] has.
     pub fn accept(&mut self, token: u32) -> Result<(), GrammarError> {
-        self.matcher.consume_token(token).map_err(|e| GrammarError(first_line(&e.to_string())))
+        self.matcher.consume_token(token).map_err(|e| self.failed(&e.to_string()))
     }
 
     /// Whether nothing but the end can follow, or the end was accepted.
     pub fn finished(&self) -> bool {
         self.matcher.is_stopped() && !self.matcher.is_error()
     }
+
+    fn failed(&self, problem: &str) -> GrammarError {
+        *self.start.lock() = None;
+        GrammarError(first_line(problem))
+    }
+}
+
+impl Start {
+    /// A panic under the lock leaves nothing or a whole one.
+    fn lock(&self) -> MutexGuard<'_, Option<Matcher>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Mask {
-    /// Bit `i % 32` of word `i / 32` stands for token `i`. Tokens beyond the last word are not in the set.
-    pub fn words(&self) -> &[u32] {
-        &self.words
-    }
-
     pub fn contains(&self, token: u32) -> bool {
         self.words.get(token as usize / 32).is_some_and(|word| word >> (token % 32) & 1 == 1)
     }
@@ -149,15 +167,6 @@ impl fmt::Debug for Grammar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Grammar").field("end", &self.end).finish_non_exhaustive()
     }
-}
-
-fn checked(matcher: &mut Matcher) -> Result<(), GrammarError> {
-    matcher.get_error().map_or(Ok(()), |problem| Err(GrammarError(first_line(&problem))))
-}
-
-/// What follows the first line may draw the text.
-fn first_line(problem: &str) -> String {
-    problem.lines().next().unwrap_or("failed without a message").to_owned()
 }
 
 #[cfg(test)]
@@ -254,6 +263,20 @@ WORD: /"([^"\\\x00-\x1F]|\\["\\nrt]){0,12}"/
         assert!(text.allowed().is_err(), "and an error stays");
         assert!(!text.finished());
         assert!(grammar.start().allowed().is_ok(), "of this text alone");
+    }
+
+    /// The lexer that texts share is spoilt for good, as it is when it runs out of states.
+    #[test]
+    fn a_spoilt_lexer_is_left_behind() {
+        let grammar = Grammar::new(&BOTH[1].0, FORM).unwrap();
+        let (mut spoilt, mut beside) = (grammar.start(), grammar.start());
+        assert!(spoilt.matcher.test_trigger_lexer_error().is_err());
+        assert!(beside.allowed().is_err(), "they share it");
+        let mut next = grammar.start();
+        assert!(next.allowed().is_ok());
+        // What is still to be told of the old one changes nothing for those after it.
+        assert!(spoilt.allowed().is_err());
+        assert!(next.allowed().is_ok() && grammar.start().allowed().is_ok());
     }
 
     #[test]

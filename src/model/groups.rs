@@ -7,6 +7,9 @@ use crate::model::layout::Run;
 
 /// Attention scores held at once, at most, of all heads: bounds memory.
 const SCORES: usize = 1 << 26;
+/// Positions whose keys and values are gathered at once, at most, but those of one sequence in any case: bounds memory, to
+/// 256 MiB each for those of gpt-oss.
+const KEYS: usize = 1 << 18;
 /// Rows of one sequence in a group, at most. Fewer rows see fewer keys that are hidden from them.
 const ROWS: usize = 128;
 
@@ -39,7 +42,8 @@ struct Block<'a> {
 pub fn groups(runs: &[Run], heads: usize, window: Option<usize>, device: Device) -> Vec<Group> {
     let mut blocks: Vec<Block> = Vec::new();
     for run in runs {
-        let fit = (SCORES / (heads * (run.position + run.count))).clamp(1, ROWS);
+        let keys = (run.position + run.count).next_multiple_of(PAGE);
+        let fit = (SCORES / (heads * keys)).clamp(1, ROWS);
         let starts = (0..run.count).step_by(fit);
         blocks.extend(starts.map(|start| Block { run, start, rows: fit.min(run.count - start), window }));
     }
@@ -47,10 +51,13 @@ pub fn groups(runs: &[Run], heads: usize, window: Option<usize>, device: Device)
     let mut groups = Vec::new();
     let mut rest = &blocks[..];
     while let Some(first) = rest.first() {
-        // Each next one is the largest so far, so it says what the group comes to with it.
+        // Each next one has the most rows so far, though not always the most keys.
+        let mut keys = 0;
         let fits = |&(before, block): &(usize, &Block)| {
-            let scores = (before + 1) * heads * block.rows * block.keys();
-            before == 0 || (scores <= SCORES && (block.rows == first.rows || first.rows > 1))
+            keys = block.keys().max(keys);
+            let gathered = (before + 1) * keys;
+            let small = gathered <= KEYS && gathered * heads * block.rows <= SCORES;
+            before == 0 || (small && (block.rows == first.rows || first.rows > 1))
         };
         let count = rest.iter().enumerate().take_while(fits).count();
         let (group, after) = rest.split_at(count);
@@ -145,12 +152,35 @@ mod tests {
         assert_eq!(shown(35, 1, 0, Some(3)), [".xxx............"]);
     }
 
+    fn run(token: usize, position: usize, count: usize) -> Run {
+        let pages = (0..(position + count).div_ceil(PAGE) as u32).collect();
+        Run { token, position, count, pages, held: 0 }
+    }
+
+    /// Whatever is put together: a block that has fewer keys than one before it, and many that are short in rows and long in
+    /// keys.
+    #[test]
+    fn a_group_is_bounded_in_scores_and_in_keys() {
+        let heads = 64;
+        let long = (0..1).map(|_| run(0, 4690, 10)).chain((0..6).map(|i| run(10 + 128 * i, 472, 128)));
+        let deep = (0..40).map(|i| run(i, 20_000 + 100 * i, 1));
+        let window = (0..40).map(|i| run(200 * i, 0, 200));
+        for (runs, window) in [(long.collect::<Vec<_>>(), None), (deep.collect(), None), (window.collect(), Some(128))]
+        {
+            let groups = groups(&runs, heads, window, Device::Cpu);
+            let rows: usize = runs.iter().map(|run| run.count).sum();
+            let real = |group: &Group| group.real.as_ref().unwrap_or(&group.tokens).numel();
+            assert_eq!(groups.iter().map(real).sum::<usize>(), rows);
+            for Group { blocks, rows, keys, .. } in groups {
+                let gathered = (blocks * keys) as usize;
+                assert!(gathered * heads * rows as usize <= SCORES, "{blocks} x {rows} x {keys}");
+                assert!(gathered <= KEYS, "{blocks} x {keys}");
+            }
+        }
+    }
+
     #[test]
     fn padding_is_told_from_rows() {
-        let run = |token, position: usize, count: usize| {
-            let pages = (0..(position + count).div_ceil(PAGE) as u32).collect();
-            Run { token, position, count, pages, held: 0 }
-        };
         let runs = [run(0, 0, 1), run(1, 40, 1), run(2, 0, 3), run(5, 10, 5)];
         let groups = groups(&runs, 4, None, Device::Cpu);
         assert_eq!(groups.iter().map(|g| (g.blocks, g.rows, g.keys)).collect::<Vec<_>>(), [(2, 1, 48), (2, 5, 16)]);

@@ -45,7 +45,8 @@ pub enum Outcome {
     Chosen { index: usize, scores: Vec<f32> },
 }
 
-/// Continuations to choose from; none is the beginning of another, so that every one can be told from the rest.
+/// Continuations to choose from; none is the beginning of another, so that every one can be told from the rest. Of those
+/// that are equally likely the first is chosen: what must not be chosen by chance comes last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choices(Vec<Choice>);
 

@@ -1,11 +1,12 @@
 //! How the tokens of a step lie: several sequences behind each other, each with the pages that its tokens see.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use tch::Tensor;
 
 use crate::model::groups::{Group, groups};
-use crate::model::kv::{KvCache, KvStore, Page};
+use crate::model::kv::{KvCache, KvStore, PAGE, Page};
 use crate::model::rope::{Angles, Rope};
 use crate::model::{Config, LayerKind, Place};
 
@@ -49,6 +50,8 @@ pub struct Run {
 pub struct Grouped {
     /// `[tokens]`.
     pub slots: Tensor,
+    /// What is left of pages that these tokens begin, in positions of the storage; nothing where that is none.
+    pub blank: Option<Tensor>,
     pub groups: Vec<Group>,
 }
 
@@ -60,11 +63,15 @@ impl Layout {
             let window = (kind == LayerKind::Sliding).then_some(store.window());
             // A model may have but one kind.
             let rows = if config.layers.contains(&kind) { rows } else { &[] };
-            let slots: Vec<i64> =
-                rows.iter().flat_map(|row| span(row).map(|position| row.cache.table(kind).slot(position))).collect();
-            let runs = runs(rows, kind, window);
+            let slots = |positions: fn(&Row) -> Range<usize>| -> Vec<i64> {
+                let slots = |row| positions(row).map(|position| row.cache.table(kind).slot(position));
+                rows.iter().flat_map(slots).collect()
+            };
+            let (slots, blank, runs) = (slots(span), slots(blank), runs(rows, kind, window));
+            let tensor = |slots: &[i64]| Tensor::from_slice(slots).to_device(place.device);
             let grouped = grouped.then(|| Grouped {
-                slots: Tensor::from_slice(&slots).to_device(place.device),
+                slots: tensor(&slots),
+                blank: (!blank.is_empty()).then(|| tensor(&blank)),
                 groups: groups(&runs, config.heads as usize, window, place.device),
             });
             KindLayout { slots, window, runs, grouped }
@@ -87,8 +94,16 @@ impl Run {
     }
 }
 
-fn span(row: &Row) -> std::ops::Range<usize> {
+/// Positions of the tokens.
+fn span(row: &Row) -> Range<usize> {
     row.cache.len()..row.cache.len() + row.tokens.len()
+}
+
+/// Positions behind the last token in its page, where that page is begun in this step.
+fn blank(row: &Row) -> Range<usize> {
+    let Range { start, end } = span(row);
+    let begun = end.saturating_sub(1) / PAGE * PAGE >= start;
+    end..if begun { end.next_multiple_of(PAGE) } else { end }
 }
 
 fn runs(rows: &[Row], kind: LayerKind, window: Option<usize>) -> Vec<Run> {

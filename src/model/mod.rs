@@ -1,7 +1,8 @@
 //! gpt-oss on libtorch: token ids in, token ids and scores out. The only module that names `tch`.
 //!
 //! Tensor operations are written in their panicking form: shapes are checked against the configuration when a checkpoint
-//! is loaded, so what is left to fail is memory. [`Worker`] catches such a panic and answers the one ask with an error.
+//! is loaded, so what is left to fail is memory, or the device. [`Engine`] catches such a panic and answers the one ask that
+//! it came of with an error. Should the engine's thread end, [`Worker`] answers every ask so.
 
 mod attention;
 mod compute;

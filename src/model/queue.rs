@@ -104,9 +104,11 @@ impl<T> Queue<T> {
         }
     }
 
-    /// The next item, if one waits.
-    pub fn try_pop(&self) -> Option<T> {
-        self.lock().items.pop_first().map(|(_, item)| item)
+    /// The next item, if one waits and its rank `fits`.
+    pub fn try_pop(&self, fits: impl Fn(Rank) -> bool) -> Option<T> {
+        let mut state = self.lock();
+        let first = state.items.first_entry().filter(|first| fits(first.key().0))?;
+        Some(first.remove())
     }
 
     pub fn is_closed(&self) -> bool {
@@ -148,7 +150,12 @@ mod tests {
         }
         assert_eq!(queue.push(4, rank(false), ALIVE), Err(4));
         assert_eq!(queue.push(5, rank(true), ALIVE), Ok(Some(2)));
-        assert_eq!([queue.pop(), queue.pop(), queue.try_pop(), queue.try_pop()], [Some(3), Some(5), Some(1), None]);
+        assert_eq!(queue.try_pop(|rank| !rank.is_urgent()), None);
+        let any = |_: Rank| true;
+        assert_eq!(
+            [queue.pop(), queue.pop(), queue.try_pop(any), queue.try_pop(any)],
+            [Some(3), Some(5), Some(1), None]
+        );
     }
 
     #[test]
@@ -177,18 +184,18 @@ mod tests {
         /// the one that came first.
         #[test]
         fn every_item_leaves_once(
-            steps in prop::collection::vec(prop::option::of((any::<bool>(), prop::option::of(0u64..4))), 1..60),
+            steps in prop::collection::vec((any::<bool>(), any::<bool>(), prop::option::of(0u64..4)), 1..60),
             capacity in 1usize..6,
         ) {
             let (queue, now) = (Queue::new(capacity), Instant::now());
             let mut kept: Vec<(Rank, usize)> = Vec::new();
-            for (item, step) in steps.into_iter().enumerate() {
-                let Some((urgent, deadline)) = step else {
-                    let first = kept.iter().copied().min();
+            for (item, (push, urgent, deadline)) in steps.into_iter().enumerate() {
+                if !push {
+                    let first = kept.iter().copied().min().filter(|(rank, _)| urgent || !rank.is_urgent());
                     kept.retain(|&kept| Some(kept) != first);
-                    prop_assert_eq!(queue.try_pop(), first.map(|(_, item)| item));
+                    prop_assert_eq!(queue.try_pop(|rank| urgent || !rank.is_urgent()), first.map(|(_, item)| item));
                     continue;
-                };
+                }
                 let rank = Rank::new(urgent, deadline.map(|seconds| now + Duration::from_secs(seconds)));
                 let full = kept.len() >= capacity;
                 match queue.push(item, rank, |_| false) {

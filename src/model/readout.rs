@@ -18,6 +18,17 @@ pub fn read(model: &Transformer, x: &Tensor, asked: &[(usize, Question)]) -> Vec
     answers
 }
 
+/// Of these places, those whose numbers in `x` are numbers. What is no number spreads to every token that sees it.
+pub fn sound(x: &Tensor, places: &[usize]) -> Vec<bool> {
+    if places.is_empty() {
+        return Vec::new();
+    }
+    let _guard = no_grad_guard();
+    let places: Vec<i64> = places.iter().map(|&place| place as i64).collect();
+    let rows = x.index_select(0, &Tensor::from_slice(&places).to_device(x.device()));
+    ids(&rows.isfinite().all_dim(-1, false).to_kind(Kind::Int64)).into_iter().map(|sound| sound == 1).collect()
+}
+
 fn likeliest(model: &Transformer, x: &Tensor, asked: &[(usize, Question)], answers: &mut [Result<Answer, NotANumber>]) {
     let (mut of, mut places, mut masks) = (Vec::new(), Vec::new(), Vec::new());
     for (index, (place, question)) in asked.iter().enumerate() {

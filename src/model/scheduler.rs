@@ -16,15 +16,21 @@ pub struct Candidate {
 const FEW: usize = 16;
 
 /// Shares `budget` tokens out: by index, in the order in which they are served. While any sequence is urgent, those that are
-/// not wait. Among equals, those that go on with a few tokens are served before those that have a prompt to read; a prompt
-/// gets what is left, in pieces.
+/// not wait. Among equals, those that go on with a few tokens are served before those that have a prompt to read, up to half
+/// of the budget; a prompt gets what is left, in pieces. The first by rank and arrival always gets some.
 pub fn plan(candidates: &[Candidate], budget: usize) -> Vec<(usize, usize)> {
     let urgent = candidates.iter().any(|candidate| candidate.rank.is_urgent());
     let mut order: Vec<usize> = (0..candidates.len()).filter(|&i| !urgent || candidates[i].rank.is_urgent()).collect();
-    order.sort_by_key(|&index| {
-        let Candidate { rank, arrival, tokens } = candidates[index];
-        (tokens > FEW, rank, arrival)
-    });
+    order.sort_by_key(|&index| (candidates[index].rank, candidates[index].arrival));
+    let mut ahead = budget / 2;
+    let goes_ahead = |&index: &usize| {
+        let tokens = candidates[index].tokens;
+        let goes = tokens <= FEW.min(ahead);
+        ahead -= if goes { tokens } else { 0 };
+        goes
+    };
+    let (mut order, others): (Vec<usize>, Vec<usize>) = order.into_iter().partition(goes_ahead);
+    order.extend(others);
     let mut left = budget;
     let share = |index: usize| {
         let count = candidates[index].tokens.min(left);
@@ -48,6 +54,16 @@ mod tests {
     fn those_that_go_on_come_before_prompts_and_prompts_are_cut() {
         let candidates = [candidate(true, 0, 700), candidate(true, 1, 1), candidate(true, 2, 300)];
         assert_eq!(plan(&candidates, 512), [(1, 1), (0, 511)]);
+    }
+
+    #[test]
+    fn those_that_go_on_leave_half_to_a_prompt() {
+        let mut candidates: Vec<_> = (1..30).map(|arrival| candidate(true, arrival, 1)).collect();
+        candidates.push(candidate(true, 0, 300));
+        let plan = plan(&candidates, 16);
+        assert_eq!((plan.len(), plan[8]), (9, (29, 8)));
+        candidates.pop();
+        assert_eq!(super::plan(&candidates, 16).len(), 16);
     }
 
     #[test]
@@ -84,6 +100,8 @@ mod tests {
             let urgent = candidates.iter().any(|candidate| candidate.rank.is_urgent());
             let wanted = candidates.iter().filter(|candidate| !urgent || candidate.rank.is_urgent()).map(|c| c.tokens);
             prop_assert_eq!(served, wanted.sum::<usize>().min(budget));
+            let first = (0..candidates.len()).min_by_key(|&index| (candidates[index].rank, candidates[index].arrival));
+            prop_assert!(first.is_none_or(|first| plan.iter().any(|&(index, _)| index == first)));
         }
     }
 }

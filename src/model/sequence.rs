@@ -279,16 +279,29 @@ fn common(a: &[u32], b: &[u32]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Choice;
+    use crate::model::{Choice, Tokenizer};
     use proptest::prelude::*;
+    use std::path::Path;
+    use std::sync::LazyLock;
+
+    static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| {
+        Tokenizer::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/random-tiny"), 512).unwrap()
+    });
+
+    /// Of some twenty tokens; `true` and `false` are forced as soon as they are told apart, and so are brackets.
+    static GRAMMAR: LazyLock<Arc<Grammar>> = LazyLock::new(|| {
+        let lark = "start: \"[\" (WORD | \"true\" | \"false\") (\", \" WORD){0,2} \"]\"\nWORD: /\"[a-z]{0,3}\"/";
+        Arc::new(Grammar::new(&TOKENIZER, lark).unwrap())
+    });
 
     /// A model of its own: what it says follows from the tokens before.
     fn hash(tokens: &[u32]) -> u64 {
         tokens.iter().fold(7, |hash, &token| (hash ^ u64::from(token)).wrapping_mul(0x0100_0000_01b3).rotate_left(17))
     }
 
-    fn likeliest(tokens: &[u32]) -> u32 {
-        (hash(tokens) % 6) as u32
+    fn likeliest(tokens: &[u32], among: Option<&Mask>) -> u32 {
+        let allowed: Vec<u32> = among.map_or((0..6).collect(), |mask| mask.iter().collect());
+        allowed[hash(tokens) as usize % allowed.len()]
     }
 
     /// Logarithms of shares, in no way normal: the sequence only adds them up.
@@ -308,7 +321,7 @@ mod tests {
             assert_eq!(sequence.tokens()[..computed.len()], computed);
             computed = sequence.tokens().to_vec();
             let answer = match question {
-                Question::Likeliest(_) => Answer::Likeliest(likeliest(&computed)),
+                Question::Likeliest(mask) => Answer::Likeliest(likeliest(&computed, mask.as_deref())),
                 Question::Shares(tokens) => {
                     Answer::Shares(tokens.iter().map(|&token| share(&computed, token)).collect())
                 }
@@ -329,7 +342,7 @@ mod tests {
                 Step::Decode { stops, budget } => {
                     let (start, mut stop) = (tokens.len(), None);
                     while stop.is_none() && tokens.len() - start < *budget {
-                        let token = likeliest(&tokens);
+                        let token = likeliest(&tokens, None);
                         if stops.contains(&token) { stop = Some(token) } else { tokens.push(token) }
                     }
                     outcomes.push(Outcome::Decoded { tokens: tokens[start..].to_vec(), stop });
@@ -355,7 +368,23 @@ mod tests {
                         break;
                     }
                 }
-                Step::Constrain { .. } => unreachable!("not among the steps below"),
+                Step::Constrain { grammar, budget } => {
+                    let (start, mut text, mut stop) = (tokens.len(), grammar.start(), None);
+                    while stop.is_none() && tokens.len() - start < *budget {
+                        let mut next = text.forced().unwrap();
+                        if next.is_empty() && !text.finished() {
+                            next.push(likeliest(&tokens, Some(&text.allowed().unwrap())));
+                            text.accept(next[0]).unwrap();
+                        }
+                        tokens.extend(next.into_iter().filter(|&token| token != grammar.end()));
+                        stop = text.finished().then(|| grammar.end());
+                    }
+                    if tokens.len() - start > *budget {
+                        tokens.truncate(start + budget);
+                        stop = None;
+                    }
+                    outcomes.push(Outcome::Decoded { tokens: tokens[start..].to_vec(), stop });
+                }
             }
         }
         (tokens, outcomes)
@@ -372,6 +401,7 @@ mod tests {
             prop::collection::vec(0u32..9, 0..4).prop_map(|tokens| Step::Force(tokens.into())),
             (prop::collection::vec(0u32..6, 0..3), 0usize..6)
                 .prop_map(|(stops, budget)| Step::Decode { stops: stops.into(), budget }),
+            (0usize..30).prop_map(|budget| Step::Constrain { grammar: GRAMMAR.clone(), budget }),
             choose,
         ]
     }
@@ -395,6 +425,22 @@ mod tests {
             }
             // What comes after the last question is never computed, so it need not be there.
             prop_assert_eq!(found.0, expected.0);
+        }
+    }
+
+    proptest! {
+        /// Whole, or as long as it may be.
+        #[test]
+        fn a_text_under_a_grammar_has_its_form(prompt in prop::collection::vec(0u32..9, 1..5), budget in 0usize..40) {
+            let (_, outcomes) = run(&prompt, &[Step::Constrain { grammar: GRAMMAR.clone(), budget }]);
+            let [Outcome::Decoded { tokens, stop }] = &outcomes[..] else { panic!() };
+            let text = TOKENIZER.decode(tokens);
+            let read = text.as_ref().and_then(|text| serde_json::from_str::<Vec<serde_json::Value>>(text).ok());
+            prop_assert!(tokens.len() <= budget);
+            match stop {
+                Some(stop) => prop_assert!(*stop == GRAMMAR.end() && read.is_some_and(|list| !list.is_empty()), "{:?}", text),
+                None => prop_assert!(tokens.len() == budget, "{:?}", text),
+            }
         }
     }
 

@@ -98,7 +98,7 @@ impl Transformer {
         KvStore::new(&self.config, self.compute.place, bytes, step)
     }
 
-    /// Appends tokens to sequences, for which room has been reserved. Gives what [`Self::read`] reads, `[tokens, hidden]`.
+    /// Appends tokens to sequences, for which room has been reserved. Gives what [`Self::logits`] reads, `[tokens, hidden]`.
     /// The ids are below the size of the vocabulary; there is at least one.
     pub fn forward(&self, rows: &mut [Row], store: &KvStore) -> Tensor {
         let _guard = no_grad_guard();
@@ -209,6 +209,31 @@ mod tests {
                 }
                 x += layer.experts.forward(&layer.experts_norm.apply(&x));
             }
+        }
+    }
+
+    /// As a page's last user may leave it.
+    #[test]
+    fn what_a_page_held_before_is_not_seen() {
+        let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/random-tiny");
+        let weights = Weights::open(&tiny).unwrap();
+        let ours = Compute::new(&exact(), weights.config()).unwrap();
+        for compute in [ours.clone(), ours.on_libtorch()] {
+            let model = Transformer::load(&weights, compute, |_| {}).unwrap();
+            let scores = |left: f64| -> Vec<Vec<f32>> {
+                let (store, mut cache) = (model.kv_store(0, 64), KvCache::default());
+                for layer in 0..model.layers.len() {
+                    let _ = store.layer(layer).keys.shallow_clone().fill_(left);
+                    let _ = store.layer(layer).values.shallow_clone().fill_(left);
+                }
+                let piece = |tokens: &[u32]| {
+                    cache.reserve(tokens.len(), &store).unwrap();
+                    let x = model.forward(&mut [Row { tokens, cache: &mut cache }], &store);
+                    Vec::<Vec<f32>>::try_from(model.logits(&x, &[tokens.len() - 1])).unwrap().remove(0)
+                };
+                [&[1; 5][..], &[2; 17], &[3], &[4; 10], &[5]].map(piece).into()
+            };
+            assert_eq!(scores(f64::NAN), scores(0.0));
         }
     }
 }

@@ -4,8 +4,10 @@ use std::fmt::Write;
 use std::panic::catch_unwind;
 use std::path::PathBuf;
 use std::sync::{Arc, Once, mpsc};
+use std::thread::JoinHandle;
 
 use sha2::{Digest, Sha256};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::model::compute::Compute;
@@ -42,7 +44,11 @@ pub struct Worker {
     figures: Arc<Figures>,
     digest: Arc<str>,
     longest: usize,
+    thread: Option<JoinHandle<()>>,
 }
+
+/// Closes the queue when the thread ends, in whichever way: who waits or comes is told that the engine has stopped.
+struct Closing<'a>(&'a Queue<Ticket>);
 
 /// Why a job was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +63,8 @@ pub enum JobError {
     Late,
     #[error("the engine has stopped")]
     Stopped,
+    #[error("not a job for this model: {0}")]
+    Invalid(String),
     #[error(transparent)]
     Grammar(#[from] GrammarError),
     #[error("libtorch: {0}")]
@@ -95,10 +103,10 @@ impl Worker {
                 }
             }
         });
-        thread.map_err(|e| LoadError::Thread { problem: e.to_string() })?;
+        let thread = Some(thread.map_err(|e| LoadError::Thread { problem: e.to_string() })?);
         let stopped = |_| Err(LoadError::Thread { problem: "it has ended".into() });
         let (digest, longest) = ready.recv().unwrap_or_else(stopped)?;
-        Ok(Worker { queue, pins, figures, digest, longest })
+        Ok(Worker { queue, pins, figures, digest, longest, thread })
     }
 
     /// Hands a job over without waiting. Dropping the receiver cancels it.
@@ -114,6 +122,7 @@ impl Worker {
         match self.queue.push(ticket, rank, Ticket::is_dropped) {
             Ok(Some(evicted)) => tell(evicted.reply, Err(overloaded)),
             Ok(None) => {}
+            Err(_) if self.queue.is_closed() => return Err(JobError::Stopped),
             Err(_) => return Err(overloaded),
         }
         Ok(receiver)
@@ -150,8 +159,20 @@ impl Worker {
 }
 
 impl Drop for Worker {
+    /// The thread ends after its step, and waits for nobody meanwhile. It is waited for, lest the process ends under
+    /// libtorch's feet; but not on a thread of a runtime, which has connections to serve: a step can take seconds.
     fn drop(&mut self) {
         self.queue.close();
+        if let Some(thread) = self.thread.take().filter(|_| Handle::try_current().is_err()) {
+            // A panic of it has been told.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -223,14 +244,37 @@ fn available_memory() -> Option<u64> {
 }
 
 fn serve(mut engine: Engine, queue: &Queue<Ticket>) {
+    let _closing = Closing(queue);
     while !queue.is_closed() {
         if engine.is_idle() {
             let Some(ticket) = queue.pop() else { return };
             engine.admit(ticket);
         }
-        while let Some(ticket) = engine.has_room().then(|| queue.try_pop()).flatten() {
+        while let Some(ticket) = queue.try_pop(|rank| engine.has_room(rank)) {
             engine.admit(ticket);
         }
         engine.step();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_the_thread_ends_whoever_asks_is_told() {
+        let (queue, digest) = (Arc::new(Queue::new(4)), Arc::from(""));
+        let (pins, figures) = (Arc::default(), Arc::default());
+        let worker = Worker { queue, pins, figures, digest, longest: 10, thread: None };
+        let job = Job { prompt: vec![1], shared: 0, grows: 0, steps: Vec::new(), urgent: true, deadline: None };
+        let waits = worker.submit(job.clone()).unwrap();
+        let queue = worker.queue.clone();
+        let thread = std::thread::spawn(move || {
+            let _closing = Closing(&queue);
+            panic!("as the device may");
+        });
+        assert!(thread.join().is_err());
+        assert!(waits.blocking_recv().is_err());
+        assert_eq!(worker.submit(job).err(), Some(JobError::Stopped));
     }
 }

@@ -2,6 +2,7 @@
 //! that reads the JSON of the traffic.
 
 mod answer;
+pub mod anthropic;
 pub mod gemini;
 mod ids;
 pub mod json;

@@ -204,9 +204,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failed_operation_fails_one_ask_and_no_other() {
+    async fn a_job_that_is_none_fails_and_no_other() {
         let engine = Engine::start(settings("random-tiny", 4)).unwrap();
-        assert!(matches!(engine.generate(job(&[511, 512], 0, 1)).await, Err(JobError::Failed(_))));
+        assert!(matches!(engine.generate(job(&[511, 512], 0, 1)).await, Err(JobError::Invalid(_))));
         assert!(engine.generate(job(&[511], 0, 1)).await.is_ok());
         let too_long = engine.generate(job(&[1], 0, 131_072)).await;
         assert_eq!(too_long, Err(JobError::TooLong { tokens: 131_073, limit: 131_072 }));

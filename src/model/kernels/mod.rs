@@ -247,10 +247,25 @@ mod tests {
 
     /// The error of `got`, relative to what was expected; both as root mean squares.
     fn error(got: &[f32], expected: &[f64]) -> f64 {
+        error_beside(got, expected, 0.0)
+    }
+
+    /// The same, where what was expected counts as `least` at least: what cancels out is no smaller error for it.
+    fn error_beside(got: &[f32], expected: &[f64], least: f64) -> f64 {
         assert_eq!(got.len(), expected.len());
-        let square = |sum: f64, x: f64| sum + x * x;
-        let difference = got.iter().zip(expected).map(|(&got, expected)| f64::from(got) - expected).fold(0.0, square);
-        (difference / expected.iter().copied().fold(1e-300, square)).sqrt()
+        let differences: Vec<f64> =
+            got.iter().zip(expected).map(|(&got, expected)| f64::from(got) - expected).collect();
+        mean_square(&differences).sqrt() / mean_square(expected).sqrt().max(least).max(1e-150)
+    }
+
+    fn mean_square(x: &[f64]) -> f64 {
+        x.iter().map(|x| x * x).sum::<f64>() / x.len().max(1) as f64
+    }
+
+    /// The root mean square of products of such weights and such activations, if their signs are left to chance.
+    fn by_chance(w: Matrix, x: &[f32]) -> f64 {
+        let x: Vec<f64> = x.iter().copied().map(f64::from).collect();
+        (mean_square(&plain(w)) * mean_square(&x) * w.cols() as f64).sqrt()
     }
 
     fn all_kernels(threads: usize) -> Vec<Kernels> {
@@ -272,10 +287,11 @@ mod tests {
             for kernels in all_kernels(threads) {
                 for w in owned.all() {
                     let expected = plain_product(w, &bias, &x);
+                    let least = by_chance(w, &x);
                     for (precision, most) in [(Precision::Exact, 1e-6), (Precision::Fast, 5e-5)] {
                         let mut got = vec![f32::NAN; m * rows];
                         kernels.matmul(w, Some(Vector::F32(&bias)), &x, precision, &mut got);
-                        let error = error(&got, &expected);
+                        let error = error_beside(&got, &expected, least);
                         prop_assert!(error < most, "{:?} {precision:?} {w:?}: {error}", kernels.isa());
                     }
                 }

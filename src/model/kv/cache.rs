@@ -40,12 +40,17 @@ impl KvCache {
         }
     }
 
-    /// Makes room for `count` more positions, in pages that are this sequence's own. Where there is none, what was had
-    /// stays.
+    /// Makes room for `count` more positions, in pages that are this sequence's own. Where there is too little, none is
+    /// taken.
     pub fn reserve(&mut self, count: usize, store: &KvStore) -> Result<(), NoRoom> {
+        let end = self.len + count;
+        let short = |kind| store.has(kind) && self.table(kind).lacks(self.len, end) > store.free(kind);
+        if short(LayerKind::Full) || short(LayerKind::Sliding) {
+            return Err(NoRoom);
+        }
         for (table, kind) in [(&mut self.full, LayerKind::Full), (&mut self.sliding, LayerKind::Sliding)] {
             if store.has(kind) {
-                table.reserve(self.len, self.len + count, kind, store)?;
+                table.reserve(self.len, end, kind, store)?;
             }
         }
         Ok(())
@@ -93,18 +98,25 @@ impl Table {
         i64::from(page.id()) * PAGE as i64 + (position % PAGE) as i64
     }
 
+    /// Pages that [`Self::reserve`] takes.
+    fn lacks(&self, len: usize, end: usize) -> usize {
+        usize::from(self.begins_shared(len, end)) + end.div_ceil(PAGE).saturating_sub(self.gone + self.pages.len())
+    }
+
     fn reserve(&mut self, len: usize, end: usize, kind: LayerKind, store: &KvStore) -> Result<(), NoRoom> {
-        // A page that is partly full is written to: if others hold it too, it is copied first.
-        if !len.is_multiple_of(PAGE) && end > len {
+        if self.begins_shared(len, end) {
             let page = &mut self.pages[len / PAGE - self.gone];
-            if Rc::strong_count(page) > 1 {
-                *page = store.copy(kind, page)?;
-            }
+            *page = store.copy(kind, page)?;
         }
         while (self.gone + self.pages.len()) * PAGE < end {
             self.pages.push(store.take(kind)?);
         }
         Ok(())
+    }
+
+    /// Whether `len..end` begins in the middle of a page that others hold, too: it has to be copied before it is written to.
+    fn begins_shared(&self, len: usize, end: usize) -> bool {
+        !len.is_multiple_of(PAGE) && end > len && Rc::strong_count(&self.pages[len / PAGE - self.gone]) > 1
     }
 
     fn release(&mut self, before: usize) {

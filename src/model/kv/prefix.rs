@@ -71,16 +71,17 @@ impl Prefixes {
         }
         let outgrown = |entry: &Entry| entry.kind == Beginning::Growing && tokens.starts_with(&entry.tokens);
         self.entries.retain(|entry| kind != Beginning::Growing || !outgrown(entry));
-        if self.entries.len() >= ENTRIES {
-            self.evict();
+        if self.entries.len() >= ENTRIES && !self.evict(false) {
+            self.evict(true);
         }
         self.entries.push(Entry { tokens: tokens.to_vec(), cache, kind, used: self.clock });
     }
 
-    /// Lets go of the one least recently used, pinned ones last. Its pages are free if nobody else holds them.
-    pub fn evict(&mut self) -> bool {
-        let pinned: Vec<bool> = self.entries.iter().map(|entry| self.pins.holds(&entry.tokens)).collect();
-        let least = (0..self.entries.len()).min_by_key(|&index| (pinned[index], self.entries[index].used));
+    /// Lets go of the one least recently used among those that are pinned, or among those that are not; says whether there
+    /// was one. Its pages are free if nobody else holds them.
+    pub fn evict(&mut self, pinned: bool) -> bool {
+        let of_kind = |&index: &usize| self.pins.holds(&self.entries[index].tokens) == pinned;
+        let least = (0..self.entries.len()).filter(of_kind).min_by_key(|&index| self.entries[index].used);
         if let Some(index) = least {
             self.entries.swap_remove(index);
             self.figures.evicted();

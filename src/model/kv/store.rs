@@ -109,6 +109,11 @@ impl KvStore {
         self.pages(kind).capacity() > 0
     }
 
+    /// Pages that nobody holds.
+    pub(super) fn free(&self, kind: LayerKind) -> usize {
+        self.pages(kind).free()
+    }
+
     /// A page to write to.
     pub(super) fn take(&self, kind: LayerKind) -> Result<Rc<Page>, NoRoom> {
         self.pages(kind).take().ok_or(NoRoom)

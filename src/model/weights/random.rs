@@ -20,7 +20,7 @@ const PIECE: usize = 1 << 20;
 const PATTERN: usize = 16 * PIECE;
 /// Standard deviation of the dense weights.
 const SPREAD: f32 = 0.02;
-/// As a checkpoint's, which is mapped: huge pages would read faster than any real model.
+/// As a checkpoint's, which is mapped: large pages could be read faster than any real model.
 const PAGES: Pages = Pages::Small;
 const ONE_BF16: [u8; 2] = [0x80, 0x3f];
 

@@ -8,7 +8,8 @@ pub const NO_GRAMMAR: &str = "this route judges no grammars; a schema may stand 
 pub const TOKENS_ARE_NO_TEXT: &str = "this route judges text only, and numbers in an array may be token ids";
 const FORMATS_ONLY: &str = "this route judges the formats `text`, `json_object` and `json_schema`";
 
-pub const TIERS: Rule = OneOf(&["auto", "default", "flex", "priority", "scale", "standard", "on_demand", "performance"]);
+pub const TIERS: Rule =
+    OneOf(&["auto", "default", "flex", "priority", "scale", "standard", "on_demand", "performance"]);
 
 /// Of an answer.
 pub const ERROR: Rule = ByType(Some(&Text(Kind::Other)), None, Some(&Object(&ERROR_OBJECT)));
