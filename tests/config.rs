@@ -181,6 +181,21 @@ const MISTAKES: &[Mistake] = &[
     Mistake("pass_with_guardrails", In::Main, "pass = true", "pass = true\nguardrails = [\"pii\"]"),
     Mistake("wildcard_on_judged", In::Main, "/v1/chat/completions", "/v1/*"),
     Mistake("bad_path", In::Main, "/v1/chat/completions", "v1/../chat"),
+    Mistake("bad_parameter", In::Main, "/v1/chat/completions", "/v1/{model}{name}/chat"),
+    Mistake("wildcard_with_parameter", In::Main, "/v1/chat/completions", "/v1/{model}/*"),
+    Mistake(
+        "ambiguous_pattern",
+        In::Main,
+        "[[route]]\nid = \"models\"",
+        "[[route]]\nid = \"one\"\npath = \"/v1/{any}/list\"\nupstream = \"openai\"\npass = true\n\n\
+         [[route]]\nid = \"two\"\npath = \"/v1/x/{any}\"\nupstream = \"openai\"\npass = true\n\n\
+         [[route]]\nid = \"models\"",
+    ),
+    Mistake("bad_query", In::Main, "dialect =", "query = [\"$alt\", \"alt\"]\ndialect ="),
+    Mistake("query_twice", In::Main, "dialect =", "query = [\"api-version\", \"api-version=1\"]\ndialect ="),
+    Mistake("query_of_the_dialect", In::Main, "dialect = \"openai_chat\"", "query = [\"alt\"]\ndialect = \"gemini\""),
+    Mistake("key_beside_credential", In::Main, "dialect = \"openai_chat\"", "query = [\"key\"]\ndialect = \"gemini\""),
+    Mistake("query_on_pass", In::Main, "pass = true", "pass = true\nquery = [\"alt\"]"),
     Mistake("bad_method", In::Main, "pass = true", "pass = true\nmethods = [\"get\"]"),
     Mistake(
         "duplicate_route",

@@ -360,6 +360,186 @@ async fn passes_what_is_declared_to_pass() {
     assert_eq!(codes[6..], [(Some("request_too_large"), Some("files")); 2]);
 }
 
+/// Routes of Gemini and of Azure's deployments, with the parameters in the URL that their clients send.
+fn patterned(upstream: &Upstream) -> Proxy {
+    let route = |id: &str, path: &str, more: &str| {
+        format!("[[route]]\nid = \"{id}\"\npath = \"{path}\"\nupstream = \"main\"\nguardrails = [\"words\"]\n{more}")
+    };
+    let gemini = "dialect = \"gemini\"\nquery = [\"alt=sse\", \"key\"]";
+    let config = Config::new(upstream.address())
+        .block("\"input\", \"output\"", &["forbidden"])
+        .stream("window = 16\nlookahead = 12")
+        .section(&route("whole", "/v1beta/models/{model}:generateContent", gemini))
+        .section(&route("streamed", "/v1beta/models/{model}:streamGenerateContent", gemini))
+        .section(&route(
+            "azure",
+            "/openai/deployments/{deployment}/chat/completions",
+            "dialect = \"openai_chat\"\nquery = [\"api-version\"]",
+        ));
+    Proxy::start_with(config, &[("RUST_LOG", "trace")])
+}
+
+/// An answer of Gemini's, or an event of its stream.
+fn said(text: &str, reason: Option<&str>) -> String {
+    let content = serde_json::json!({"parts": [{"text": text}], "role": "model"});
+    serde_json::json!({"candidates": [{"content": content, "finishReason": reason, "index": 0}]}).to_string()
+}
+
+const PROMPT: &str = r#"{"contents":[{"parts":[{"text":"hello"}]}]}"#;
+
+#[tokio::test]
+async fn forwards_the_paths_of_a_pattern_and_the_listed_query() {
+    let azure = chat("hi", false);
+    let upstream =
+        Upstream::scripted(vec![Answer::json(said("fine", Some("STOP"))), Answer::json(completion("fine"))]).await;
+    let proxy = patterned(&upstream);
+    let mut client = proxy.connect().await;
+    for (target, body, forwarded) in [
+        (
+            "/v1beta/models/gemini%2d2.5-pro%3agenerateContent?key=AIza-CANARY",
+            PROMPT,
+            "/v1beta/models/gemini-2.5-pro:generateContent?key=AIza-CANARY",
+        ),
+        (
+            "/openai/deployments/gpt-4o_eu/chat/completions?api-version=2024-10-21",
+            &azure,
+            "/openai/deployments/gpt-4o_eu/chat/completions?api-version=2024-10-21",
+        ),
+    ] {
+        let answer = client.request("POST", target, &[JSON], body).await;
+        assert_eq!(answer.status, 200, "{target}: {}", answer.text());
+        let sent = upstream.requests().pop().unwrap();
+        assert_eq!(sent.head.start, format!("POST {forwarded} HTTP/1.1"));
+        assert_eq!(sent.text(), body);
+    }
+    assert!(!proxy.log().contains("CANARY"));
+    let audit = proxy.audit(4).await;
+    let told: Vec<_> = audit.iter().map(|line| (line["route"].as_str(), line["dialect"].as_str())).collect();
+    assert_eq!(told[..2], [(Some("whole"), Some("gemini")); 2]);
+    assert_eq!(told[2..], [(Some("azure"), Some("openai_chat")); 2]);
+    assert!(!audit.iter().any(|line| line.to_string().contains("CANARY")), "{audit:?}");
+}
+
+#[tokio::test]
+async fn refuses_what_is_none_of_a_pattern_or_not_on_the_list() {
+    let upstream = Upstream::start(Answer::json(said("fine", Some("STOP")))).await;
+    let proxy = patterned(&upstream);
+    let whole = "/v1beta/models/gemini-x:generateContent";
+    let mut targets: Vec<(String, u16, &str)> = [
+        ("/v1beta/models/a%2fb:generateContent", 400, "invalid_path"),
+        ("/v1beta/models/..:generateContent", 404, "route_not_found"),
+        ("/v1beta/models/:generateContent", 404, "route_not_found"),
+        ("/v1beta/models/a/b:generateContent", 404, "route_not_found"),
+        ("/v1beta/models/a:b:generateContent", 404, "route_not_found"),
+        ("/v1beta/models/a%5B:generateContent", 404, "route_not_found"),
+        ("/v1beta/models/{model}:generateContent", 404, "route_not_found"),
+        ("/v1beta/models/gemini-x:generatecontent", 404, "route_not_found"),
+        ("/v1beta/models/gemini-x:generateContent/", 400, "invalid_path"),
+        ("/V1beta/models/gemini-x:generateContent", 404, "route_not_found"),
+        ("/v1beta//models/gemini-x:generateContent", 400, "invalid_path"),
+        ("/v1beta/models/gemini-x:countTokens", 404, "route_not_found"),
+        ("/openai/deployments/a/../chat/completions", 400, "invalid_path"),
+        ("/openai/deployments//chat/completions", 400, "invalid_path"),
+    ]
+    .map(|(target, status, code)| (target.to_owned(), status, code))
+    .to_vec();
+    for query in [
+        "",
+        "alt",
+        "alt=json",
+        "alt=proto",
+        "$alt=media",
+        "%24alt=media",
+        "alt=sse&alt=sse",
+        "alt=%73se",
+        "ALT=sse",
+        "callback=f",
+        "fields=a",
+        "_method=GET",
+        "key=",
+        "key=a%26alt=proto",
+        "key=a;alt=proto",
+        "key=a&",
+        "api-version=1",
+        "prettyPrint=false",
+    ] {
+        targets.push((format!("{whole}?{query}"), 400, "query_not_allowed"));
+    }
+    let mut client = proxy.connect().await;
+    for (target, status, code) in &targets {
+        let answer = client.request("POST", target, &[JSON, ("x-http-method-override", "GET")], PROMPT).await;
+        let error = &answer.json()["error"];
+        // In the words of the route's dialect, where there is a route.
+        let (told, word) = match *code {
+            "query_not_allowed" => (&error["details"][0]["reason"], Some("INVALID_ARGUMENT")),
+            _ => (&error["code"], None),
+        };
+        assert_eq!((answer.status, told.as_str(), error["status"].as_str()), (*status, Some(*code), word), "{target}");
+    }
+    let answer = client.request("GET", whole, &[], "").await;
+    assert_eq!((answer.status, answer.head.header("allow")), (405, Some("POST")));
+    assert!(upstream.requests().is_empty());
+}
+
+#[tokio::test]
+async fn judges_gemini_whole_in_events_and_in_an_array() {
+    let start = "Words that are fine and may well leave before the others. ";
+    let more = "And a few more that are fine, too. ";
+    let events =
+        || [said(start, None), said(more, None), said("Now the forbid", None), said("den one, and more.", None)];
+    let stream = |last: &str| {
+        let answer = events().into_iter().take(3).fold(Answer::stream(), Answer::event);
+        answer.event(said(last, None)).event(said("", Some("STOP"))).end()
+    };
+    let upstream = Upstream::scripted(vec![
+        stream("ing, and more."),
+        stream("den one, and more."),
+        Answer::json(format!("[{}]", events().join(","))),
+        Answer::json(format!("[{},{}]", events()[0], said("", Some("STOP")))),
+        Answer::json(said("so forbidden", Some("STOP"))),
+    ])
+    .await;
+    let proxy = patterned(&upstream);
+    let mut client = proxy.connect().await;
+    let streamed = "/v1beta/models/gemini-x:streamGenerateContent";
+    let sse = format!("{streamed}?alt=sse");
+    let texts = |events: &[String]| -> String {
+        let events = events.iter().map(|event| serde_json::from_str::<serde_json::Value>(event).unwrap());
+        let parts = events.map(|event| event["candidates"][0]["content"]["parts"][0]["text"].clone());
+        parts.filter_map(|text| text.as_str().map(str::to_owned)).collect()
+    };
+    let clean = client.request("POST", &sse, &[JSON], PROMPT).await;
+    assert_eq!(clean.head.header("content-type"), Some("text/event-stream"));
+    assert_eq!(texts(&clean.events()), format!("{start}{more}Now the forbiding, and more."));
+    assert!(clean.text().ends_with("}\n\n") && clean.text().contains("\"finishReason\":\"STOP\""), "{}", clean.text());
+
+    let cut = client.request("POST", &sse, &[JSON], PROMPT).await.events();
+    assert!(start.starts_with(&texts(&cut)) && !texts(&cut).is_empty(), "{cut:?}");
+    assert_eq!(cut.last().map(String::as_str), Some(r#"{"candidates":[{"finishReason":"SAFETY","index":0}]}"#));
+
+    let mut client = proxy.connect().await;
+    let reason = |answer: &Response| answer.json()["error"]["details"][0]["reason"].as_str().map(str::to_owned);
+    let blocked = Some("content_policy_violation".to_owned());
+    let array = client.request("POST", streamed, &[JSON], PROMPT).await;
+    assert_eq!((array.status, reason(&array)), (400, blocked.clone()), "{}", array.text());
+    let array = client.request("POST", streamed, &[JSON], PROMPT).await;
+    assert_eq!(array.json()[0]["candidates"][0]["content"]["parts"][0]["text"], start);
+    let whole = "/v1beta/models/gemini-x:generateContent";
+    let answer = client.request("POST", whole, &[JSON], PROMPT).await;
+    assert_eq!((answer.status, reason(&answer)), (400, blocked.clone()));
+    for prompt in [
+        r#"{"contents":[{"parts":[{"text":"for"},{"text":"bidden"}]}]}"#,
+        r#"{"contents":[],"system_instruction":{"parts":{"text":"forbidden"}}}"#,
+    ] {
+        let answer = client.request("POST", whole, &[JSON], prompt).await;
+        assert_eq!((answer.status, reason(&answer)), (400, blocked.clone()), "{prompt}");
+    }
+    let picture = r#"{"contents":[{"parts":[{"inline_data":{"mime_type":"image/png","data":""}}]}]}"#;
+    let refused = client.request("POST", whole, &[JSON], picture).await;
+    assert_eq!((refused.status, reason(&refused)), (400, Some("unsupported_content".to_owned())));
+    assert_eq!(upstream.requests().len(), 5);
+}
+
 /// At the loudest level, no line tells a key, a prompt, an answer or a URL.
 #[tokio::test]
 async fn logs_no_content_and_no_keys() {

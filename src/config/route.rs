@@ -15,14 +15,14 @@ use crate::config::load::Reader;
 use crate::config::resolve::stream;
 use crate::config::shape::RouteShape;
 use crate::config::suggest::{list, meant};
-use crate::config::{Diagnostic, Guardrail, Origin, Stream, Upstream};
+use crate::config::{Diagnostic, Guardrail, Origin, Parameter, Query, Reach, RoutePath, Stream, Upstream};
 
-/// One path and what happens to it.
+/// One path, or those of a pattern, and what happens to it.
 #[derive(Debug)]
 pub struct Route {
     pub id: Arc<str>,
-    /// Plain and absolute; may end in `/*` where it passes.
-    pub path: Arc<str>,
+    /// [`Reach::Below`] only where it passes.
+    pub path: RoutePath,
     /// At least one.
     pub methods: Vec<Method>,
     pub upstream: Arc<Upstream>,
@@ -34,6 +34,7 @@ pub struct Route {
 pub enum Handling {
     Inspect {
         dialect: Dialect,
+        query: Query,
         guardrails: Vec<Arc<Guardrail>>,
         on_block: OnBlock,
         stream: Stream,
@@ -61,6 +62,7 @@ pub enum Dialect {
     Anthropic,
     OllamaChat,
     OllamaGenerate,
+    Gemini,
 }
 
 /// What the client sees of a blocked prompt: `"error"` or `{ message = "..." }`.
@@ -114,6 +116,15 @@ impl Dialect {
             Dialect::Anthropic => "anthropic",
             Dialect::OllamaChat => "ollama_chat",
             Dialect::OllamaGenerate => "ollama_generate",
+            Dialect::Gemini => "gemini",
+        }
+    }
+
+    /// The only query parameters that leave the form of what is judged as it is, where the API has others.
+    fn parameters(self) -> Option<&'static [&'static str]> {
+        match self {
+            Dialect::Gemini => Some(&["alt=sse", "key"]),
+            _ => None,
         }
     }
 
@@ -133,8 +144,8 @@ pub fn routes(
     shapes: Vec<Spanned<RouteShape>>,
 ) -> Vec<Route> {
     let mut ids: BTreeMap<Arc<str>, Origin> = BTreeMap::new();
-    let mut places: BTreeMap<(Arc<str>, String), Origin> = BTreeMap::new();
-    let mut out = Vec::new();
+    let mut places: Vec<Origin> = Vec::new();
+    let mut out: Vec<Route> = Vec::new();
     for shape in shapes {
         let at = file.with(shape.span());
         let shape = shape.into_inner();
@@ -145,11 +156,22 @@ pub fn routes(
             reader.problem(problem.label("named again here").other(&first, "first named here"));
         }
         for method in &route.methods {
-            if let Some(first) = places.insert((route.path.clone(), method.to_string()), at_path.clone()) {
-                let problem = Diagnostic::error(&at_path, format!("two routes take {method} {}", route.path));
-                reader.problem(problem.label("taken again here").other(&first, "first taken here"));
+            let taken = out
+                .iter()
+                .zip(&places)
+                .find(|(other, _)| other.methods.contains(method) && other.path.clashes(&route.path));
+            if let Some((other, first)) = taken {
+                let problem = match other.path == route.path {
+                    true => Diagnostic::error(&at_path, format!("two routes take {method} {}", route.path)),
+                    false => {
+                        Diagnostic::error(&at_path, format!("a path may be meant by two routes that take {method}"))
+                            .help("one path goes before a pattern, and of two patterns neither goes first")
+                    }
+                };
+                reader.problem(problem.label("taken again here").other(first, "first taken here"));
             }
         }
+        places.push(at_path);
         out.push(route);
     }
     out
@@ -165,20 +187,21 @@ fn route(
 ) -> Option<Route> {
     let upstream = upstream(reader, upstreams, &at, &shape.upstream);
     let id: Arc<str> = shape.id.get_ref().0.clone();
-    let path: Arc<str> = shape.path.get_ref().0.clone();
+    let path = shape.path.get_ref().clone();
     let at_path = at.with(shape.path.span());
     let pass = shape.pass;
     let methods = methods(reader, &at, &shape);
+    let query = query(reader, &at, &shape, upstream.as_deref());
     let handling =
-        if pass { passing(reader, &at, &shape) } else { inspected(reader, catalogue, defaults, &at, &shape) };
-    if !pass && path.ends_with("/*") {
+        if pass { passing(reader, &at, &shape) } else { inspected(reader, catalogue, defaults, &at, &shape, query?) };
+    if !pass && path.reach() == Reach::Below {
         let problem = Diagnostic::error(&at_path, "only a route with `pass = true` can take more than one path");
         reader.problem(problem.label("expected one path: what is judged has one form"));
         return None;
     }
     let upstream = upstream?;
     let base = &upstream.url.base_path;
-    if !base.is_empty() && path.strip_prefix(base.as_str()).is_some_and(|rest| rest.starts_with('/')) {
+    if !base.is_empty() && path.as_str().strip_prefix(base.as_str()).is_some_and(|rest| rest.starts_with('/')) {
         let title = format!("requests go to {base}{path}: the upstream's path stands before the route's");
         let problem =
             Diagnostic::warning(&at_path, title).label(format!("begins with `{base}` as the upstream's url ends"));
@@ -224,6 +247,7 @@ fn passing(reader: &mut Reader<'_>, at: &Origin, shape: &RouteShape) -> Option<H
         ("dialect", shape.dialect.as_ref().map(Spanned::span)),
         ("guardrails", shape.guardrails.as_ref().map(Spanned::span)),
         ("on_block", shape.on_block.as_ref().map(Spanned::span)),
+        ("query", shape.query.as_ref().map(Spanned::span)),
         ("stream", shape.stream.as_ref().map(Spanned::span)),
     ];
     let mut sound = true;
@@ -242,13 +266,14 @@ fn inspected(
     defaults: Stream,
     at: &Origin,
     shape: &RouteShape,
+    query: Query,
 ) -> Option<Handling> {
     let id = &shape.id.get_ref().0;
     let (Some(dialect), Some(names)) = (&shape.dialect, &shape.guardrails) else {
         let missing = if shape.dialect.is_none() { "dialect" } else { "guardrails" };
         let problem = Diagnostic::error(at, format!("route `{id}` is judged and has no `{missing}`"));
         let expected = match missing {
-            "dialect" => "expected dialect = \"openai_chat\": the form of its requests and answers",
+            "dialect" => "expected dialect = \"openai_chat\", or another: the form of its requests and answers",
             _ => "expected guardrails = [..]: what judges it, by name",
         };
         reader.problem(problem.label(expected).help("a route that is to go through unjudged says `pass = true`"));
@@ -292,5 +317,37 @@ fn inspected(
         reader.problem(problem.help("a blocked request is told as an error: leave out `on_block`"));
         sound = false;
     }
-    sound.then_some(Handling::Inspect { dialect: *dialect.get_ref(), guardrails, on_block, stream })
+    sound.then_some(Handling::Inspect { dialect: *dialect.get_ref(), query, guardrails, on_block, stream })
+}
+
+/// The query parameters that a route takes. A key in the URL is the client's, and goes beside no credential of ours.
+fn query(reader: &mut Reader<'_>, at: &Origin, shape: &RouteShape, upstream: Option<&Upstream>) -> Option<Query> {
+    let Some(written) = shape.query.as_ref().filter(|_| !shape.pass) else { return Some(Query::default()) };
+    let known = shape.dialect.as_ref().and_then(|dialect| dialect.get_ref().parameters());
+    let mut parameters: Vec<Parameter> = Vec::new();
+    let mut sound = true;
+    for parameter in written.get_ref() {
+        let at_parameter = at.with(parameter.span());
+        let parameter = parameter.get_ref();
+        let shown = parameter.to_string();
+        let problem = if parameters.iter().any(|other| other.name == parameter.name) {
+            Some((format!("a route takes the query parameter `{}` twice", parameter.name), "named before".to_owned()))
+        } else if let Some(known) = known.filter(|known| !known.contains(&shown.as_str())) {
+            let title = format!("the query parameter `{shown}` may change what can be judged");
+            Some((title, format!("expected {}", list(known.iter().copied()))))
+        } else if &*parameter.name == "key" && upstream.is_some_and(|upstream| upstream.credential.is_some()) {
+            let title = "a client's `key` would go out beside the credential of the upstream";
+            Some((title.to_owned(), "leave out either".to_owned()))
+        } else {
+            None
+        };
+        match problem {
+            Some((title, label)) => {
+                reader.problem(Diagnostic::error(&at_parameter, title).label(label));
+                sound = false;
+            }
+            None => parameters.push(parameter.clone()),
+        }
+    }
+    sound.then(|| Query::new(parameters))
 }

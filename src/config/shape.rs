@@ -11,8 +11,8 @@ use toml::Spanned;
 
 use crate::config::engine::{Device, Dtype, Experts};
 use crate::config::settings::{Admin, Audit, HttpVersion, Limits, WindowSize, cores};
-use crate::config::value::{Address, Count, Header, Margin, Name, RoutePath, Size, Time, Url, Verb, via};
-use crate::config::{Dialect, OnBlock};
+use crate::config::value::{Address, Count, Header, Margin, Name, Size, Time, Url, Verb, via};
+use crate::config::{Dialect, OnBlock, Parameter, RoutePath};
 use crate::policy::{Action, Effort, Mode, OnError, Scope, Stage, Timing};
 
 /// Things by name, each name and thing with its place.
@@ -157,6 +157,7 @@ pub struct RouteShape {
     #[serde(default)]
     pub pass: bool,
     pub dialect: Option<Spanned<Dialect>>,
+    pub query: Option<Spanned<Vec<Spanned<Parameter>>>>,
     pub guardrails: Option<Spanned<Vec<Spanned<String>>>>,
     pub on_block: Option<Spanned<OnBlock>>,
     pub stream: Option<Spanned<StreamShape>>,

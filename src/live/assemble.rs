@@ -10,6 +10,7 @@ use crate::guardrail::{Detector, Guardrail, Mode, Stage, Timing, VerdictCache};
 use crate::live::{BlockStyle, Engines, Guardrails, Handling, Inspect, Limits, Live, Route, Upstream, UpstreamVersion};
 use crate::wire::Dialect;
 use crate::wire::anthropic::Anthropic;
+use crate::wire::gemini::Gemini;
 use crate::wire::ollama::{Api, Ollama};
 use crate::wire::openai_chat::OpenAiChat;
 use crate::wire::openai_completions::OpenAiCompletions;
@@ -40,9 +41,8 @@ pub fn assemble(
     };
     let routes: Result<Vec<_>, _> = config.routes.iter().map(|route| parts.route(route).map(Arc::new)).collect();
     let mut routes = routes.map_err(|problem| ConfigError::new(problem, &config.sources))?;
-    // An exact path goes before a wildcard, and a longer wildcard before a shorter: else a route that passes could take
-    // what another would have judged.
-    routes.sort_by_key(|route| (route.is_wildcard(), std::cmp::Reverse(route.path.len())));
+    // Else a route that passes could take what another would have judged.
+    routes.sort_by_key(|route| route.path.order());
     let config::Limits { max_body, max_header, max_headers, header_timeout, body_timeout, max_event, .. } =
         config.limits;
     let limits = Limits { max_body, max_header, max_headers, header_timeout, body_timeout, max_event };
@@ -61,7 +61,7 @@ impl Parts<'_> {
     fn route(&mut self, route: &config::Route) -> Result<Route, Diagnostic> {
         let handling = match &route.handling {
             config::Handling::Pass => Handling::Pass,
-            config::Handling::Inspect { dialect, guardrails, on_block, stream } => {
+            config::Handling::Inspect { dialect, query, guardrails, on_block, stream } => {
                 let guardrails: Vec<Arc<Guardrail>> =
                     guardrails.iter().map(|guardrail| self.guardrail(guardrail)).collect::<Result<_, _>>()?;
                 let at = |stage, mode| {
@@ -76,6 +76,7 @@ impl Parts<'_> {
                 };
                 Handling::Inspect(Box::new(Inspect {
                     dialect: self.dialect(*dialect),
+                    query: query.clone(),
                     before: timed(Timing::Before),
                     beside: timed(Timing::Beside),
                     output,
@@ -101,6 +102,7 @@ impl Parts<'_> {
             config::Dialect::Anthropic => Arc::new(Anthropic::new(self.max_segments)),
             config::Dialect::OllamaChat => Arc::new(Ollama::new(Api::Chat, self.max_segments)),
             config::Dialect::OllamaGenerate => Arc::new(Ollama::new(Api::Generate, self.max_segments)),
+            config::Dialect::Gemini => Arc::new(Gemini::new(self.max_segments)),
         }
     }
 
@@ -260,6 +262,57 @@ mod tests {
                 panic!("{path}")
             };
             assert_eq!(&*route.id, id, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_takes_what_no_other_route_is_meant_by() {
+        let judged = |id, path| {
+            format!(
+                "[[route]]\nid = \"{id}\"\npath = \"{path}\"\ndialect = \"gemini\"\nupstream = \"u\"\nguardrails = []\n"
+            )
+        };
+        let pass = |id, path| {
+            format!(
+                "[[route]]\nid = \"{id}\"\npath = \"{path}\"\nupstream = \"u\"\npass = true\nmethods = [\"GET\", \"POST\"]\n"
+            )
+        };
+        let live = live(
+            &[
+                pass("all", "/*"),
+                judged("any", "/v1beta/models/{model}:generateContent"),
+                pass("free", "/v1beta/models/free:generateContent"),
+                judged("pro", "/v1beta/models/pro:generateContent"),
+                pass("batch", "/v1/{kind}/batch"),
+                judged("chat", "/v1/chat/batch"),
+            ]
+            .concat(),
+        );
+        for (method, path, expected) in [
+            (Method::POST, "/v1beta/models/x:generateContent", "any"),
+            (Method::POST, "/v1beta/models/x%3agenerateContent", "any"),
+            (Method::POST, "/v1beta/models/pro:generateContent", "pro"),
+            (Method::POST, "/v1beta/models/free:generateContent", "free"),
+            (Method::POST, "/v1/other/batch", "batch"),
+            (Method::POST, "/v1/chat/batch", "chat"),
+            // What an upstream may read as a judged path passes nowhere, and goes to no route with other guardrails.
+            (Method::POST, "/v1beta/models/PRO:generateContent", "none"),
+            (Method::POST, "/v1beta/models/x:generatecontent", "none"),
+            (Method::POST, "/v1beta/models/-x:generateContent", "none"),
+            (Method::POST, "/v1beta/models/%5bx%5d:generateContent", "none"),
+            (Method::POST, "/v1/Chat/batch", "none"),
+            (Method::GET, "/v1beta/models/x:generateContent", "method"),
+            (Method::GET, "/v1/chat/batch", "method"),
+            // None of the pattern's, and read so by nobody.
+            (Method::POST, "/v1beta/models/a/b:generateContent", "all"),
+            (Method::POST, "/v1beta/models/x:countTokens", "all"),
+        ] {
+            let found = match live.route(&method, &canonical_path(path).unwrap()) {
+                RouteMatch::Found(route) => route.id.to_string(),
+                RouteMatch::WrongMethod(_) => "method".to_owned(),
+                RouteMatch::None => "none".to_owned(),
+            };
+            assert_eq!(found, expected, "{method} {path}");
         }
     }
 

@@ -269,8 +269,8 @@ mod tests {
             fs::rename(self.dir.path().join("new~"), self.dir.path().join(file)).unwrap();
         }
 
-        fn routes(&self) -> Vec<Arc<str>> {
-            self.reloader.current().load().routes.iter().map(|route| route.path.clone()).collect()
+        fn routes(&self) -> Vec<String> {
+            self.reloader.current().load().routes.iter().map(|route| route.path.to_string()).collect()
         }
     }
 
@@ -330,10 +330,10 @@ mod tests {
         let watch = serving.reloader.watch().unwrap();
         serving.replace("portcullis.toml", &MAIN.replace("/v1/chat", "/v2/chat"));
         until(&mut status, |status| status.generation == 2).await;
-        assert_eq!(serving.routes(), ["/v2/chat/completions".into()]);
+        assert_eq!(serving.routes(), ["/v2/chat/completions"]);
         serving.write("rails/words.toml", "stage = [");
         until(&mut status, |status| status.failures == 1).await;
-        assert_eq!(serving.routes(), ["/v2/chat/completions".into()]);
+        assert_eq!(serving.routes(), ["/v2/chat/completions"]);
         fs::remove_dir_all(serving.dir.path().join("rails")).unwrap();
         until(&mut status, |status| status.failures == 2).await;
         fs::create_dir(serving.dir.path().join("rails")).unwrap();

@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use crate::config::Secret;
+use crate::config::{Query, Reach, RoutePath, Secret};
 use crate::gate::GateSettings;
 use crate::guardrail::{Guardrail, Stage};
 use crate::live::Live;
 use crate::wire::Dialect;
 
-/// One path and what happens to it.
+/// One path, or those of a pattern, and what happens to it.
 pub struct Route {
     /// The name in the configuration, for logs, metrics and the audit.
     pub id: Arc<str>,
-    /// Canonical path, matched exactly; for a `pass` route it may end in `/*`.
-    pub path: Arc<str>,
+    /// Of canonical paths.
+    pub path: RoutePath,
     pub methods: Vec<Method>,
     pub upstream: Arc<Upstream>,
     pub handling: Handling,
@@ -35,6 +35,7 @@ pub type Guardrails = Arc<[Arc<Guardrail>]>;
 /// What an inspected route is judged by.
 pub struct Inspect {
     pub dialect: Arc<dyn Dialect>,
+    pub query: Query,
     /// Asked of a request before it goes out.
     pub before: Guardrails,
     /// Asked of it while the upstream works.
@@ -123,12 +124,13 @@ pub enum PathError {
 }
 
 impl Live {
-    /// Finds the route of a canonical path. A wildcard takes no path that an upstream could read as one that is judged: in
-    /// other case, or with another method.
+    /// Finds the route of a canonical path. A route of several paths takes none that an upstream could read as one that a
+    /// route before it judges: in other case, or with another method.
     pub fn route(&self, method: &Method, path: &str) -> RouteMatch<'_> {
-        let judged = self.routes.iter().any(|route| route.is_judged() && route.path.eq_ignore_ascii_case(path));
+        let judged = self.routes.iter().find(|route| route.is_judged() && route.path.may_take(path));
+        let reach = judged.map_or(Reach::Below, |route| route.path.reach());
         let mut other = RouteMatch::None;
-        for route in self.routes.iter().filter(|route| route.matches(path) && !(judged && route.is_wildcard())) {
+        for route in self.routes.iter().filter(|route| route.path.reach() <= reach && route.path.takes(path)) {
             if route.methods.contains(method) {
                 return RouteMatch::Found(route);
             }
@@ -139,20 +141,8 @@ impl Live {
 }
 
 impl Route {
-    /// Whether its path ends in `/*`.
-    pub(super) fn is_wildcard(&self) -> bool {
-        self.path.ends_with("/*")
-    }
-
     fn is_judged(&self) -> bool {
         matches!(self.handling, Handling::Inspect(_))
-    }
-
-    fn matches(&self, path: &str) -> bool {
-        match self.path.strip_suffix("/*") {
-            Some(prefix) => path.strip_prefix(prefix).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/')),
-            None => *self.path == *path,
-        }
     }
 }
 
@@ -165,8 +155,8 @@ impl Inspect {
     }
 }
 
-/// The one form of a path that is matched and forwarded: percent escapes of unreserved characters are undone, others
-/// kept in upper case; whatever another reader could take for a second path is refused.
+/// The one form of a path that is matched and forwarded: percent escapes of characters that may stand in a segment are
+/// undone, others kept in upper case; whatever another reader could take for a second path is refused.
 pub fn canonical_path(path: &str) -> Result<String, PathError> {
     let mut out = String::with_capacity(path.len());
     let mut bytes = path.bytes();
@@ -178,7 +168,7 @@ pub fn canonical_path(path: &str) -> Result<String, PathError> {
                 let decoded = u8::try_from(high * 16 + low).map_err(|_| PathError::Malformed)?;
                 match decoded {
                     b'/' | b'\\' | b'.' | b'%' | b';' | 0..=0x20 | 0x7f.. => return Err(PathError::Ambiguous),
-                    b if b.is_ascii_alphanumeric() || b"-_~".contains(&b) => out.push(char::from(b)),
+                    b if b.is_ascii_alphanumeric() || b"-_~:@!$&'()*+,=".contains(&b) => out.push(char::from(b)),
                     b => out.push_str(&format!("%{b:02X}")),
                 }
             }
@@ -208,7 +198,9 @@ mod tests {
             ("/%76%31/chat/%63ompletions", Ok("/v1/chat/completions")),
             ("/", Ok("/")),
             ("/v1/models/a:b", Ok("/v1/models/a:b")),
-            ("/v1/a%3ab", Ok("/v1/a%3Ab")),
+            ("/v1/a%3ab", Ok("/v1/a:b")),
+            ("/v1/models/a%3AgenerateContent", Ok("/v1/models/a:generateContent")),
+            ("/v1/a%5bb", Ok("/v1/a%5Bb")),
             ("/v1%2fchat/completions", Err(PathError::Ambiguous)),
             ("/v1/%2e%2e/chat", Err(PathError::Ambiguous)),
             ("/v1/chat%00", Err(PathError::Ambiguous)),

@@ -28,8 +28,8 @@ pub struct Exchange<'a> {
     pub live: &'a Arc<Live>,
     pub route: &'a Route,
     pub inspect: &'a Inspect,
-    /// The canonical path.
-    pub path: &'a str,
+    /// The canonical path, and behind it the query that the route takes.
+    pub target: &'a str,
     pub trail: Trail,
 }
 
@@ -104,7 +104,7 @@ impl Exchange<'_> {
         if !needed && observing_input.is_empty() {
             return Ok(None);
         }
-        match self.inspect.dialect.parse_request(body) {
+        match self.inspect.dialect.parse_request(body, self.target) {
             Ok(prompt) => Ok(Some(prompt)),
             Err(error) if needed => Err(Refused::Request(error)),
             // The error names members of the body, which could be content.
@@ -148,7 +148,7 @@ impl Exchange<'_> {
 
     /// Makes the request that goes out. Only a decision can.
     fn clear(&self, session: &ServerSession, decision: &Decision, body: Bytes) -> Result<Cleared<Outgoing>, Refused> {
-        let header = headers::outgoing(session.req_header(), &self.route.upstream, self.path, body.len())?;
+        let header = headers::outgoing(session.req_header(), &self.route.upstream, self.target, body.len())?;
         decision.clear(Outgoing { header, body }).ok_or_else(|| blocked(Stage::Input, decision))
     }
 

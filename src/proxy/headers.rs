@@ -141,15 +141,15 @@ fn is_stripped(name: &HeaderName) -> bool {
     is_untrusted(name) || HOP_BY_HOP.contains(&name.as_str()) || SET_ANEW.contains(&name.as_str())
 }
 
-/// The request's header as it goes to the upstream of an inspected route.
+/// The request's header as it goes to the upstream of an inspected route. `target`: canonical path and query.
 pub fn outgoing(
     request: &RequestHeader,
     upstream: &Upstream,
-    path: &str,
+    target: &str,
     body_len: usize,
 ) -> Result<RequestHeader, Refused> {
     let malformed = |_| Refused::Header("it can't be forwarded");
-    let target = format!("{}{path}", upstream.base_path);
+    let target = format!("{}{target}", upstream.base_path);
     let mut out = RequestHeader::build(request.method.clone(), target.as_bytes(), Some(request.headers.len() + 4))
         .map_err(malformed)?;
     for (name, value) in request.headers.iter().filter(|(name, _)| !is_stripped(name)) {

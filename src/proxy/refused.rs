@@ -31,7 +31,7 @@ pub enum Refused {
     NoRoute,
     #[error("this path takes {allow}")]
     Method { allow: String },
-    #[error("this route takes no query parameters")]
+    #[error("the query has a parameter or a value that this route does not take")]
     Query,
     #[error("this route takes `Content-Type: application/json` in UTF-8")]
     MediaType,

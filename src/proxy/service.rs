@@ -22,6 +22,7 @@ use crate::proxy::trail::Trail;
 use crate::proxy::upstream::{UpstreamError, Upstreams};
 use crate::proxy::{body, headers, reply};
 use crate::telemetry::Telemetry;
+use crate::wire::Dialect;
 use crate::wire::openai_chat::OpenAiChat;
 
 /// A client that takes nothing for so long is given up.
@@ -46,7 +47,7 @@ pub struct Context {
 /// A request on a `pass` route.
 struct Passing {
     route: Arc<Route>,
-    /// Canonical.
+    /// Canonical, without the query.
     path: String,
     trail: Trail,
     /// When its body began to be read, or the latest try.
@@ -91,25 +92,25 @@ impl ProxyHttp for Service {
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
         let live = context.live.clone();
         let session = session.as_downstream_mut();
-        let (path, route) = match find(session, &live) {
+        let (target, route) = match find(session, &live) {
             Ok(found) => found,
             Err((route, refused)) => {
                 let trail = Trail::new(self.telemetry.clone(), &live, route.map(|route| &**route), Some(session));
-                return refuse(session, trail, &refused).await.map(|()| true);
+                return refuse(session, trail, route, &refused).await.map(|()| true);
             }
         };
         let trail = Trail::new(self.telemetry.clone(), &live, Some(route), Some(session));
         let Handling::Inspect(inspect) = &route.handling else {
             if let Err(refused) = body::check_declared(session.req_header(), &live.limits) {
-                return refuse(session, trail, &refused).await.map(|()| true);
+                return refuse(session, trail, Some(route), &refused).await.map(|()| true);
             }
-            let (route, begun) = (route.clone(), Instant::now());
+            let (path, route, begun) = (target, route.clone(), Instant::now());
             let peers = Arc::default();
             context.passing = Some(Passing { route, path, trail, begun, received: 0, peers, failed: 0, refused: None });
             return Ok(false);
         };
         let Service { upstreams, observers, .. } = self;
-        let exchange = Exchange { upstreams, observers, live: &live, route, inspect, path: &path, trail };
+        let exchange = Exchange { upstreams, observers, live: &live, route, inspect, target: &target, trail };
         // The exchange is large; on the heap it does not weigh on every phase of Pingora's.
         Box::pin(exchange.run(session)).await.map(|()| true)
     }
@@ -262,7 +263,7 @@ impl ProxyHttp for Service {
 /// Why a request is refused, and the route that it is refused on, where there is one.
 type RefusedOn<'l> = (Option<&'l Arc<Route>>, Refused);
 
-/// The canonical path of a request, and its route.
+/// Where a request goes, and its route: the canonical path, and where it is judged the query behind it.
 fn find<'l>(session: &ServerSession, live: &'l Live) -> Result<(String, &'l Arc<Route>), RefusedOn<'l>> {
     let request = session.req_header();
     headers::check(request, &live.limits).map_err(|refused| (None, refused))?;
@@ -275,16 +276,29 @@ fn find<'l>(session: &ServerSession, live: &'l Live) -> Result<(String, &'l Arc<
         RouteMatch::None => return Err((None, Refused::NoRoute)),
     };
     match &route.handling {
-        Handling::Inspect(_) if request.uri.query().is_some() => Err((Some(route), Refused::Query)),
-        _ => Ok((path, route)),
+        Handling::Inspect(inspect) => match request.uri.query() {
+            Some(query) if !inspect.query.takes(query) => Err((Some(route), Refused::Query)),
+            Some(query) => Ok((format!("{path}?{query}"), route)),
+            None => Ok((path, route)),
+        },
+        Handling::Pass => Ok((path, route)),
     }
 }
 
-/// Refuses a request that no exchange runs for.
-async fn refuse(session: &mut ServerSession, mut trail: Trail, refused: &Refused) -> pingora::Result<()> {
+/// Refuses a request that no exchange runs for, in the words of the route's dialect where it has one.
+async fn refuse(
+    session: &mut ServerSession,
+    mut trail: Trail,
+    route: Option<&Arc<Route>>,
+    refused: &Refused,
+) -> pingora::Result<()> {
     // Told first: who reads the refusal and then the audit finds it there.
     trail.refused(refused);
-    let written = reply::refuse(session, &OpenAiChat::default(), refused, &trail.headers()).await;
+    let own: Arc<dyn Dialect> = match route.map(|route| &route.handling) {
+        Some(Handling::Inspect(inspect)) => inspect.dialect.clone(),
+        _ => Arc::new(OpenAiChat::default()),
+    };
+    let written = reply::refuse(session, &*own, refused, &trail.headers()).await;
     trail.finish(Some(refused));
     written
 }

@@ -3,6 +3,7 @@
 
 mod answer;
 pub mod anthropic;
+pub mod gemini;
 mod ids;
 pub mod json;
 mod logprobs;
@@ -33,8 +34,9 @@ pub trait Dialect: Send + Sync {
     /// The name in the configuration (`openai_chat`).
     fn name(&self) -> &'static str;
 
-    /// Reads a request body strictly and finds its texts.
-    fn parse_request(&self, body: Bytes) -> Result<Box<dyn Prompt>, WireError>;
+    /// Reads a request body strictly and finds its texts. `path` is canonical, with the query behind it where the route takes
+    /// one: some APIs name the model there, and say whether the answer is a stream.
+    fn parse_request(&self, body: Bytes, path: &str) -> Result<Box<dyn Prompt>, WireError>;
 
     /// A codec for one answer. `max_event` bounds one event, in bytes; for [`Framing::Json`] the whole body.
     fn answer(&self, framing: Framing, max_event: usize) -> Box<dyn AnswerCodec>;
@@ -65,6 +67,11 @@ pub trait Prompt: Send + Sync {
 
     /// All its strings, to know them again.
     fn known(&self) -> Known;
+
+    /// Where it was sent, of an API whose path says more than the body. See [`Dialect::parse_request`].
+    fn path(&self) -> &str {
+        ""
+    }
 
     /// The body with the edits made in place; every other byte as it came. Errors with [`WireError::NotEditable`] where a
     /// changed text can't be written back so that it means what was judged.

@@ -56,7 +56,7 @@ pub fn encoded(codec: &dyn AnswerCodec, event: &Event, texts: &[Option<&str>]) -
 
 /// `turn role kind text` of each segment of a request, with `!` before what can't be edited.
 pub fn listed(dialect: &dyn Dialect, body: &Json) -> Vec<String> {
-    let prompt = dialect.parse_request(body.to_string().into()).unwrap_or_else(|error| panic!("{error}: {body}"));
+    let prompt = dialect.parse_request(body.to_string().into(), "").unwrap_or_else(|error| panic!("{error}: {body}"));
     let line = |segment: &Segment| {
         let place = segment.place;
         let turn = place.turn.map_or("-".into(), |turn| turn.to_string());
@@ -68,7 +68,7 @@ pub fn listed(dialect: &dyn Dialect, body: &Json) -> Vec<String> {
 
 /// Why a request is refused.
 pub fn refused(dialect: &dyn Dialect, body: &str) -> String {
-    match dialect.parse_request(body.to_owned().into()) {
+    match dialect.parse_request(body.to_owned().into(), "") {
         Ok(_) => panic!("must be refused: {body}"),
         Err(error) => error.to_string(),
     }
@@ -80,7 +80,7 @@ pub fn edited(dialect: &dyn Dialect, body: &str, list: &[(u32, Range<usize>, &st
     for (segment, span, with) in list {
         edits.entry(SegmentId(*segment)).or_default().insert(Edit { span: span.clone(), with: (*with).into() });
     }
-    let prompt = dialect.parse_request(body.to_owned().into()).unwrap();
+    let prompt = dialect.parse_request(body.to_owned().into(), "").unwrap();
     prompt.edited(&edits).map(|bytes| String::from_utf8(bytes.into()).unwrap())
 }
 
@@ -131,7 +131,7 @@ fn secrets() -> [Json; 5] {
 /// `numbers`: pointers to what is a number of the API's own, of any size.
 pub fn request_is_seen(dialect: &dyn Dialect, body: &str, numbers: &[&str]) {
     let body = with_canaries(body);
-    let prompt = dialect.parse_request(body.clone().into()).unwrap_or_else(|error| panic!("{error}"));
+    let prompt = dialect.parse_request(body.clone().into(), "").unwrap_or_else(|error| panic!("{error}"));
     let hidden = canaries([body.as_str()]);
     assert!(!hidden.is_empty());
     assert_eq!(canaries(prompt.segments().iter().map(|segment| &*segment.text)), hidden);
@@ -140,7 +140,7 @@ pub fn request_is_seen(dialect: &dyn Dialect, body: &str, numbers: &[&str]) {
         for secret in secrets() {
             let mut body = body.clone();
             *body.pointer_mut(&pointer).unwrap() = secret.clone();
-            let Ok(prompt) = dialect.parse_request(body.to_string().into()) else { continue };
+            let Ok(prompt) = dialect.parse_request(body.to_string().into(), "") else { continue };
             let own = secret.is_number() && numbers.contains(&&*pointer);
             let secret = secret.as_str().map_or(secret.to_string(), str::to_owned);
             let judged = prompt.segments().iter().any(|segment| segment.text.contains(&secret));

@@ -32,9 +32,13 @@ pub struct Found {
 
 /// Every text of an answer, in document order; the same each time it is asked.
 pub fn found(document: &Document, answers: &impl Answers) -> Result<Vec<Found>, WireError> {
-    let mut texts = Texts { answers, choice: 0, found: Vec::new(), seen: BTreeSet::new() };
-    let rule = if document.root().kind() == Type::Object { answers.body() } else { Rule::Any(Kind::Other) };
-    walk(document.root(), rule, Style::Lenient, &mut texts)?;
+    let mut texts = Texts { answers, choice: 0, element: 0, found: Vec::new(), seen: BTreeSet::new() };
+    let root = document.root();
+    if root.kind() == Type::Array && answers.has_arrays() {
+        root.elements().try_for_each(|event| texts.read(event))?;
+    } else {
+        texts.read(root)?;
+    }
     Ok(texts.found)
 }
 
@@ -161,8 +165,21 @@ impl Channels {
 struct Texts<'a, A> {
     answers: &'a A,
     choice: u32,
+    /// Of an array of events, how many have been read.
+    element: u64,
     found: Vec<Found>,
     seen: BTreeSet<u32>,
+}
+
+impl<A: Answers> Texts<'_, A> {
+    /// Reads one event, or a whole body.
+    fn read(&mut self, root: Value<'_>) -> Result<(), WireError> {
+        let rule = if root.kind() == Type::Object { self.answers.body() } else { Rule::Any(Kind::Other) };
+        walk(root, rule, Style::Lenient, self)?;
+        self.seen.clear();
+        self.element += 1;
+        Ok(())
+    }
 }
 
 impl<'d, A: Answers> Sink<'d> for Texts<'_, A> {
@@ -170,6 +187,7 @@ impl<'d, A: Answers> Sink<'d> for Texts<'_, A> {
         let Leaf { value, text, kind, form, again, apart, echo, place } = leaf;
         if !text.is_empty() && !(echo && self.answers.knows(&text)) {
             let (node, text) = (value.id(), text.into_owned());
+            let place = if apart && self.element > 0 { place_of_its_own(place, self.element) } else { place };
             self.found.push(Found { node, choice: self.choice, kind, text, form, again, apart, place });
         }
         Ok(())

@@ -68,11 +68,11 @@ impl Frames {
         }
     }
 
-    /// A frame that means nothing; empty where there is none.
-    pub fn heartbeat(&self) -> Bytes {
+    /// What may stand between two frames and means nothing, `between` two events; empty where there is no such thing.
+    pub fn heartbeat(&self, between: &'static [u8]) -> Bytes {
         match self {
             Frames::Whole(..) | Frames::Lines(_) => Bytes::new(),
-            Frames::Events(_) => Bytes::from_static(sse::HEARTBEAT),
+            Frames::Events(_) => Bytes::from_static(between),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::wire::answer::channels::{Channels, Found, found, remainder};
 use crate::wire::answer::frames::Frames;
 use crate::wire::json::{Document, Limits, Patch, Type, Value};
 use crate::wire::shape::{Form, Rule, unexpected};
-use crate::wire::{AnswerCodec, Body, Cut, Event, EventText, Framing, WireError};
+use crate::wire::{AnswerCodec, Body, Cut, Event, EventText, Framing, WireError, sse};
 
 /// What a dialect says of its answers. One for each answer: it remembers of a stream what its end needs.
 pub trait Answers: Send {
@@ -57,6 +57,16 @@ pub trait Answers: Send {
     /// Whether the request had this string: see [`Rule::Echo`].
     fn knows(&self, _text: &str) -> bool {
         false
+    }
+
+    /// Whether a whole body may be an array of events: a stream in another form.
+    fn has_arrays(&self) -> bool {
+        false
+    }
+
+    /// What means nothing to the readers of an event stream, between two events.
+    fn heartbeat(&self) -> &'static [u8] {
+        sse::HEARTBEAT
     }
 
     /// The mark that ends a stream, framed; empty where the dialect has none.
@@ -264,7 +274,7 @@ impl<A: Answers> AnswerCodec for Codec<A> {
     }
 
     fn heartbeat(&self) -> Bytes {
-        self.frames.heartbeat()
+        self.frames.heartbeat(self.answers.heartbeat())
     }
 }
 

@@ -95,7 +95,7 @@ fn texts_of(event: &Event) -> Vec<String> {
 }
 
 fn parse(body: impl Into<String>) -> Result<Box<dyn Prompt>, WireError> {
-    Anthropic::new(1000).parse_request(body.into().into())
+    Anthropic::new(1000).parse_request(body.into().into(), "")
 }
 
 fn edits(list: &[(u32, std::ops::Range<usize>, &str)]) -> BTreeMap<SegmentId, Edits> {

@@ -44,7 +44,7 @@ impl Dialect for Ollama {
         }
     }
 
-    fn parse_request(&self, body: Bytes) -> Result<Box<dyn Prompt>, WireError> {
+    fn parse_request(&self, body: Bytes, _: &str) -> Result<Box<dyn Prompt>, WireError> {
         let requests = match self.api {
             Api::Chat => &request::CHAT,
             Api::Generate => &request::GENERATE,

@@ -54,7 +54,7 @@ fn texts_of(event: &Event) -> Vec<String> {
 }
 
 fn parse(body: impl Into<String>) -> Result<Box<dyn Prompt>, WireError> {
-    OpenAiChat::new(1000).parse_request(body.into().into())
+    OpenAiChat::new(1000).parse_request(body.into().into(), "")
 }
 
 fn edits(list: &[(u32, std::ops::Range<usize>, &str)]) -> BTreeMap<SegmentId, Edits> {

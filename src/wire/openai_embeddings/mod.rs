@@ -34,7 +34,7 @@ impl Dialect for OpenAiEmbeddings {
         "openai_embeddings"
     }
 
-    fn parse_request(&self, body: Bytes) -> Result<Box<dyn Prompt>, WireError> {
+    fn parse_request(&self, body: Bytes, _: &str) -> Result<Box<dyn Prompt>, WireError> {
         Ok(Box::new(Request::parse(body, &request::REQUESTS, self.max_segments)?))
     }
 

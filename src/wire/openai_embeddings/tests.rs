@@ -20,7 +20,7 @@ fn each_text_is_judged_by_itself() {
     assert_eq!(listed(&DIALECT, &body), expected);
     let out = edited(&DIALECT, r#"{"input": ["blue", "bird"]}"#, &[(1, 0..4, "#")]).unwrap();
     assert_eq!(out, r##"{"input": ["blue", "#"]}"##);
-    let prompt = DIALECT.parse_request(body.to_string().into()).unwrap();
+    let prompt = DIALECT.parse_request(body.to_string().into(), "").unwrap();
     assert!(!prompt.streams());
 }
 
@@ -86,7 +86,7 @@ fn streams_are_refused_and_words_have_no_place() {
     assert!(events.is_empty());
     assert_eq!(error.unwrap().to_string(), "the body: expected no stream: this API answers with one body");
     assert!(codec.cut(Cut::Blocked).is_empty());
-    let prompt = DIALECT.parse_request(r#"{"input":"a"}"#.into()).unwrap();
+    let prompt = DIALECT.parse_request(r#"{"input":"a"}"#.into(), "").unwrap();
     let (framing, body) = DIALECT.answer_with(&*prompt, "I \"can't\".");
     let error: Json = serde_json::from_slice(&body).unwrap();
     assert_eq!((framing, &error["error"]["message"]), (Framing::Json, &json!("I \"can't\".")));

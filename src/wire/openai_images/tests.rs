@@ -59,7 +59,7 @@ fn every_text_is_seen_or_refused_or_not_written() {
 
 #[test]
 fn words_have_no_place() {
-    let prompt = DIALECT.parse_request(r#"{"prompt":"a","stream":true}"#.into()).unwrap();
+    let prompt = DIALECT.parse_request(r#"{"prompt":"a","stream":true}"#.into(), "").unwrap();
     assert!(prompt.streams());
     let (framing, body) = DIALECT.answer_with(&*prompt, "no");
     assert_eq!(framing, Framing::Json);

@@ -32,7 +32,7 @@ impl Dialect for OpenAiModerations {
         "openai_moderations"
     }
 
-    fn parse_request(&self, body: Bytes) -> Result<Box<dyn Prompt>, WireError> {
+    fn parse_request(&self, body: Bytes, _: &str) -> Result<Box<dyn Prompt>, WireError> {
         Ok(Box::new(Request::parse(body, &request::REQUESTS, self.max_segments)?))
     }
 

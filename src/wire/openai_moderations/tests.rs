@@ -72,7 +72,7 @@ fn every_text_is_seen_or_refused_or_not_written() {
 fn streams_are_refused_and_words_have_no_place() {
     let (_, events, error) = run(&DIALECT, Framing::Sse, &[b"data: {\"results\":[]}\n\n"]);
     assert!(events.is_empty() && error.is_some());
-    let prompt = DIALECT.parse_request(r#"{"input":"a"}"#.into()).unwrap();
+    let prompt = DIALECT.parse_request(r#"{"input":"a"}"#.into(), "").unwrap();
     let (framing, body) = DIALECT.answer_with(&*prompt, "no");
     assert_eq!(framing, Framing::Json);
     assert!(body.starts_with(br#"{"error":{"message":"no","#));

@@ -76,5 +76,5 @@ fn as_it_came(codec: &dyn AnswerCodec, event: &Event) -> Vec<u8> {
 }
 
 fn parse(body: impl Into<String>) -> Result<Box<dyn Prompt>, WireError> {
-    OpenAiResponses::new(1000).parse_request(body.into().into())
+    OpenAiResponses::new(1000).parse_request(body.into().into(), "")
 }

@@ -38,6 +38,7 @@ pub struct Request {
     document: Document,
     found: Segments,
     head: Head,
+    path: String,
 }
 
 /// A string of the body, or a string of the JSON in it.
@@ -50,7 +51,12 @@ impl Request {
         let root = document.root();
         let found = Segments::find(root, requests, max_segments)?;
         let head = (requests.head)(root)?;
-        Ok(Request { found, head, document })
+        Ok(Request { found, head, document, path: String::new() })
+    }
+
+    /// The same of an API whose path says what others say in the body.
+    pub fn at(self, path: &str, head: Head) -> Self {
+        Request { head, path: path.to_owned(), ..self }
     }
 
     /// Puts the edits of one segment to the strings that they fall into.
@@ -92,6 +98,10 @@ impl Prompt for Request {
 
     fn known(&self) -> Known {
         Known::of(self.document.root())
+    }
+
+    fn path(&self) -> &str {
+        &self.path
     }
 
     fn edited(&self, edits: &BTreeMap<SegmentId, Edits>) -> Result<Bytes, WireError> {

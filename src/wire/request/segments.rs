@@ -243,7 +243,7 @@ impl<'d> Sink<'d> for Texts<'d> {
         if leaves.len() > 1 {
             self.add_all(self.turn, together, &leaves, "")?;
         }
-        for kind in [Kind::Content, Kind::Refusal].into_iter().filter(|_| mixed) {
+        for kind in [Kind::Content, Kind::Reasoning, Kind::Refusal].into_iter().filter(|_| mixed) {
             self.add_all(self.turn, kind, leaves.iter().filter(|leaf| leaf.kind == kind), "")?;
         }
         Ok(())

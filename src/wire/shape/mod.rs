@@ -64,6 +64,11 @@ pub enum Rule {
     By(Role, &'static Rule),
     /// The API tells here what the request said. Of that what the request had to the letter is not judged.
     Echo(&'static Rule),
+    /// Below, a member has two names, `fooBar` and `foo_bar`, as in the JSON of protocol buffers. Tables have the first; a member
+    /// that comes under both is refused.
+    TwoNames(&'static Rule),
+    /// By the first where this boolean of the object is true, else by the second.
+    If(&'static str, &'static Rule, &'static Rule),
     /// All below is one text.
     Group(Kind, &'static Rule),
     /// By JSON type: string, array, object.
@@ -173,6 +178,16 @@ pub fn is_word(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:@+".contains(&b))
 }
 
+/// The member of an object, under either name: see [`Rule::TwoNames`].
+pub fn member<'d>(object: Value<'d>, name: &str) -> Option<Value<'d>> {
+    object.get(name).or_else(|| object.get(&second_name(name).collect::<String>()))
+}
+
+/// `foo_bar` for `fooBar`.
+pub fn second_name(name: &str) -> impl Iterator<Item = char> {
+    name.chars().flat_map(|c| c.is_ascii_uppercase().then_some('_').into_iter().chain([c.to_ascii_lowercase()]))
+}
+
 /// The error for a value that is not what the shape wants.
 pub fn unexpected(value: Value<'_>, expected: &str) -> WireError {
     WireError::Shape { at: place_of(value), expected: format!("expected {expected}") }
@@ -199,10 +214,12 @@ impl Rule {
             }
             Rule::Plain => "a number or a boolean",
             Rule::Object(_) | Rule::Tagged(..) | Rule::Typed(..) | Rule::Keyed(..) => "an object",
+            Rule::TwoNames(inner) | Rule::If(_, inner, _) => inner.wants(),
             Rule::Each(_) | Rule::Indexed(_) | Rule::Turns(_) | Rule::Joined(_) => "an array",
             Rule::ByType(None, Some(_), None) => "an array",
             Rule::ByType(Some(inner), Some(Rule::Refuse(_)), None) => inner.wants(),
             Rule::ByType(Some(_), Some(_), None) => "a string or an array",
+            Rule::ByType(None, Some(_), Some(_)) => "an array or an object",
             Rule::ByType(Some(_), None, Some(_)) => "a string or an object",
             Rule::By(_, inner) | Rule::IfNumber(_, inner) => inner.wants(),
             _ => "another type",

@@ -1,12 +1,13 @@
 //! The walk over a body by its tables.
 
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::text::Kind;
 use crate::wire::WireError;
 use crate::wire::json::{Type, Value};
 use crate::wire::shape::{
-    Form, Hop, Leaf, Object, Rule, Sink, Style, is_word, missing, schema, unexpected, unsupported,
+    Form, Hop, Leaf, Object, Rule, Sink, Style, is_word, member, missing, schema, second_name, unexpected, unsupported,
 };
 
 /// Digits before the point that a number of an answer may have and be one of the API's own: a count, a time in seconds.
@@ -17,19 +18,27 @@ pub const TOKEN_IDS: &str = "this route judges text only, and numbers in an arra
 
 /// Visits every value under `root`.
 pub fn walk<'d>(root: Value<'d>, rule: Rule, style: Style, sink: &mut impl Sink<'d>) -> Result<(), WireError> {
-    Walk { root, style, sink, again: false, apart: false, echo: false }.visit(root, rule, At { place: 0, one: None })
+    Walk { root, style, sink, marks: Marks::default() }.visit(root, rule, At { place: 0, one: None })
 }
 
 struct Walk<'s, 'd, S> {
     root: Value<'d>,
     style: Style,
     sink: &'s mut S,
+    marks: Marks,
+}
+
+/// Which of the rules that mark all below them hold.
+#[derive(Clone, Copy, Default)]
+struct Marks {
     /// See [`Rule::Again`].
     again: bool,
     /// See [`Rule::Apart`].
     apart: bool,
     /// See [`Rule::Echo`].
     echo: bool,
+    /// See [`Rule::TwoNames`].
+    two_names: bool,
 }
 
 /// Where a value stands.
@@ -66,18 +75,17 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
             (Rule::Group(kind, inner), _) => self.group(kind, |walk| walk.visit(value, *inner, at)),
             (Rule::One(inner), _) => self.visit(value, *inner, At { one: Some(at.place), ..at }),
             (Rule::At(path, inner), _) => self.visit(value, *inner, At { place: self.place(path)?, one: None }),
-            (Rule::Again(inner), _) => {
-                let before = std::mem::replace(&mut self.again, true);
-                let visited = self.visit(value, *inner, at);
-                self.again = before;
-                visited
-            }
+            (Rule::Again(inner), _) => self.marked(Marks { again: true, ..self.marks }, value, *inner, at),
             (Rule::Apart(inner), _) => {
-                let before = std::mem::replace(&mut self.apart, true);
-                let visited = self.visit(value, *inner, at);
-                self.apart = before;
-                visited
+                self.marked(Marks { apart: true, ..self.marks }, value, *inner, At { one: None, ..at })
             }
+            (Rule::Echo(inner), _) => self.marked(Marks { echo: true, ..self.marks }, value, *inner, at),
+            (Rule::TwoNames(inner), _) => self.marked(Marks { two_names: true, ..self.marks }, value, *inner, at),
+            (Rule::If(flag, yes, no), Type::Object) => match value.get(flag).filter(|flag| !flag.is_null()) {
+                Some(flag) if flag.kind() != Type::Bool => Err(unexpected(flag, "a boolean")),
+                Some(flag) if flag.bool() == Some(true) => self.visit(value, *yes, at),
+                _ => self.visit(value, *no, at),
+            },
             (Rule::By(role, inner), _) => {
                 self.sink.by(Some(role));
                 let visited = self.visit(value, *inner, at);
@@ -86,12 +94,6 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
             }
             (Rule::IfNumber(inner, _), Type::Number | Type::Bool) | (Rule::IfNumber(_, inner), _) => {
                 self.visit(value, *inner, at)
-            }
-            (Rule::Echo(inner), _) => {
-                let before = std::mem::replace(&mut self.echo, true);
-                let visited = self.visit(value, *inner, at);
-                self.echo = before;
-                visited
             }
             (Rule::Object(object), Type::Object) => self.object(value, object, false, at),
             (Rule::Tagged(variants, supported), Type::Object) => match (variant(value, variants), value.get("type")) {
@@ -142,30 +144,55 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
         }
     }
 
+    fn marked(&mut self, marks: Marks, value: Value<'d>, rule: Rule, at: At) -> Result<(), WireError> {
+        let before = std::mem::replace(&mut self.marks, marks);
+        let visited = self.visit(value, rule, at);
+        self.marks = before;
+        visited
+    }
+
     /// `tagged`: its `type` has been read.
     fn object(&mut self, value: Value<'d>, object: &'static Object, tagged: bool, at: At) -> Result<(), WireError> {
         const TAG: (&str, Rule) = ("type", Rule::Unread);
+        let mut seen = BTreeSet::new();
         for (key, member) in value.members() {
             let name = key.text().unwrap_or_default();
-            let known = |name: &str| match name {
-                "type" if tagged => Some(&TAG),
-                _ => object.fields.iter().find(|(field, _)| *field == name),
-            };
-            let at = at.step(&name);
-            if let Some((_, rule)) = known(&name) {
-                self.visit(member, *rule, at)?;
+            let fields = || tagged.then_some(&TAG).into_iter().chain(object.fields);
+            if let Some((field, rule)) = fields().find(|(field, _)| self.names(field, &name)) {
+                if self.marks.two_names && !seen.insert(field) {
+                    return Err(unexpected(key, &format!("`{field}` under one of its names")));
+                }
+                self.visit(member, *rule, at.step(field))?;
                 continue;
             }
             // Some readers match keys without regard to case: to them this would be the known member.
-            if let Some((field, _)) = known(&fold(&name)) {
+            let folded = self.fold(&name);
+            if let Some((field, _)) = fields().find(|(field, _)| self.folds(field).eq(folded.bytes())) {
                 return Err(unexpected(key, &format!("`{field}`, spelled so")));
             }
-            self.unknown(key, member, at.place)?;
+            self.unknown(key, member, at.step(&name).place)?;
         }
-        match object.required.iter().find(|field| value.get(field).is_none_or(Value::is_null)) {
+        let present = |field: &str| if self.marks.two_names { member(value, field) } else { value.get(field) };
+        match object.required.iter().find(|field| present(field).is_none_or(Value::is_null)) {
             Some(field) => Err(missing(value, field)),
             None => Ok(()),
         }
+    }
+
+    /// Whether this key names the field.
+    fn names(&self, field: &str, key: &str) -> bool {
+        field == key || (self.marks.two_names && second_name(field).eq(key.chars()))
+    }
+
+    /// A key as readers read it that do not regard case, nor, where a member has two names, underscores.
+    fn fold(&self, key: &str) -> String {
+        key.chars().map(fold).filter(|c| !(self.marks.two_names && *c == '_')).collect()
+    }
+
+    /// The same of a field.
+    fn folds(&self, field: &str) -> impl Iterator<Item = u8> {
+        let two_names = self.marks.two_names;
+        field.bytes().map(|b| b.to_ascii_lowercase()).filter(move |b| !(two_names && *b == b'_'))
     }
 
     /// A member that no table names: text, of which an upstream may make what it likes.
@@ -231,7 +258,7 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
 
     fn leaf(&mut self, value: Value<'d>, kind: Kind, form: Form, place: u64) -> Result<(), WireError> {
         let text = value.text().unwrap_or_else(|| value.raw().into());
-        let Walk { again, apart, echo, .. } = *self;
+        let Marks { again, apart, echo, .. } = self.marks;
         self.sink.leaf(Leaf { value, text, kind, form, again, apart, echo, place })
     }
 
@@ -291,13 +318,12 @@ fn is_short(number: &str) -> bool {
 }
 
 /// Simple case folding, as far as it leads to ASCII: the long s and the Kelvin sign are the only others.
-fn fold(name: &str) -> String {
-    let fold = |c| match c {
+fn fold(c: char) -> char {
+    match c {
         'ſ' => 's',
         '\u{212a}' => 'k',
         c => c.to_ascii_lowercase(),
-    };
-    name.chars().map(fold).collect()
+    }
 }
 
 fn step(place: u64, step: impl Hash) -> u64 {

@@ -334,7 +334,7 @@ fn refuses_and_answers_in_the_dialects_words() {
     }
     let request = |stream: bool| {
         let body = json!({"messages": [], "model": "claude-x", "stream": stream});
-        dialect.parse_request(body.to_string().into()).unwrap()
+        dialect.parse_request(body.to_string().into(), "").unwrap()
     };
     let (framing, body) = dialect.answer_with(&*request(false), "I \"can't\".");
     assert_eq!(framing, Framing::Json);

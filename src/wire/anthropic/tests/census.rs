@@ -294,7 +294,7 @@ proptest! {
         match prompt.edited(&one) {
             Err(error) => prop_assert!(error.to_string().ends_with("can't be redacted in place")),
             Ok(bytes) => {
-                let again = Anthropic::new(1000).parse_request(bytes).unwrap();
+                let again = Anthropic::new(1000).parse_request(bytes, "").unwrap();
                 let new: Vec<_> = again.segments().iter().map(|segment| segment.text.replace('\n', "")).collect();
                 let only_separator = segment.text[span.clone()] == *"\n";
                 let expected = one[&segment.id].apply(&segment.text).replace('\n', "");

@@ -128,8 +128,9 @@ fn writes_changed_texts() {
 fn refuses_and_answers_in_the_dialects_words() {
     assert_eq!(CHAT.refuse(&refusal()), r#"{"error":"what \"and\" why"}"#);
     for dialect in [CHAT, GENERATE] {
-        let request =
-            |stream: bool| dialect.parse_request(json!({"model": "m", "stream": stream}).to_string().into()).unwrap();
+        let request = |stream: bool| {
+            dialect.parse_request(json!({"model": "m", "stream": stream}).to_string().into(), "").unwrap()
+        };
         let (framing, body) = dialect.answer_with(&*request(false), "I \"can't\".");
         assert_eq!(framing, Framing::Json);
         let answer = parsed(&body);

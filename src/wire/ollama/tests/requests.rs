@@ -66,7 +66,7 @@ fn streams_unless_told_otherwise() {
             if let Some(stream) = stream {
                 body["stream"] = stream;
             }
-            let prompt = dialect.parse_request(body.to_string().into()).unwrap();
+            let prompt = dialect.parse_request(body.to_string().into(), "").unwrap();
             assert_eq!((prompt.streams(), prompt.model()), (expected, "m"), "{body}");
         }
     }

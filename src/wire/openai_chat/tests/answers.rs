@@ -308,7 +308,9 @@ fn refuses_and_answers_in_the_dialects_words() {
     );
 
     let request = |stream: bool| {
-        dialect.parse_request(json!({"messages": [], "model": "gpt-x", "stream": stream}).to_string().into()).unwrap()
+        dialect
+            .parse_request(json!({"messages": [], "model": "gpt-x", "stream": stream}).to_string().into(), "")
+            .unwrap()
     };
     let (framing, body) = dialect.answer_with(&*request(false), "I \"can't\".");
     assert_eq!(framing, Framing::Json);

@@ -150,7 +150,7 @@ fn refuses_and_answers_in_the_dialects_words() {
     let expected = r#"{"error":{"message":"m","type":"invalid_request_error","param":"prompt","code":"c"}}"#;
     assert_eq!(DIALECT.refuse(&refusal), expected);
     let request =
-        |stream: bool| DIALECT.parse_request(json!({"model": "m", "stream": stream}).to_string().into()).unwrap();
+        |stream: bool| DIALECT.parse_request(json!({"model": "m", "stream": stream}).to_string().into(), "").unwrap();
     let (framing, body) = DIALECT.answer_with(&*request(false), "I \"can't\".");
     let answer: Json = serde_json::from_slice(&body).unwrap();
     assert_eq!((framing, &answer["choices"][0]["text"]), (Framing::Json, &json!("I \"can't\".")));

@@ -21,7 +21,7 @@ fn finds_texts_and_their_places() {
     for nothing in [json!({}), json!({"prompt": null}), json!({"prompt": ""}), json!({"prompt": []})] {
         assert_eq!(listed(&DIALECT, &nothing), Vec::<String>::new());
     }
-    let prompt = DIALECT.parse_request(json!({"stream": true, "model": "m"}).to_string().into()).unwrap();
+    let prompt = DIALECT.parse_request(json!({"stream": true, "model": "m"}).to_string().into(), "").unwrap();
     assert!(prompt.streams() && prompt.model() == "m");
 }
 

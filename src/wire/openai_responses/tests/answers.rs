@@ -70,7 +70,7 @@ fn what_the_request_said_is_not_judged_again() {
     let tool = |description: &str| json!({"type": "function", "name": "get", "description": description, "parameters": {"maximum": 5}});
     let request = json!({"model": "gpt-x", "input": "hello you", "instructions": "be kind", "metadata": {"k": "v"}, "tools": [tool("gets")]});
     let dialect = OpenAiResponses::new(1000);
-    let prompt = dialect.parse_request(request.to_string().into()).unwrap();
+    let prompt = dialect.parse_request(request.to_string().into(), "").unwrap();
     let texts = |instructions: &str, description: &str, said: &str| {
         let mut response = response("completed", &[message(said).json(0, "completed")]);
         response["instructions"] = json!(instructions);

@@ -140,7 +140,7 @@ fn refuses_and_answers_in_the_dialects_words() {
         json!({"error": {"message": "what \"and\" why", "type": "invalid_request_error", "param": "input[0]", "code": "a_code"}})
     );
     let request = |stream: bool| {
-        dialect.parse_request(json!({"input": "a", "model": "gpt-x", "stream": stream}).to_string().into()).unwrap()
+        dialect.parse_request(json!({"input": "a", "model": "gpt-x", "stream": stream}).to_string().into(), "").unwrap()
     };
     let said = "I \"can't\".";
     let (framing, body) = dialect.answer_with(&*request(false), said);

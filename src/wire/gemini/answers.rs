@@ -1,0 +1,112 @@
+//! What Gemini says of its answers: whole ones, events of a stream, errors.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use crate::wire::answer::{Answers, Moment};
+use crate::wire::gemini::fields::ANSWER;
+use crate::wire::gemini::request::{MAX_CANDIDATES, parts};
+use crate::wire::gemini::{copies, reply};
+use crate::wire::json::{Patch, Value};
+use crate::wire::shape::{Rule, is_word, member, unexpected};
+use crate::wire::{Cut, WireError};
+
+/// One answer.
+#[derive(Default)]
+pub struct GeminiAnswers {
+    /// From the first event.
+    header: Option<Header>,
+    seen: BTreeSet<u32>,
+    finished: BTreeSet<u32>,
+    /// The stream has reported an error, or that the prompt is refused: it may end without more ado.
+    failed: bool,
+}
+
+/// What every event of a stream repeats; each as JSON.
+#[derive(Debug, Clone, Default)]
+pub struct Header {
+    pub model: Option<String>,
+    pub id: Option<String>,
+}
+
+/// What a client acts on: it waits for the final verdict.
+const CALLS: [&str; 5] = ["functionCall", "functionResponse", "executableCode", "toolCall", "toolResponse"];
+
+impl Answers for GeminiAnswers {
+    fn body(&self) -> Rule {
+        ANSWER
+    }
+
+    /// Some readers go by the index and others by the place, so that the two must be one. An index of 0 may be left out.
+    fn choice(&self, candidate: Value<'_>, position: u32) -> Result<u32, WireError> {
+        let index = candidate.get("index").filter(|index| !index.is_null());
+        let same = index.is_none_or(|index| index.u32() == Some(position));
+        let fits = same && position < MAX_CANDIDATES;
+        if fits { Ok(position) } else { Err(unexpected(candidate, "a candidate whose `index` is its place, below 8")) }
+    }
+
+    fn note(&mut self, event: Value<'_>) -> Result<Moment, WireError> {
+        if self.header.is_none() {
+            self.header = Some(header_of(event));
+        }
+        let present = |object, name: &str| member(object, name).is_some_and(|value| !value.is_null());
+        let refused = member(event, "promptFeedback").is_some_and(|feedback| present(feedback, "blockReason"));
+        let failed = refused || present(event, "error");
+        self.failed |= failed;
+        let (mut last, mut none) = (failed, true);
+        for (candidate, position) in event.get("candidates").into_iter().flat_map(Value::elements).zip(0..) {
+            none = false;
+            let index = self.choice(candidate, position)?;
+            self.seen.insert(index);
+            if present(candidate, "finishReason") {
+                self.finished.insert(index);
+                last = true;
+            }
+            let mut said = candidate.get("content").into_iter().flat_map(parts);
+            last |= said.any(|part| CALLS.into_iter().any(|call| present(part, call)));
+        }
+        // Running usage does not make an event the last: every one has it.
+        let last = last || (none && present(event, "usageMetadata"));
+        Ok(if last { Moment::Last } else { Moment::Passing })
+    }
+
+    fn may_end(&self) -> bool {
+        self.failed || (!self.seen.is_empty() && self.seen == self.finished)
+    }
+
+    fn strip(&self, root: Value<'_>, changed: bool, patch: &mut Patch) {
+        copies::strip(root, changed, patch);
+        root.elements().for_each(|event| copies::strip(event, changed, patch));
+    }
+
+    /// Blocked: to the client every candidate is still open, since none finishes before the final verdict.
+    fn cut(&self, cut: Cut<'_>, written: bool) -> Bytes {
+        match cut {
+            Cut::Failed(refusal) => reply::event(&reply::error(refusal)),
+            Cut::Blocked => {
+                let header = self.header.clone().filter(|_| written).unwrap_or_default();
+                reply::event(&reply::filtered(&header, self.seen.len().max(1)))
+            }
+        }
+    }
+
+    fn has_arrays(&self) -> bool {
+        true
+    }
+
+    /// A blank line: the SDK takes any other that does not begin with `data: ` for JSON, comments too.
+    fn heartbeat(&self) -> &'static [u8] {
+        b"\n"
+    }
+}
+
+/// Model and id of a stream, as far as they can be nothing but that.
+fn header_of(event: Value<'_>) -> Header {
+    let word = |name| {
+        member(event, name)
+            .filter(|value| value.text().is_some_and(|text| is_word(&text)))
+            .map(|value| value.raw().to_owned())
+    };
+    Header { model: word("modelVersion"), id: word("responseId") }
+}
