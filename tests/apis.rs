@@ -39,25 +39,26 @@ fn content(lines: &[Value]) -> String {
     lines.iter().filter_map(|line| line["message"]["content"].as_str()).collect()
 }
 
+/// A few letters at a time: the phrase is split, and what stands before it may leave.
+fn pieces() -> Vec<&'static str> {
+    let bytes = SAID.as_bytes().chunks(5);
+    bytes.map(|piece| std::str::from_utf8(piece).expect("ASCII")).collect()
+}
+
+const SAID: &str = "A long beginning that may well leave, since it is all fine. Then a bluebird flies, and more.";
+
 const SMALL: &str = "[route.stream]\nwindow = 8\nlookahead = 16\nmax_hold = \"1h\"";
 
 #[tokio::test]
 async fn a_chat_in_lines_is_cut_as_ollamas_clients_read_it() {
-    let texts = [
-        "A long beginning that may well leave, since it is all fine. ",
-        "And then a blue",
-        "bird",
-        " flies.",
-        " More.",
-    ];
-    let upstream = Upstream::start(lines(&texts).stall()).await;
+    let upstream = Upstream::start(lines(&pieces()).stall()).await;
     let proxy = Proxy::start(config(&upstream, "/api/chat", "ollama_chat", &words("\"output\"", "block", ""), SMALL));
     let body = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]});
     let answer = post(&proxy, "/api/chat", &body).await;
     assert_eq!((answer.status, answer.head.header("content-type")), (200, Some("application/x-ndjson")));
     let got = parsed(&answer);
     let said = content(&got);
-    assert!(!said.is_empty() && texts.concat().starts_with(&said) && !said.contains("blue"), "{said:?}");
+    assert!(!said.is_empty() && SAID.starts_with(&said) && !said.contains("blue"), "{said:?}");
     let end = got.last().expect("a last line");
     assert_eq!(
         (&end["done"], &end["done_reason"], &end["model"]),
@@ -123,14 +124,7 @@ async fn completions_are_judged_and_cut() {
     let chunk = |text: &str| {
         json!({"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "m", "choices": [{"index": 0, "text": text, "finish_reason": null}]}).to_string()
     };
-    let texts = [
-        "A long beginning that may well leave, since it is all fine. ",
-        "And then a blue",
-        "bird",
-        " flies.",
-        " More.",
-    ];
-    let answer = texts.iter().fold(Answer::stream(), |answer, text| answer.event(chunk(text))).stall();
+    let answer = pieces().into_iter().fold(Answer::stream(), |answer, text| answer.event(chunk(text))).stall();
     let upstream = Upstream::start(answer).await;
     let guardrail = words("\"input\", \"output\"", "block", "");
     let proxy = Proxy::start(config(&upstream, "/v1/completions", "openai_completions", &guardrail, SMALL));
