@@ -47,8 +47,11 @@ impl Recorded {
     }
 }
 
+/// What the upstream answers, by the number of requests before and the request.
+type Script = Box<dyn Fn(usize, &Recorded) -> Answer + Send + Sync>;
+
 struct Seen {
-    script: Vec<Answer>,
+    script: Script,
     requests: Mutex<Vec<Recorded>>,
     counts: watch::Sender<Counts>,
 }
@@ -71,16 +74,20 @@ impl Upstream {
 
     /// Answers the first request with the first answer and so on; the last answer is repeated.
     pub async fn scripted(script: Vec<Answer>) -> Self {
-        Self::listen(script, None).await
+        Self::listen(in_turn(script), None).await
     }
 
     /// Over TLS; the acceptor decides on ALPN.
     pub async fn scripted_tls(script: Vec<Answer>, acceptor: TlsAcceptor) -> Self {
-        Self::listen(script, Some(acceptor)).await
+        Self::listen(in_turn(script), Some(acceptor)).await
     }
 
-    async fn listen(script: Vec<Answer>, tls: Option<TlsAcceptor>) -> Self {
-        assert!(!script.is_empty(), "a script needs an answer");
+    /// Answers each request by what it says.
+    pub async fn answering(script: impl Fn(&Recorded) -> Answer + Send + Sync + 'static) -> Self {
+        Self::listen(Box::new(move |_, request| script(request)), None).await
+    }
+
+    async fn listen(script: Script, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let counts = watch::Sender::new(Counts::default());
@@ -142,6 +149,12 @@ impl Drop for Upstream {
     }
 }
 
+/// One after the other; the last is repeated.
+fn in_turn(answers: Vec<Answer>) -> Script {
+    assert!(!answers.is_empty(), "a script needs an answer");
+    Box::new(move |number, _| answers[number.min(answers.len() - 1)].clone())
+}
+
 async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, seen: Arc<Seen>) {
     // Dropped with this task: its connections end with it.
     let mut connections = tokio::task::JoinSet::new();
@@ -177,18 +190,19 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, number: usiz
         let mut raw_body = Vec::new();
         let Ok(body) = reader.body(head.length(Length::None), &mut raw_body).await else { return };
         pending = reader.into_rest();
+        let request = Recorded { head, body, raw_body, connection: number };
         let index = {
             let mut requests = seen.requests.lock().expect("no panic while held");
-            requests.push(Recorded { head, body, raw_body, connection: number });
+            requests.push(request.clone());
             requests.len() - 1
         };
         seen.counts.send_modify(|counts| counts.requests += 1);
-        let answer = &seen.script[index.min(seen.script.len() - 1)];
+        let answer = (seen.script)(index, &request);
         let (mut read, mut write) = tokio::io::split(&mut stream);
         let mut watching = Reader::resume(&mut read, pending);
         let end = tokio::select! {
             biased;
-            end = play(answer, &mut write) => end,
+            end = play(&answer, &mut write) => end,
             () = watching.closed() => End::HungUp,
         };
         pending = watching.into_rest();
