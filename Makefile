@@ -54,8 +54,8 @@ examples: tools ## every deployment in examples/, checked by the program itself
 deny: tools ## licences, sources and advisories of the dependencies
 	@scripts/deny.sh
 
-tools: ## fetch what is missing: libtorch and cmake into .deps, the Python packages of tests/sdk into .venv
+tools: ## fetch what is missing: libtorch and cmake into .deps, the Python packages of the tests into .venv and .venv-census
 	@scripts/tools.sh
 
-clean: ## remove what was built; .deps and .venv stay
+clean: ## remove what was built; what was fetched stays
 	cargo clean

@@ -19,4 +19,5 @@ if [ "$(printf '%s\n%s\n' "$wanted" "$have" | sort -V | head -n 1)" != "$wanted"
 fi
 
 scripts/libtorch.sh
-exec scripts/venv.sh
+scripts/venv.sh .venv tests/sdk/requirements.txt
+exec scripts/venv.sh .venv-census tests/census/requirements.txt

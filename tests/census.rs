@@ -141,9 +141,15 @@ impl Case {
 
     fn path(&self) -> &'static str {
         match self.side {
+            Side::Stream if self.is_array() => self.api.streams_at.trim_end_matches("?alt=sse"),
             Side::Stream if !self.api.streams_at.is_empty() => self.api.streams_at,
             _ => self.api.path,
         }
+    }
+
+    /// Whether the events come as the elements of an array, as Gemini sends every other of these streams.
+    fn is_array(&self) -> bool {
+        self.side == Side::Stream && self.api.dialect == "gemini" && self.number.is_multiple_of(2)
     }
 
     /// What the client sends for it.
@@ -162,6 +168,7 @@ impl Case {
         match (self.side, self.api.framing) {
             (Side::Request, _) => Answer::error(500, "no_answer"),
             (Side::Answer, _) => Answer::json(texts.remove(0)),
+            _ if self.is_array() => Answer::json(format!("[{}]", texts.join(",\r\n"))),
             (_, Framing::Data) => {
                 texts.iter().fold(stream("text/event-stream"), |answer, text| answer.event(text)).end()
             }

@@ -42,9 +42,9 @@ def main():
 
 def cases(surface, classes):
     seen = set()
-    for number, kind in enumerate(surface.types):
+    for kind in surface.types:
         for position in surface.walk.positions(kind):
-            same = position.at.replace(surface.version, "") if surface.version else position.at
+            same = surface.unversioned(position.at)
             if same in seen:
                 continue
             seen.add(same)

@@ -69,8 +69,19 @@ class Object:
         return self.type.__name__
 
 
+_KNOWN = {}
+
+
 def shapes(annotation):
     """All that a value of this annotation may be, in the order of the type."""
+    # Not every annotation can be hashed. Those that are kept are alive, and so have ids of their own.
+    known = _KNOWN.get(id(annotation))
+    if known is None:
+        known = _KNOWN[id(annotation)] = (annotation, _shapes(annotation))
+    return known[1]
+
+
+def _shapes(annotation):
     if isinstance(annotation, typing_extensions.TypeAliasType) or type(annotation).__name__ == "TypeAliasType":
         return shapes(annotation.__value__)
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
@@ -82,7 +93,7 @@ def shapes(annotation):
         return _distinct(shape for argument in arguments for shape in shapes(argument))
     if origin in (typing.Literal, typing_extensions.Literal):
         words = tuple(word for word in arguments if isinstance(word, str))
-        others = [shape for word in arguments if not isinstance(word, str) for shape in shapes_of_value(word)]
+        others = [shape for word in arguments if not isinstance(word, str) for shape in _of_value(word)]
         return ([Text(words)] if words else []) + _distinct(others)
     if isinstance(origin, type) and issubclass(origin, collections.abc.Mapping):
         return [Keyed(arguments[0], arguments[1])]
@@ -114,7 +125,7 @@ def shapes(annotation):
     raise TypeError(f"no shape for {annotation!r}")
 
 
-def shapes_of_value(value):
+def _of_value(value):
     if value is None:
         return [Nothing()]
     if isinstance(value, (bool, int, float)):

@@ -36,6 +36,9 @@ class Surface:
     #: What a type's name begins with where it is the same type in another version of the API.
     version: str = ""
 
+    def unversioned(self, at):
+        return at.replace(self.version, "").replace(f"{self.version.lower()}_", "") if self.version else at
+
 
 def surfaces():
     yield from _openai()
@@ -47,7 +50,6 @@ def surfaces():
 
 EVENT = "{event}"
 
-# --- OpenAI
 
 _CHAT_CHUNK = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
 _TEXT_CHUNK = {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "m"}
@@ -92,7 +94,9 @@ def _responses():
         Walk(least),
         wrap=lambda value: {"input": "a"} | value,
     )
-    yield Surface("openai_responses.answer", (responses.Response,))
+    # All of it is one text, whatever it is.
+    told = {"Response.instructions": 1}
+    yield Surface("openai_responses.answer", (responses.Response,), Walk(shallow=told))
     whole = {
         "id": "resp_1", "object": "response", "created_at": 1, "model": "m", "status": "in_progress", "output": [],
         "tools": [], "tool_choice": "auto", "parallel_tool_calls": True,
@@ -142,13 +146,11 @@ def _responses():
     yield Surface(
         "openai_responses.stream",
         (responses.ResponseStreamEvent,),
-        Walk(shallow={f"Response{event}Event.response": 1 for event in events}),
+        Walk(shallow=told | {f"Response{event}Event.response": 1 for event in events}),
         frames=frames,
         frame=frame,
     )
 
-
-# --- Anthropic
 
 def _anthropic():
     # Headers, and not of the body.
@@ -214,8 +216,6 @@ def _anthropic():
     )
 
 
-# --- Gemini
-
 def _gemini():
     config = gemini.GenerateContentConfig
     # What the SDK keeps for itself, and what goes into other places than the body.
@@ -271,18 +271,13 @@ def _gemini_roots(config):
         for write in (gemini_wire._GenerateContentConfig_to_mldev, gemini_wire._GenerateContentConfig_to_vertex):
             body = {}
             try:
-                write(None, {name: _Marker()}, body)
-            except Exception:  # noqa: BLE001
+                write(None, {name: "a"}, body)
+            except (AttributeError, KeyError, TypeError, ValueError):
+                # What it wrote before it saw that this is no such member is what counts.
                 pass
             roots.update([info.alias] if info.alias in body else [])
     return roots | {"systemInstruction", "tools", "toolConfig", "safetySettings", "cachedContent", "labels"}
 
-
-class _Marker(str):
-    pass
-
-
-# --- Ollama
 
 def _ollama():
     for name, request, answer in (

@@ -116,14 +116,13 @@ class Walk:
         return any(len(path) - at > self.shallow[step] for at, step in enumerate(steps) if step in self.shallow)
 
     def name(self, kind):
-        """A name for the type, that no other has."""
-        short = kind.__name__
-        if self.names.setdefault(short, kind) is kind:
-            return short
-        long = f"{kind.__module__.rpartition('.')[2]}:{short}"
-        if self.names.setdefault(long, kind) is not kind:
-            raise ValueError(f"two types are called {long}")
-        return long
+        """A name for the type: its own, where its module is called so or the SDK has one module for all."""
+        module, own = kind.__module__.rpartition(".")[2], kind.__qualname__.replace(".", "-")
+        is_own = own.lower().startswith(module.replace("_", "").lower()) or module in ("types", "_types")
+        name = own if is_own else f"{module}:{own}"
+        if self.names.setdefault(name, kind) is not kind:
+            raise ValueError(f"two types are called {name}")
+        return name
 
     def _annotation(self, shape, member):
         return self.as_type.get(f"{shape.name}.{member.name}", member.annotation)
