@@ -17,7 +17,6 @@ use crate::proxy::relay::{NO_HEADER, gate};
 use crate::proxy::upstream::Answer;
 use crate::proxy::{headers, reply};
 use crate::text::Segment;
-use crate::wire::Framing;
 
 /// Passes an answer on. Errors while nothing has been sent, and where the client has gone.
 pub async fn pass_on(
@@ -67,7 +66,9 @@ struct Copy {
 
 impl Copy {
     fn new(exchange: &Exchange<'_>, header: &ResponseHeader) -> Self {
-        let framing = match headers::media_type(&header.headers).as_deref().and_then(Framing::of) {
+        let media_type = headers::media_type(&header.headers);
+        let framing = media_type.as_deref().and_then(|media_type| exchange.inspect.dialect.framing(media_type));
+        let framing = match framing {
             _ if exchange.inspect.observing_output.is_empty() => None,
             Some(framing) => Some(framing),
             None => {
