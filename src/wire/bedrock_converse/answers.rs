@@ -12,6 +12,9 @@ use crate::wire::json::{Patch, Value};
 use crate::wire::shape::{Rule, unexpected};
 use crate::wire::{Cut, Framing, WireError};
 
+/// Blocks of one message, at most.
+const MAX_BLOCKS: u32 = 4096;
+
 /// One answer.
 pub struct ConverseAnswers {
     framing: Framing,
@@ -49,7 +52,8 @@ impl ConverseAnswers {
     /// block follows the other, and is not taken up again. Gives whether the block calls a tool.
     fn block(&mut self, event: Value<'_>, name: &str) -> Result<bool, WireError> {
         let index = event.get("contentBlockIndex").and_then(Value::u32);
-        let index = index.ok_or_else(|| unexpected(event, "the `contentBlockIndex` of a block"))?;
+        let index = index.filter(|index| *index < MAX_BLOCKS);
+        let index = index.ok_or_else(|| unexpected(event, "the `contentBlockIndex` of a block, below 4096"))?;
         let said = if name == "contentBlockStart" { "start" } else { "delta" };
         let calls = event.get(said).and_then(|said| said.get("toolUse")).is_some_and(|call| !call.is_null());
         let open = name != "contentBlockStop";

@@ -28,6 +28,10 @@ fn role(message: Value<'_>) -> Result<Role, WireError> {
 /// The path says the rest: see [`crate::wire::request::Request::at`].
 fn head(root: Value<'_>) -> Result<Head, WireError> {
     let tools = root.get("additionalModelRequestFields").and_then(|fields| fields.get("tools"));
+    let tools = tools.filter(|tools| !tools.is_null());
+    if let Some(odd) = tools.filter(|tools| tools.kind() != Type::Array) {
+        return Err(unexpected(odd, "an array"));
+    }
     for tool in tools.into_iter().flat_map(Value::elements) {
         let Some(kind) = tool.get("type").filter(|kind| !kind.is_null()) else { continue };
         if !kind.text().is_some_and(|kind| OWN.iter().any(|own| kind.starts_with(own))) {

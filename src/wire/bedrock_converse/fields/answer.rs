@@ -46,6 +46,8 @@ pub static ANSWER: Object = Object {
         ("contentBlockIndex", Plain),
         ("start", At(THE_BLOCK, &Object(&START))),
         ("delta", At(THE_BLOCK, &Object(&DELTA))),
+        // Of the service's other operations: base64 of what their models say.
+        ("bytes", Refuse(TEXT_ONLY)),
         // Random letters, taken out when written.
         ("p", Unread),
         // Of an error.

@@ -156,6 +156,7 @@ fn what_can_not_be_judged_is_refused() {
         (additional("tokens", json!([1, 2])), "may be token ids"),
         (additional("tools", json!([{"type": "web_search_20250305", "name": "w"}])), "not seen"),
         (additional("tools", json!([{"type": "computer_20250124"}, {"type": ["web_search"]}])), "not seen"),
+        (additional("tools", json!({"type": "web_search_20250305"})), "expected an array"),
         (with(json!({"prompt_token_ids": [1, 2]})), "may be token ids"),
         (json!({"messages": [{"role": "tool", "content": []}]}), "a role: user, assistant or system"),
         (json!({"messages": [{"content": []}]}), "a role: user, assistant or system"),

@@ -96,7 +96,7 @@ fn a_stream_ends_once_and_only_when_complete() {
         json!({":exception-type": "throttlingException", "message": "m"}),
         json!({":error-code": "x", ":error-message": "m"}),
     ] {
-        let bytes = [open.clone(), stream(&[failure.clone()]), b"rubbish".to_vec()].concat();
+        let bytes = [open.clone(), stream(std::slice::from_ref(&failure)), b"rubbish".to_vec()].concat();
         let (codec, events, error) = run(&DIALECT, MESSAGES, &[&bytes]);
         assert!(error.is_none() && events.len() == 4 && events[3].last, "{failure}");
         assert_eq!(events_of(&write(&*codec, &events[3])), [failure]);
@@ -114,9 +114,11 @@ fn a_stream_ends_once_and_only_when_complete() {
         vec![event("contentBlockDelta", json!({"delta": {"text": "a"}}))],
         vec![event("contentBlockDelta", json!({"delta": {"text": "a"}, "contentBlockIndex": "0"}))],
         vec![event("contentBlockStop", json!({}))],
+        vec![says(4096, "a")],
         // What nobody can judge.
         vec![start(0, json!({"image": {"format": "png"}}))],
         vec![delta(0, json!({"image": {"source": {"bytes": "aGk="}}}))],
+        vec![event("chunk", json!({"bytes": "eyJ0ZXh0IjoiYSJ9"}))],
     ] {
         let (count, error) = ends(&whole(events.clone()));
         assert!(count == events.len() && error.is_some(), "{events:?}");
