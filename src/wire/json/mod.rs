@@ -136,8 +136,8 @@ impl Document {
         self.source.len() + self.nodes.len() * size_of::<Node>()
     }
 
-    /// Where a node stands, for messages: `messages[2].content[0].text`. A key that is not a plain lower-case word is
-    /// content, and written as `*`.
+    /// Where a node stands, for messages: `messages[2].content[0].text`. A key that is not a plain word, as
+    /// the APIs write theirs, is content, and written as `*`.
     pub fn path(&self, id: NodeId) -> String {
         let mut path = String::new();
         let mut here = self.root();
@@ -151,7 +151,8 @@ impl Document {
                         }
                         let word = key
                             .text()
-                            .filter(|k| k.len() <= 32 && k.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
+                            .filter(|k| k.len() <= 32 && k.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_'))
+                            .filter(|k| k.starts_with(|c: char| c.is_ascii_lowercase()));
                         path.push_str(word.as_deref().unwrap_or("*"));
                         if key.at == id.0 { key } else { value }
                     })

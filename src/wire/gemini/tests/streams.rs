@@ -64,7 +64,7 @@ fn a_stream_ends_only_when_every_candidate_has() {
     for open in [
         stream(&[]),
         stream(&[text("a")]),
-        stream(&[two.clone()]),
+        stream(std::slice::from_ref(&two)),
         stream(&[json!({"promptFeedback": {}})]),
         stream(&[text("a")]) + "data: {\"candidates\":[",
     ] {

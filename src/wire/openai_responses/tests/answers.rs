@@ -267,7 +267,7 @@ fn log_probabilities_stay_only_where_they_spell_the_text() {
             at("response.output_text.done", "text", json!("hi")),
             at("response.content_part.done", "part", part.clone()),
             at("response.output_item.done", "item", item.clone()),
-            at("response.completed", "response", response("completed", &[item.clone()])),
+            at("response.completed", "response", response("completed", std::slice::from_ref(&item))),
         ];
         events[0]["logprobs"] = logprobs.clone();
         events[1]["logprobs"] = logprobs.clone();
