@@ -83,7 +83,11 @@ fn by_kind(channels: BTreeMap<Channel, String>) -> BTreeMap<(u32, Kind), BTreeSe
 fn cut(dialect: &dyn Dialect, framing: Framing, body: &[u8], random: &mut Random) {
     let reading = read(dialect, framing, &[body]);
     let first_last = reading.events.iter().position(|event| event.last).unwrap_or(reading.events.len());
-    let count = random.below(first_last + 1);
+    // A cut before anything has left is not sent.
+    if first_last == 0 {
+        return;
+    }
+    let count = 1 + random.below(first_last);
     let mut out: Vec<u8> = Vec::new();
     for event in &reading.events[..count] {
         out.extend_from_slice(&reading.encode(event, &|_| None).expect("as it came"));

@@ -2,7 +2,7 @@
 //! events, in one of the many ways to frame these.
 
 // Each test file is a crate of its own and uses a part of this.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 mod anthropic;
 mod client;

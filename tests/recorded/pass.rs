@@ -10,8 +10,8 @@ use super::{Judge, Recorded};
 /// What became of it.
 #[derive(Debug, PartialEq)]
 pub struct Trace {
-    /// Each verdict: what was asked, and the action.
-    pub verdicts: Vec<(String, String)>,
+    /// Each verdict: what was asked (lane, text, where the new of it begins), and what was said.
+    pub verdicts: Vec<(Vec<(u32, String, usize)>, String)>,
     /// All that left, but for a cut's own words.
     pub released: Vec<u8>,
     pub cut: Option<&'static str>,
@@ -39,10 +39,7 @@ pub fn pass(recorded: &Recorded, settings: &GateSettings, pieces: &[&[u8]], judg
             Step::Release(bytes) => trace.released.extend_from_slice(&bytes),
             Step::Ask(window) => {
                 let decision = judge.decide(Stage::Output, &window.segments);
-                let asked = window
-                    .segments
-                    .iter()
-                    .map(|segment| format!("{}:{}@{} ", segment.id.0, segment.text, segment.fresh));
+                let asked = window.segments.iter().map(|asked| (asked.id.0, asked.text.to_string(), asked.fresh));
                 trace.verdicts.push((asked.collect(), format!("{:?} {:?}", decision.action, decision.edits)));
                 gate.resolve(decision);
             }
