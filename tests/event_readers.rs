@@ -7,8 +7,9 @@ mod recorded;
 use std::collections::BTreeMap;
 
 use portcullis::guardrail::Action;
-use portcullis::wire::Framing;
+use portcullis::wire::ollama::{Api, Ollama};
 use portcullis::wire::openai_chat::OpenAiChat;
+use portcullis::wire::{Dialect, Framing};
 use readers::{Reader, hex, python, times};
 use recorded::random::Random;
 use recorded::{Judge, Recorded, Trace, data, pass, settings, streams};
@@ -60,12 +61,14 @@ fn judged(trace: &Trace) -> Vec<&str> {
     trace.verdicts.iter().flat_map(|(asked, _)| asked).map(|(_, text, _)| text.as_str()).collect()
 }
 
-const A: &str = r#"{"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"alpha "}}]}"#;
-const B: &str = r#"{"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"beta"}}]}"#;
-const END: &str = r#"{"id":"c","model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
-/// Over several lines; with what some take for a line's end.
-const LONG: &str = "{\"id\":\"c\",\"choices\":\ndata: [{\"index\":0,\"delta\":\ndata: {\"content\":\"gamma\"}}]}";
-const ODD: &str = "{\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\u{2028}y\u{2029}z\u{85}w\"}}]}";
+/// Of these, `@L` is a long one over several lines, and `@O` has what some take for a line's end.
+const PIECES: [(&str, &str); 5] = [
+    ("@A", r#"{"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"alpha "}}]}"#),
+    ("@B", r#"{"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"beta"}}]}"#),
+    ("@E", r#"{"id":"c","model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#),
+    ("@L", "{\"id\":\"c\",\"choices\":\ndata: [{\"index\":0,\"delta\":\ndata: {\"content\":\"gamma\"}}]}"),
+    ("@O", "{\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\u{2028}y\u{2029}z\u{85}w\"}}]}"),
+];
 
 /// Odd framings: `@A`, `@B`, `@L` and `@O` are the pieces, `@E` the last.
 const FRAMINGS: [&[u8]; 62] = [
@@ -133,33 +136,65 @@ const FRAMINGS: [&[u8]; 62] = [
     b"x: y\x0bdata: @A\n\nx: y\x1edata: @B\x1c\n\ndata: @E\n\ndata: [DONE]\n\n",
 ];
 
-/// The framings with their pieces put in, as they stand, and again with the separators of lines that only some know.
+/// The same of lines.
+const LINES: [&[u8]; 14] = [
+    b"@A\n@B\n@E\n",
+    b"@A\r\n@B\r\n@E\r\n",
+    b"@A\n\n \t\n@B\n@E",
+    b"@A @B\n@E\n",
+    b"@A\r@B\r@E\r",
+    b"@L\n@E\n",
+    b"@O\n@E\n",
+    b"\xef\xbb\xbf@A\n@E\n",
+    b"@A\n\xef\xbb\xbf@B\n@E\n",
+    b"@A\x0b@B\n@E\n",
+    b"@A\xe2\x80\xa8@B\n@E\n",
+    b"@A\n\0@B\n@E\n",
+    b"@A\n{\"message\":{\"content\":\"\xff\"}}\n@E\n",
+    b"@A\n@E\n@B\n",
+];
+
+const LINE_PIECES: [(&str, &str); 5] = [
+    ("@A", r#"{"model":"m","message":{"role":"assistant","content":"alpha "},"done":false}"#),
+    ("@B", r#"{"model":"m","message":{"role":"assistant","content":"beta"},"done":false}"#),
+    ("@E", r#"{"model":"m","message":{"role":"assistant","content":""},"done":true,"done_reason":"stop"}"#),
+    ("@L", "{\"message\":\n{\"content\":\"gamma \"},\n\"done\":false}"),
+    ("@O", "{\"message\":{\"content\":\"x\u{2028}y z\u{85}w\"},\"done\":false}"),
+];
+
+/// The framings with their pieces put in.
 fn framed() -> Vec<Recorded> {
-    let put = |bytes: &[u8]| -> Vec<u8> {
-        let mut out = Vec::new();
-        let mut rest = bytes;
-        while let Some((first, after)) = rest.split_first() {
-            let piece = [("@A", A), ("@B", B), ("@E", END), ("@L", LONG), ("@O", ODD)];
-            match piece.iter().find(|(mark, _)| rest.starts_with(mark.as_bytes())) {
-                Some((mark, piece)) => {
-                    out.extend_from_slice(piece.as_bytes());
-                    rest = &rest[mark.len()..];
-                }
-                None => {
-                    out.push(*first);
-                    rest = after;
-                }
+    let dialects = |lines: bool| -> (Box<dyn Dialect>, Framing) {
+        match lines {
+            true => (Box::new(Ollama::new(Api::Chat, 100)), Framing::Ndjson),
+            false => (Box::new(OpenAiChat::new(100)), Framing::Sse),
+        }
+    };
+    let events = FRAMINGS.iter().map(|bytes| (false, *bytes, &PIECES));
+    let lines = LINES.iter().map(|bytes| (true, *bytes, &LINE_PIECES));
+    let all = events.chain(lines).map(|(lines, bytes, pieces)| {
+        let (dialect, framing) = dialects(lines);
+        Recorded { name: format!("{framing:?}: {}", bytes.escape_ascii()), dialect, framing, bytes: put(bytes, pieces) }
+    });
+    all.collect()
+}
+
+fn put(bytes: &[u8], pieces: &[(&str, &str)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = bytes;
+    while let Some((first, after)) = rest.split_first() {
+        match pieces.iter().find(|(mark, _)| rest.starts_with(mark.as_bytes())) {
+            Some((mark, piece)) => {
+                out.extend_from_slice(piece.as_bytes());
+                rest = &rest[mark.len()..];
+            }
+            None => {
+                out.push(*first);
+                rest = after;
             }
         }
-        out
-    };
-    let one = |(number, bytes): (usize, &&[u8])| Recorded {
-        name: format!("framing {number}: {}", bytes.escape_ascii()),
-        dialect: Box::new(OpenAiChat::new(100)),
-        framing: Framing::Sse,
-        bytes: put(bytes),
-    };
-    FRAMINGS.iter().enumerate().map(one).collect()
+    }
+    out
 }
 
 /// Reads what the upstream wrote and what leaves with every SDK, `times` in other chunks each. Gives how many streams were
@@ -209,9 +244,9 @@ fn same(told: &[String], released: &[String]) -> bool {
 #[test]
 fn what_the_sdks_show_of_odd_framings_was_judged() {
     let (refused, sdks) = compare(&framed(), &mut Random::new(1), times(3, 200));
-    println!("{} framings, {refused} refused, read by {sdks:?}", FRAMINGS.len());
+    println!("{} framings, {refused} refused, read by {sdks:?}", FRAMINGS.len() + LINES.len());
     assert!(sdks.contains(&"openai-python".to_owned()), "{sdks:?}");
-    assert!((5..40).contains(&refused), "{refused} refused");
+    assert!((5..50).contains(&refused), "{refused} refused");
 }
 
 #[test]
