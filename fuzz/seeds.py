@@ -4,6 +4,7 @@
 What a target has found is put beside them by hand, under the name of what was wrong.
 """
 
+import gzip
 import json
 import pathlib
 
@@ -15,7 +16,7 @@ def write(target, name, body, kind=None):
     folder.mkdir(parents=True, exist_ok=True)
     body = body if isinstance(body, bytes) else body.encode()
     seed = b"ab" if kind is None else kind.encode() + b"abc"
-    (folder / name).write_bytes(b"" if target == "path" else seed)
+    (folder / name).write_bytes(b"" if target in ("path", "content") else seed)
     with (folder / name).open("ab") as file:
         file.write(body)
 
@@ -68,6 +69,15 @@ for name, body in {
     "dots": "/v1/..%2f./%2e\n/a-{b}c",
 }.items():
     write("path", name, body)
+
+# The first byte picks the coding.
+for name, body in {
+    "gzip": b"0" + gzip.compress(b'{"a":"hello hello hello hello"}', mtime=0),
+    "brotli": b"1" + bytes.fromhex("1b1e00f89dc9e3ee3b8a89859c6a1110b6bd1586563a7d59c6f65692081507f483d611"),
+    "zstd": b"2" + bytes.fromhex("28b52ffd0458a50000707b2261223a2268656c6c6f20227d0100994b1273f82959"),
+    "zstd_raw": b"2" + bytes.fromhex("28b52ffd2005290000") + b"hello",
+}.items():
+    write("content", name, body)
 
 # OpenAI.
 PARAMETERS = {"type": "object", "properties": {"жq": {"type": "string", "description": "д", "enum": ["в"]}}}

@@ -1,6 +1,7 @@
 //! What the fuzz targets assert, each as a function of some bytes. `tests/seeds.rs` runs the seeds through the same.
 
 pub mod answer;
+pub mod content;
 pub mod dialect;
 pub mod json;
 pub mod ndjson;
@@ -18,6 +19,7 @@ pub const TARGETS: &[Target] = &[
     ("sse", sse::check),
     ("ndjson", ndjson::check),
     ("path", path::check),
+    ("content", content::check),
     ("openai_chat", dialect::openai_chat),
     ("openai_completions", dialect::openai_completions),
     ("openai_responses", dialect::openai_responses),
