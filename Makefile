@@ -18,9 +18,9 @@ demo: tools ## build, start an upstream and the proxy, show what it does, serve 
 test: tools ## every test, with the real OpenAI SDK among them
 	cargo test --locked
 
-nightly: tools ## the tests that compare readers and re-chunk streams, at full size: about an hour
-	PORTCULLIS_NIGHTLY=1 cargo test --locked --release --no-default-features \
-	    --test json_readers --test event_readers --test recorded_streams -- --nocapture
+nightly: tools ## the tests that compare readers, re-chunk streams and mutate seeds, at full size: about an hour
+	PORTCULLIS_NIGHTLY=1 cargo test --locked --test json_readers --test event_readers --test recorded_streams \
+	    --test seeds -- --nocapture
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (600) on one core; needs Rust's nightly and cargo-fuzz
 	@scripts/fuzz.sh

@@ -10,7 +10,7 @@ use portcullis::guardrail::Action;
 use portcullis::wire::ollama::{Api, Ollama};
 use portcullis::wire::openai_chat::OpenAiChat;
 use portcullis::wire::{Dialect, Framing};
-use readers::{Reader, hex, python, times};
+use readers::{Reader, hex, node, python, times};
 use recorded::random::Random;
 use recorded::{Judge, Recorded, Trace, data, pass, settings, streams};
 use serde_json::{Value as Json, json};
@@ -22,7 +22,7 @@ type Told = BTreeMap<String, Vec<String>>;
 fn read(streams: &[(&Recorded, &[u8])], random: &mut Random) -> Vec<Told> {
     let lines: Vec<String> = streams.iter().map(|(recorded, bytes)| case(recorded, bytes, random)).collect();
     let mut told: Vec<Told> = vec![Told::new(); lines.len()];
-    let all = [Reader::new("python", python(), &["read_events.py"]), Reader::new("node", "node", &["read_events.mjs"])];
+    let all = [Reader::new("python", python(), &["read_events.py"]), Reader::new("node", node(), &["read_events.mjs"])];
     for reader in all.iter().filter(|reader| reader.is_here()) {
         for (told, line) in told.iter_mut().zip(reader.read(&lines)) {
             told.extend(serde_json::from_str::<Told>(&line).expect("lists by name"));
@@ -251,7 +251,7 @@ fn what_the_sdks_show_of_odd_framings_was_judged() {
 
 #[test]
 fn what_the_sdks_show_of_recorded_streams_was_judged() {
-    let (refused, sdks) = compare(&streams(), &mut Random::new(2), times(2, 50));
+    let (refused, sdks) = compare(&streams(), &mut Random::new(2), times(2, 10));
     println!("read by {sdks:?}");
     assert_eq!(refused, 0);
 }

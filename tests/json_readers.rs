@@ -10,12 +10,12 @@ use std::fs;
 
 use portcullis::wire::json::{Document, Limits, Type, Value};
 use random::Random;
-use readers::{Reader, here, hex, python, times};
+use readers::{Reader, here, hex, node, python, times};
 
 fn all() -> [Reader; 3] {
     [
         Reader::new("python", python(), &["read_json.py"]),
-        Reader::new("node", "node", &["read_json.js"]),
+        Reader::new("node", node(), &["read_json.js"]),
         Reader::new("go", "go", &["run", "read_json.go"]),
     ]
 }

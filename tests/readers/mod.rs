@@ -55,8 +55,17 @@ impl Reader {
 
 /// The Python that has the SDKs.
 pub fn python() -> PathBuf {
-    let own = std::env::var_os("PORTCULLIS_PYTHON").map(PathBuf::from);
-    own.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python"))
+    fetched("PORTCULLIS_PYTHON", ".venv/bin/python").unwrap_or_else(|| "python3".into())
+}
+
+/// The Node that `make tools` has fetched or found, else any.
+pub fn node() -> PathBuf {
+    fetched("PORTCULLIS_NODE", ".deps/node/node").unwrap_or_else(|| "node".into())
+}
+
+fn fetched(own: &str, path: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::env::var_os(own).map(PathBuf::from).or_else(|| path.exists().then_some(path))
 }
 
 /// The folder of the scripts.
