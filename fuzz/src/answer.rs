@@ -121,6 +121,7 @@ fn data(framing: Framing, bytes: &[u8]) -> Vec<String> {
     match framing {
         Framing::Json if bytes.is_empty() => Vec::new(),
         Framing::Json => strings(bytes),
+        Framing::EventStream => panic!("no target has binary messages"),
         Framing::Ndjson => {
             bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).flat_map(strings).collect()
         }

@@ -27,6 +27,7 @@ pub fn data(framing: Framing, bytes: &[u8]) -> Vec<String> {
             }
             assert_eq!(decoder.buffered(), 0, "half a line");
         }
+        Framing::EventStream => panic!("none of the streams is binary"),
     }
     all.retain(|data| data != "[DONE]");
     all
