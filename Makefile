@@ -6,7 +6,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BUILD := cargo build --locked --bins --examples
 
 .DEFAULT_GOAL := help
-.PHONY: help tools demo test ci fmt clippy doc deny slim examples bench bench-engine bench-peers clean
+.PHONY: help tools demo test nightly fuzz ci fmt clippy doc deny slim examples bench bench-engine bench-peers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,13 @@ demo: tools ## build, start an upstream and the proxy, show what it does, serve 
 
 test: tools ## every test, with the real OpenAI SDK among them
 	cargo test --locked
+
+nightly: tools ## the tests that compare readers, re-chunk streams and mutate seeds, at full size: about an hour
+	PORTCULLIS_NIGHTLY=1 cargo test --locked --test json_readers --test event_readers --test recorded_streams \
+	    --test seeds -- --nocapture
+
+fuzz: ## each fuzz target for FUZZ_SECONDS (600) on one core; needs Rust's nightly and cargo-fuzz
+	@scripts/fuzz.sh
 
 bench: tools ## print the figures: throughput, latency, streams, memory
 	cargo bench --locked --bench proxy

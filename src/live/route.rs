@@ -179,12 +179,8 @@ pub fn canonical_path(path: &str) -> Result<String, PathError> {
     if out == "/" {
         return Ok(out);
     }
-    let mut segments = out.split('/');
-    // What stands before the first slash is empty in every absolute path.
-    if segments.next() != Some("") || segments.any(|s| matches!(s, "" | "." | "..")) {
-        return Err(PathError::Relative);
-    }
-    Ok(out)
+    let absolute = out.strip_prefix('/').is_some_and(|rest| !rest.split('/').any(|s| matches!(s, "" | "." | "..")));
+    if absolute { Ok(out) } else { Err(PathError::Relative) }
 }
 
 #[cfg(test)]
@@ -210,6 +206,7 @@ mod tests {
             ("/v1/./chat", Err(PathError::Relative)),
             ("/v1/chat/", Err(PathError::Relative)),
             ("v1", Err(PathError::Relative)),
+            ("", Err(PathError::Relative)),
             ("/v1/%zz", Err(PathError::Malformed)),
             ("/v1/%4", Err(PathError::Malformed)),
         ] {

@@ -17,5 +17,6 @@ mod trail;
 mod unjudged;
 mod upstream;
 
+pub use coding::{Coding, DecodeError};
 pub use server::{Listener, Server};
 pub use service::Service;

@@ -9,7 +9,7 @@ pub mod gemini;
 mod ids;
 pub mod json;
 mod logprobs;
-mod ndjson;
+pub mod ndjson;
 pub mod ollama;
 mod openai;
 pub mod openai_chat;

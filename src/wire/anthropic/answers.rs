@@ -10,7 +10,7 @@ use crate::wire::anthropic::fields::ANSWER;
 use crate::wire::anthropic::reply;
 use crate::wire::json::{Patch, Type, Value};
 use crate::wire::shape::{Rule, unexpected};
-use crate::wire::{Cut, WireError};
+use crate::wire::{Cut, Framing, WireError};
 
 /// The types of a stream's events, which are their names too.
 const EVENTS: &[&str] = &[
@@ -28,8 +28,8 @@ const EVENTS: &[&str] = &[
 const MAX_BLOCKS: usize = 4096;
 
 /// One answer.
-#[derive(Default)]
 pub struct MessageAnswers {
+    framing: Framing,
     begun: bool,
     /// Of each block so far, whether it calls a tool of the client.
     calls: Vec<bool>,
@@ -51,6 +51,11 @@ struct Client {
 }
 
 impl MessageAnswers {
+    pub fn new(framing: Framing) -> Self {
+        let (calls, client) = (Vec::new(), RefCell::default());
+        MessageAnswers { framing, begun: false, calls, output_tokens: 0, finished: false, failed: false, client }
+    }
+
     /// The SDKs take a message as far as it has come by then, and count the blocks of the stream from there.
     fn begin(&mut self, event: Value<'_>) -> Result<(), WireError> {
         if std::mem::replace(&mut self.begun, true) {
@@ -113,6 +118,9 @@ impl Answers for MessageAnswers {
 
     /// Calls of tools wait for the final verdict. Those that a server has made already are past holding.
     fn note(&mut self, event: Value<'_>) -> Result<Moment, WireError> {
+        if self.framing != Framing::Sse {
+            return Err(unexpected(event, "a stream of server-sent events"));
+        }
         self.count(event);
         self.failed |= name_of(event) == Some("error");
         let last = match name_of(event) {

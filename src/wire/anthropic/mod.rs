@@ -44,7 +44,7 @@ impl Dialect for Anthropic {
     }
 
     fn answer(&self, framing: Framing, max_event: usize) -> Box<dyn AnswerCodec> {
-        Box::new(Codec::new(answers::MessageAnswers::default(), framing, max_event, self.max_segments))
+        Box::new(Codec::new(answers::MessageAnswers::new(framing), framing, max_event, self.max_segments))
     }
 
     fn refuse(&self, refusal: &Refusal) -> Bytes {

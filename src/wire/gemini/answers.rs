@@ -10,11 +10,11 @@ use crate::wire::gemini::request::{MAX_CANDIDATES, parts};
 use crate::wire::gemini::{copies, reply};
 use crate::wire::json::{Patch, Value};
 use crate::wire::shape::{Rule, is_word, member, unexpected};
-use crate::wire::{Cut, WireError};
+use crate::wire::{Cut, Framing, WireError};
 
 /// One answer.
-#[derive(Default)]
 pub struct GeminiAnswers {
+    framing: Framing,
     /// From the first event.
     header: Option<Header>,
     seen: BTreeSet<u32>,
@@ -33,6 +33,12 @@ pub struct Header {
 /// What a client acts on: it waits for the final verdict.
 const CALLS: [&str; 5] = ["functionCall", "functionResponse", "executableCode", "toolCall", "toolResponse"];
 
+impl GeminiAnswers {
+    pub fn new(framing: Framing) -> Self {
+        GeminiAnswers { framing, header: None, seen: BTreeSet::new(), finished: BTreeSet::new(), failed: false }
+    }
+}
+
 impl Answers for GeminiAnswers {
     fn body(&self) -> Rule {
         ANSWER
@@ -47,6 +53,9 @@ impl Answers for GeminiAnswers {
     }
 
     fn note(&mut self, event: Value<'_>) -> Result<Moment, WireError> {
+        if self.framing != Framing::Sse {
+            return Err(unexpected(event, "a stream of server-sent events"));
+        }
         if self.header.is_none() {
             self.header = Some(header_of(event));
         }

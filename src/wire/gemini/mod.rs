@@ -43,7 +43,7 @@ impl Dialect for Gemini {
     }
 
     fn answer(&self, framing: Framing, max_event: usize) -> Box<dyn AnswerCodec> {
-        Box::new(Codec::new(answers::GeminiAnswers::default(), framing, max_event, self.max_segments))
+        Box::new(Codec::new(answers::GeminiAnswers::new(framing), framing, max_event, self.max_segments))
     }
 
     fn refuse(&self, refusal: &Refusal) -> Bytes {

@@ -10,7 +10,7 @@ use crate::wire::openai_responses::fields::{ANSWER, EVENT, event_name};
 use crate::wire::openai_responses::left::Left;
 use crate::wire::openai_responses::{copies, reply};
 use crate::wire::request::Known;
-use crate::wire::shape::Rule;
+use crate::wire::shape::{Rule, unexpected};
 use crate::wire::{Cut, Framing, WireError};
 
 /// One answer.
@@ -44,6 +44,9 @@ impl Answers for ResponsesAnswers {
     }
 
     fn note(&mut self, event: Value<'_>) -> Result<Moment, WireError> {
+        if self.framing != Framing::Sse {
+            return Err(unexpected(event, "a stream of server-sent events"));
+        }
         let kind = event.get("type").and_then(Value::text).unwrap_or_default();
         let failed = kind == "error" || event.get("error").is_some_and(|error| !error.is_null());
         self.failed |= failed;

@@ -357,3 +357,9 @@ fn refuses_and_answers_in_the_dialects_words() {
     let sent: Vec<_> = again.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
     assert_eq!(sent.join(" "), names);
 }
+
+#[test]
+fn a_stream_of_lines_is_none_of_this_api() {
+    let (_, events, error) = run(Framing::Ndjson, &[format!("{}\n", begin()).as_bytes()]);
+    assert!(events.is_empty() && matches!(error, Some(WireError::Shape { .. })), "{error:?}");
+}

@@ -133,3 +133,9 @@ fn a_heartbeat_is_nothing_to_any_reader() {
     let beaten: String = [text("a"), finish()].iter().map(|event| format!("data: {event}\n\n\n")).collect();
     assert_eq!(run(Framing::Sse, &[beaten.as_bytes()]).1.len(), 3);
 }
+
+#[test]
+fn a_stream_of_lines_is_none_of_this_api() {
+    let (_, events, error) = run(Framing::Ndjson, &[format!("{}\n", said(json!([{"text": "a"}]))).as_bytes()]);
+    assert!(events.is_empty() && matches!(error, Some(WireError::Shape { .. })), "{error:?}");
+}

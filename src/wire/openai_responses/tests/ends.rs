@@ -174,3 +174,9 @@ fn refuses_and_answers_in_the_dialects_words() {
     ];
     assert_eq!(kinds, expected);
 }
+
+#[test]
+fn a_stream_of_lines_is_none_of_this_api() {
+    let (_, events, error) = run(Framing::Ndjson, &[format!("{}\n", json!({"type": "response.created"})).as_bytes()]);
+    assert!(events.is_empty() && matches!(error, Some(WireError::Shape { .. })), "{error:?}");
+}

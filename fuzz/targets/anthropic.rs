@@ -1,0 +1,5 @@
+//! Anthropic's messages: requests and answers.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| portcullis_fuzz::dialect::anthropic(data));

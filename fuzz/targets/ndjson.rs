@@ -1,0 +1,5 @@
+//! JSON lines.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| portcullis_fuzz::ndjson::check(data));

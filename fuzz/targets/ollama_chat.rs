@@ -1,0 +1,5 @@
+//! Ollama's chat: requests and answers.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| portcullis_fuzz::dialect::ollama_chat(data));

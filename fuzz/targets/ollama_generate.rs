@@ -1,0 +1,5 @@
+//! Ollama's generate: requests and answers.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| portcullis_fuzz::dialect::ollama_generate(data));

@@ -1,0 +1,5 @@
+//! OpenAI's chat completions: requests and answers.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| portcullis_fuzz::dialect::openai_chat(data));

@@ -1,0 +1,5 @@
+//! OpenAI's completions: requests and answers.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| portcullis_fuzz::dialect::openai_completions(data));

@@ -1,0 +1,5 @@
+//! Paths and patterns.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| portcullis_fuzz::path::check(data));
