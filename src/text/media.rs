@@ -66,12 +66,22 @@ impl MediaCount {
 }
 
 impl MediaSet {
+    pub const NONE: MediaSet = MediaSet([false; Media::ALL.len()]);
+
     pub fn has(self, kind: Media) -> bool {
         self.0[kind as usize]
     }
 
     pub fn is_empty(self) -> bool {
         self == MediaSet::default()
+    }
+}
+
+impl FromIterator<Media> for MediaCount {
+    fn from_iter<I: IntoIterator<Item = Media>>(kinds: I) -> Self {
+        let mut count = MediaCount::default();
+        kinds.into_iter().for_each(|kind| count.add(kind));
+        count
     }
 }
 
@@ -103,9 +113,8 @@ mod tests {
 
     #[test]
     fn counts_and_sets_keep_kinds_apart() {
-        let mut count = MediaCount::default();
-        assert!(count.is_empty());
-        [Media::File, Media::Image, Media::File].into_iter().for_each(|kind| count.add(kind));
+        assert!(MediaCount::default().is_empty());
+        let count: MediaCount = [Media::File, Media::Image, Media::File].into_iter().collect();
         assert_eq!(count.with(count).iter().collect::<Vec<_>>(), [(Media::Image, 2), (Media::File, 4)]);
         let set: MediaSet = [Media::Audio, Media::File].into_iter().collect();
         assert_eq!(Media::ALL.map(|kind| set.has(kind)), [false, true, false, true]);

@@ -181,9 +181,8 @@ fn is_address(text: &str) -> bool {
     let (host, port) = authority.split_once(':').unwrap_or((authority, "443"));
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     let Some((_, last)) = host.rsplit_once('.') else { return false };
-    let is_label = |label: &str| {
-        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    };
+    let is_label =
+        |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     let is_name = last.starts_with("xn--") || last.bytes().all(|b| b.is_ascii_alphabetic());
     let is_port = (1..=5).contains(&port.len()) && port.bytes().all(|b| b.is_ascii_digit());
     host.split('.').all(is_label) && is_name && is_port && !PRIVATE.contains(&last)

@@ -37,7 +37,13 @@ impl Lines {
                 .collect(),
         };
         let last = mark == b'!' || rest == "[DONE]";
-        self.events.push_back(Event { texts, last, media: MediaCount::default(), size: line.len() + 1, body: Body::End });
+        self.events.push_back(Event {
+            texts,
+            last,
+            media: MediaCount::default(),
+            size: line.len() + 1,
+            body: Body::End,
+        });
         Ok(())
     }
 }

@@ -77,13 +77,13 @@ pub enum Rule {
     IfNumber(&'static Rule, &'static Rule),
     /// Can't be judged; the sentence says what can.
     Refuse(&'static str),
-    /// Media: by the inner rule where the route lets the kind by, else refused with the sentence.
+    /// Media, or what is about it: by the inner rule where the route lets the kind by, else refused with the sentence.
     Pass(Sort, &'static Rule, &'static str),
     /// An object whose `type` picks the shape of media, where the route lets the kind by; any other by the second rule.
     PassTyped(&'static [(&'static str, Media, &'static Object)], &'static Rule),
     /// Words of which each needs that the route lets a kind by; any other by the second rule.
     PassWords(&'static [(&'static str, Media)], &'static Rule),
-    /// Within [`Rule::Pass`]: the bytes, or where they are. What can be read of it is judged.
+    /// Within [`Rule::Pass`]: the bytes, or where they are, which goes by. What can be read of it is judged.
     Blob,
     /// The media type of bytes that are no text.
     BlobType,
@@ -204,10 +204,16 @@ pub trait Sink<'d> {
     fn kept(&mut self, _id: Value<'d>) {}
 }
 
-impl From<usize> for Bounds {
+impl Bounds {
     /// So many texts, and nothing that is not judged.
+    pub const fn of(max_segments: usize) -> Self {
+        Bounds { max_segments, pass: MediaSet::NONE, kept: false }
+    }
+}
+
+impl From<usize> for Bounds {
     fn from(max_segments: usize) -> Self {
-        Bounds { max_segments, ..Bounds::default() }
+        Bounds::of(max_segments)
     }
 }
 

@@ -1,15 +1,17 @@
 //! The walk over a body by its tables.
 
+mod media;
+
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::text::{Kind, Media};
 use crate::wire::WireError;
-use crate::wire::blob::{Blob, is_binary_type, is_text_type};
 use crate::wire::json::{Type, Value};
 use crate::wire::shape::{
-    Bounds, Form, Hop, Leaf, Object, Rule, Sink, Sort, Style, is_word, member, missing, schema, second_name, unexpected, unsupported,
+    Bounds, Form, Hop, Leaf, Object, Rule, Sink, Style, is_word, member, missing, schema, second_name, unexpected,
+    unsupported,
 };
 
 /// Digits before the point that a number of an answer may have and be one of the API's own: a count, a time in seconds.
@@ -17,8 +19,6 @@ const SHORT: usize = 10;
 
 /// Why numbers are refused where a text is wanted.
 pub const TOKEN_IDS: &str = "this route judges text only, and numbers in an array may be token ids";
-
-const TEXT_APART: &str = "a text stands in a part of text, where it is judged";
 
 /// Visits every value under `root`.
 pub fn walk<'d>(
@@ -50,6 +50,8 @@ struct Marks {
     echo: bool,
     /// See [`Rule::TwoNames`].
     two_names: bool,
+    /// See [`Rule::Pass`].
+    media: Option<Media>,
 }
 
 /// Where a value stands.
@@ -149,21 +151,12 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
             | (Rule::ByType(_, Some(inner), _), Type::Array)
             | (Rule::ByType(_, _, Some(inner)), Type::Object) => self.visit(value, *inner, at),
             (Rule::Pass(sort, inner, supported), _) => self.pass(value, sort, *inner, supported, at),
-            (Rule::PassTyped(variants, other), _) => {
-                let media = value.get("type").and_then(|tag| variants.iter().find(|(name, ..)| tag.is(name)));
-                match media.filter(|(_, kind, _)| self.bounds.pass.has(*kind)) {
-                    Some((_, _, object)) => self.object(value, object, true, at),
-                    None => self.visit(value, *other, at),
-                }
-            }
+            (Rule::PassTyped(variants, other), _) => self.pass_typed(value, variants, *other, at),
             (Rule::PassWords(words, other), _) => match words.iter().find(|(word, _)| value.is(word)) {
                 Some((_, kind)) if self.bounds.pass.has(*kind) => Ok(()),
                 _ => self.visit(value, *other, at),
             },
-            (Rule::BlobType, Type::String) => match value.text() {
-                Some(text) if self.style == Style::Strict && is_text_type(&text) => Err(unsupported(value, TEXT_APART)),
-                _ => self.word(value, is_binary_type, at.place),
-            },
+            (Rule::BlobType, Type::String) => self.blob_type(value, at),
             (Rule::Blob, Type::String) => self.blob(value, at),
             (Rule::Kept(_), Type::String) if self.bounds.kept => {
                 self.sink.kept(value);
@@ -179,41 +172,6 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
         match self.style {
             Style::Strict => Err(unexpected(value, rule.wants())),
             Style::Lenient => self.visit(value, Rule::Any(rule.kind()), at),
-        }
-    }
-
-    fn pass(
-        &mut self,
-        value: Value<'d>,
-        sort: Sort,
-        inner: Rule,
-        supported: &'static str,
-        at: At,
-    ) -> Result<(), WireError> {
-        let kind = match sort {
-            Sort::Is(kind) => kind,
-            Sort::By(name) => {
-                let media_type = if self.marks.two_names { member(value, name) } else { value.get(name) };
-                Media::of(&media_type.and_then(Value::text).unwrap_or_default())
-            }
-        };
-        if !self.bounds.pass.has(kind) {
-            return Err(unsupported(value, supported));
-        }
-        self.sink.media(kind, at.place);
-        self.visit(value, inner, at)
-    }
-
-    /// What of it is a text stands apart from the texts around it, which it must not part.
-    fn blob(&mut self, value: Value<'d>, at: At) -> Result<(), WireError> {
-        let written = value.text().unwrap_or_default();
-        match Blob::read(&written) {
-            Some(Blob::Opaque) => Ok(()),
-            Some(Blob::Text(text)) => {
-                let text = Cow::Owned(text.into_owned());
-                self.group(Kind::Other, |walk| walk.leaf_of(value, text, Kind::Other, Form::Fixed, at.place))
-            }
-            None => self.unfit(value, Rule::Blob, at),
         }
     }
 
