@@ -72,8 +72,8 @@ impl MediaSet {
         self.0[kind as usize]
     }
 
-    pub fn is_empty(self) -> bool {
-        self == MediaSet::default()
+    pub fn iter(self) -> impl Iterator<Item = Media> {
+        Media::ALL.into_iter().filter(move |kind| self.has(*kind))
     }
 }
 
@@ -117,6 +117,6 @@ mod tests {
         let count: MediaCount = [Media::File, Media::Image, Media::File].into_iter().collect();
         assert_eq!(count.with(count).iter().collect::<Vec<_>>(), [(Media::Image, 2), (Media::File, 4)]);
         let set: MediaSet = [Media::Audio, Media::File].into_iter().collect();
-        assert_eq!(Media::ALL.map(|kind| set.has(kind)), [false, true, false, true]);
+        assert_eq!(set.iter().collect::<Vec<_>>(), [Media::Audio, Media::File]);
     }
 }

@@ -68,11 +68,12 @@ impl Answers for ResponsesAnswers {
 
     /// An answer that came to its end, or to the end of its tokens, is kept whole.
     fn kept(&self, root: Value<'_>) -> Vec<String> {
-        let response = if self.is_whole() { Some(root) } else { root.get("response") };
-        let is_over = |value: Value<'_>| OVER.iter().any(|over| value.is(over));
-        let Some(response) = response.filter(|response| response.get("status").is_some_and(is_over)) else {
-            return Vec::new();
+        let (word, ends, response) = match self.is_whole() {
+            true => ("status", &["completed", "incomplete"], Some(root)),
+            false => ("type", &["response.completed", "response.incomplete"], root.get("response")),
         };
+        let is_over = root.get(word).is_some_and(|word| ends.iter().any(|end| word.is(end)));
+        let Some(response) = response.filter(|_| is_over) else { return Vec::new() };
         let items = response.get("output").into_iter().flat_map(Value::elements);
         let of_items = items.flat_map(|item| [item.get("id"), item.get("encrypted_content")]);
         let ids = [response.get("id")].into_iter().chain(of_items).flatten().filter_map(Value::text);
@@ -101,9 +102,6 @@ impl Answers for ResponsesAnswers {
         !self.is_whole()
     }
 }
-
-/// The states in which an answer does not go on.
-const OVER: &[&str] = &["completed", "incomplete"];
 
 /// Ids of one answer that are told, at most.
 const MAX_KEPT: usize = 1024;

@@ -373,3 +373,6 @@ fn step(place: u64, step: impl Hash) -> u64 {
     (place, step).hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests;
