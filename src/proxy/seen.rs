@@ -73,6 +73,12 @@ impl Seen {
     }
 }
 
+impl Default for Seen {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Ids {
     fn add(&mut self, key: Key, since: Instant) {
         self.known.insert(key, (since, self.next));
