@@ -8,7 +8,7 @@ use crate::config::{Diagnostic, Dialect, Origin};
 use crate::text::{Media, MediaSet};
 
 impl Dialect {
-    /// The kinds that its requests or answers have a place for.
+    /// The kinds that can go by in its requests or answers.
     fn media(self) -> &'static [Media] {
         match self {
             Dialect::OpenAiChat | Dialect::Gemini => &Media::ALL,
@@ -17,7 +17,7 @@ impl Dialect {
             Dialect::OllamaChat | Dialect::OllamaGenerate | Dialect::OpenAiImages | Dialect::OpenAiModerations => {
                 &[Media::Image]
             }
-            Dialect::OpenAiCompletions | Dialect::OpenAiEmbeddings => &[],
+            Dialect::OpenAiCompletions | Dialect::OpenAiEmbeddings | Dialect::BedrockConverse => &[],
         }
     }
 }
@@ -38,7 +38,7 @@ pub fn pass_media(
         let kind = *kind.get_ref();
         let (title, label) = match known {
             _ if kinds.contains(&kind) => (format!("`{}` is named twice", kind.as_str()), "named before".to_owned()),
-            [] => (format!("`{}` brings texts only", dialect.as_str()), "leave it out".to_owned()),
+            [] => (format!("of `{}` no media can go by", dialect.as_str()), "leave it out".to_owned()),
             _ if !known.contains(&kind) => {
                 let expected = list(known.iter().map(|kind| kind.as_str()));
                 (format!("`{}` has no place for `{}`", dialect.as_str(), kind.as_str()), format!("expected {expected}"))

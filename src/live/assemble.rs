@@ -11,6 +11,7 @@ use crate::live::{
     BlockStyle, Engines, Guardrails, Handling, Inspect, Keeps, Limits, Live, Route, Upstream, UpstreamVersion,
 };
 use crate::wire::anthropic::Anthropic;
+use crate::wire::bedrock_converse::BedrockConverse;
 use crate::wire::gemini::Gemini;
 use crate::wire::ollama::{Api, Ollama};
 use crate::wire::openai_chat::OpenAiChat;
@@ -160,6 +161,7 @@ fn dialect_of(dialect: config::Dialect, bounds: Bounds) -> Arc<dyn Dialect> {
         config::Dialect::OllamaChat => Arc::new(Ollama::new(Api::Chat, bounds)),
         config::Dialect::OllamaGenerate => Arc::new(Ollama::new(Api::Generate, bounds)),
         config::Dialect::Gemini => Arc::new(Gemini::new(bounds)),
+        config::Dialect::BedrockConverse => Arc::new(BedrockConverse::new(bounds.max_segments)),
     }
 }
 
@@ -244,6 +246,7 @@ mod tests {
             "openai_images",
             "ollama_chat",
             "ollama_generate",
+            "bedrock_converse",
         ] {
             let route = format!(
                 "[[route]]\nid = \"r\"\npath = \"/r\"\ndialect = \"{name}\"\nupstream = \"u\"\nguardrails = [\"words\"]\n"

@@ -30,12 +30,15 @@ pub struct Found {
     pub place: u64,
 }
 
+/// Media, and the place where it stands.
+type MediaAt = (Media, u64);
+
 /// Every text of an answer, in document order, and the place of each of its media; the same each time it is asked.
 pub fn found(
     document: &Document,
     answers: &impl Answers,
     bounds: Bounds,
-) -> Result<(Vec<Found>, Vec<(Media, u64)>), WireError> {
+) -> Result<(Vec<Found>, Vec<MediaAt>), WireError> {
     let (found, media, seen) = (Vec::new(), Vec::new(), BTreeSet::new());
     let mut texts = Texts { answers, bounds, choice: 0, element: 0, found, media, seen };
     let root = document.root();
@@ -75,7 +78,7 @@ pub struct Channels {
     /// What each channel had so far, where the dialect says it again.
     said: HashMap<Channel, String>,
     /// The places of media.
-    media: HashSet<(Media, u64)>,
+    media: HashSet<MediaAt>,
     /// Bytes of all that.
     kept: usize,
 }
@@ -120,7 +123,7 @@ impl Channels {
     }
 
     /// What comes in pieces, or again, has one place.
-    fn new_media(&mut self, media: Vec<(Media, u64)>) -> Result<MediaCount, WireError> {
+    fn new_media(&mut self, media: Vec<MediaAt>) -> Result<MediaCount, WireError> {
         let mut new = MediaCount::default();
         for (kind, place) in media {
             if self.media.insert((kind, place)) {
@@ -196,7 +199,7 @@ struct Texts<'a, A> {
     /// Of an array of events, how many have been read.
     element: u64,
     found: Vec<Found>,
-    media: Vec<(Media, u64)>,
+    media: Vec<MediaAt>,
     seen: BTreeSet<u32>,
 }
 
