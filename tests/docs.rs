@@ -78,6 +78,7 @@ fn every_key_is_documented() {
         "[limits]\n?",
         "[audit]\n?",
         "[stream]\n?",
+        "[state]\n?",
         "[engine.a]\n?",
         "[upstream.a]\n?",
         "[upstream.a]\ncredential = { ? }",

@@ -69,11 +69,13 @@ fn headline(route: &Route) -> String {
     let to = format!("{} ({scheme}://{host}{}{})", route.upstream.name, route.upstream.url.base_path, route.path);
     let how = match &route.handling {
         Handling::Pass => "passes, not judged".to_owned(),
-        Handling::Inspect { dialect, on_block: OnBlock::Error, .. } => {
-            format!("{}, a block is an error", dialect.as_str())
-        }
-        Handling::Inspect { dialect, on_block: OnBlock::Message(_), .. } => {
-            format!("{}, a block is a message", dialect.as_str())
+        Handling::Inspect { dialect, on_block, pass_media, .. } => {
+            let block = match on_block {
+                OnBlock::Error => "an error",
+                OnBlock::Message(_) => "a message",
+            };
+            let media: String = pass_media.iter().map(|kind| format!(", {} passes unjudged", kind.as_str())).collect();
+            format!("{}, a block is {block}{media}", dialect.as_str())
         }
     };
     format!("route {}: {} {} -> {to}, {how}", route.id, methods.join(" "), route.path)

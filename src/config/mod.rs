@@ -7,6 +7,7 @@ mod diagnostic;
 mod engine;
 mod guardrail;
 mod load;
+mod media;
 mod path;
 mod query;
 mod resolve;
@@ -15,6 +16,7 @@ mod secret;
 mod settings;
 mod shape;
 mod sources;
+mod state;
 mod suggest;
 mod value;
 
@@ -28,6 +30,7 @@ pub use route::{Dialect, Handling, OnBlock, Route};
 pub use secret::Secret;
 pub use settings::{Admin, Audit, HttpVersion, Limits, Server, Stream, Tls, Upstream, WindowSize};
 pub use sources::Sources;
+pub use state::{Memory, State};
 pub use value::Url;
 
 use std::sync::Arc;
@@ -40,6 +43,8 @@ pub struct Config {
     pub admin: Admin,
     pub audit: Option<Audit>,
     pub limits: Limits,
+    /// Of the ids of answers.
+    pub memory: Memory,
     pub routes: Vec<Route>,
     /// Every guardrail that was read, whether a route asks it or not.
     pub guardrails: Vec<Arc<Guardrail>>,

@@ -64,6 +64,7 @@ pub fn config(reader: &mut Reader<'_>, source: &Arc<SourceFile>, file: File) -> 
         admin: admin?,
         audit,
         limits: file.limits,
+        memory: file.state,
         routes,
         guardrails: catalogue.guardrails.into_values().flatten().collect(),
         sources,

@@ -12,10 +12,13 @@ use toml::Spanned;
 
 use crate::config::catalogue::Catalogue;
 use crate::config::load::Reader;
+use crate::config::media::pass_media;
 use crate::config::resolve::stream;
 use crate::config::shape::RouteShape;
+use crate::config::state::state;
 use crate::config::suggest::{list, meant};
-use crate::config::{Diagnostic, Guardrail, Origin, Parameter, Query, Reach, RoutePath, Stream, Upstream};
+use crate::config::{Diagnostic, Guardrail, Origin, Parameter, Query, Reach, RoutePath, State, Stream, Upstream};
+use crate::text::MediaSet;
 
 /// One path, or those of a pattern, and what happens to it.
 #[derive(Debug)]
@@ -36,6 +39,9 @@ pub enum Handling {
         dialect: Dialect,
         query: Query,
         guardrails: Vec<Arc<Guardrail>>,
+        /// What of it goes by unjudged.
+        pass_media: MediaSet,
+        state: State,
         on_block: OnBlock,
         stream: Stream,
     },
@@ -248,6 +254,8 @@ fn passing(reader: &mut Reader<'_>, at: &Origin, shape: &RouteShape) -> Option<H
     let set = [
         ("dialect", shape.dialect.as_ref().map(Spanned::span)),
         ("guardrails", shape.guardrails.as_ref().map(Spanned::span)),
+        ("pass_media", shape.pass_media.as_ref().map(Spanned::span)),
+        ("state", shape.state.as_ref().map(Spanned::span)),
         ("on_block", shape.on_block.as_ref().map(Spanned::span)),
         ("query", shape.query.as_ref().map(Spanned::span)),
         ("stream", shape.stream.as_ref().map(Spanned::span)),
@@ -305,6 +313,9 @@ fn inspected(
         Some(written) => stream(reader, &at.with(written.span()), written.get_ref(), defaults)?,
         None => defaults,
     };
+    let dialect = *dialect.get_ref();
+    let pass_media = pass_media(reader, at, dialect, shape.pass_media.as_ref());
+    let state = state(reader, at, dialect, shape.state.as_ref());
     let on_block = shape.on_block.as_ref().map(|style| style.get_ref().clone()).unwrap_or_default();
     if let (OnBlock::Message(message), Some(written)) = (&on_block, &shape.on_block)
         && message.trim().is_empty()
@@ -313,13 +324,14 @@ fn inspected(
         reader.problem(problem.label("expected a message that people can read"));
         sound = false;
     }
-    if let (OnBlock::Message(_), Some(written), false) = (&on_block, &shape.on_block, dialect.get_ref().speaks()) {
-        let title = format!("an answer of `{}` has no place for a message", dialect.get_ref().as_str());
+    if let (OnBlock::Message(_), Some(written), false) = (&on_block, &shape.on_block, dialect.speaks()) {
+        let title = format!("an answer of `{}` has no place for a message", dialect.as_str());
         let problem = Diagnostic::error(&at.with(written.span()), title).label("could not be told");
         reader.problem(problem.help("a blocked request is told as an error: leave out `on_block`"));
         sound = false;
     }
-    sound.then_some(Handling::Inspect { dialect: *dialect.get_ref(), query, guardrails, on_block, stream })
+    let (pass_media, state) = (pass_media?, state?);
+    sound.then_some(Handling::Inspect { dialect, query, guardrails, pass_media, state, on_block, stream })
 }
 
 /// The query parameters that a route takes. A key in the URL is the client's, and goes beside no credential of ours.

@@ -12,8 +12,9 @@ use toml::Spanned;
 use crate::config::engine::{Device, Dtype, Experts};
 use crate::config::settings::{Admin, Audit, HttpVersion, Limits, WindowSize, cores};
 use crate::config::value::{Address, Count, Header, Margin, Name, Size, Time, Url, Verb, via};
-use crate::config::{Dialect, OnBlock, Parameter, RoutePath};
+use crate::config::{Dialect, Memory, OnBlock, Parameter, RoutePath, State};
 use crate::policy::{Action, Effort, Mode, OnError, Scope, Stage, Timing};
+use crate::text::Media;
 
 /// Things by name, each name and thing with its place.
 pub type Named<T> = BTreeMap<Spanned<Name>, Spanned<T>>;
@@ -29,6 +30,8 @@ pub struct File {
     #[serde(default)]
     pub limits: Limits,
     pub audit: Option<Audit>,
+    #[serde(default)]
+    pub state: Memory,
     #[serde(default = "unplaced")]
     pub stream: Spanned<StreamShape>,
     #[serde(default)]
@@ -159,6 +162,8 @@ pub struct RouteShape {
     pub dialect: Option<Spanned<Dialect>>,
     pub query: Option<Spanned<Vec<Spanned<Parameter>>>>,
     pub guardrails: Option<Spanned<Vec<Spanned<String>>>>,
+    pub pass_media: Option<Spanned<Vec<Spanned<Media>>>>,
+    pub state: Option<Spanned<State>>,
     pub on_block: Option<Spanned<OnBlock>>,
     pub stream: Option<Spanned<StreamShape>>,
 }

@@ -39,7 +39,7 @@ use http::StatusCode;
 
 use crate::gate::lanes::{Lanes, Piece};
 use crate::guardrail::{Action, Decision};
-use crate::text::SegmentId;
+use crate::text::{MediaCount, SegmentId};
 use crate::wire::{AnswerCodec, Cut, Event, Refusal, WireError};
 
 /// One answer on its way.
@@ -223,6 +223,16 @@ impl Gate {
     /// byte would send the header with it.
     pub fn heartbeat(&self) -> Bytes {
         if self.opened && matches!(self.state, State::Open) { self.codec.heartbeat() } else { Bytes::new() }
+    }
+
+    /// Media in what has been released.
+    pub fn media(&self) -> MediaCount {
+        self.codec.media()
+    }
+
+    /// The ids of an answer that was released to its end as it came. See [`AnswerCodec::kept`].
+    pub fn kept(&self) -> Vec<String> {
+        self.codec.kept()
     }
 
     /// Whether more from the upstream is of use.

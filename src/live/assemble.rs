@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::{self, Config, ConfigError, Diagnostic, Judge, OnBlock};
+use crate::config::{self, Config, ConfigError, Diagnostic, Judge, Memory, OnBlock, State};
 use crate::detectors::pattern::{PatternDetector, PatternSpec};
 use crate::gate::{GateSettings, WindowSize};
 use crate::guardrail::{Detector, Guardrail, Mode, Stage, Timing, VerdictCache};
-use crate::live::{BlockStyle, Engines, Guardrails, Handling, Inspect, Limits, Live, Route, Upstream, UpstreamVersion};
-use crate::wire::Dialect;
+use crate::live::{
+    BlockStyle, Engines, Guardrails, Handling, Inspect, Keeps, Limits, Live, Route, Upstream, UpstreamVersion,
+};
 use crate::wire::anthropic::Anthropic;
 use crate::wire::bedrock_converse::BedrockConverse;
 use crate::wire::gemini::Gemini;
@@ -19,6 +20,7 @@ use crate::wire::openai_embeddings::OpenAiEmbeddings;
 use crate::wire::openai_images::OpenAiImages;
 use crate::wire::openai_moderations::OpenAiModerations;
 use crate::wire::openai_responses::OpenAiResponses;
+use crate::wire::{Bounds, Dialect};
 
 /// A configuration that is sound in itself and can't be served: the model is missing or broken, say. Shown like any
 /// mistake of the configuration, at the setting that is at fault.
@@ -37,6 +39,7 @@ pub fn assemble(
     let mut parts = Parts {
         engines,
         max_segments: config.limits.max_segments,
+        memory: config.memory,
         guardrails: BTreeMap::new(),
         upstreams: BTreeMap::new(),
     };
@@ -54,6 +57,7 @@ pub fn assemble(
 struct Parts<'c> {
     engines: &'c Engines,
     max_segments: usize,
+    memory: Memory,
     guardrails: BTreeMap<Arc<str>, Arc<Guardrail>>,
     upstreams: BTreeMap<Arc<str>, Arc<Upstream>>,
 }
@@ -62,7 +66,7 @@ impl Parts<'_> {
     fn route(&mut self, route: &config::Route) -> Result<Route, Diagnostic> {
         let handling = match &route.handling {
             config::Handling::Pass => Handling::Pass,
-            config::Handling::Inspect { dialect, query, guardrails, on_block, stream } => {
+            config::Handling::Inspect { dialect, query, guardrails, pass_media, state, on_block, stream } => {
                 let guardrails: Vec<Arc<Guardrail>> =
                     guardrails.iter().map(|guardrail| self.guardrail(guardrail)).collect::<Result<_, _>>()?;
                 let at = |stage, mode| {
@@ -75,8 +79,11 @@ impl Parts<'_> {
                     OnBlock::Error => BlockStyle::Error,
                     OnBlock::Message(text) => BlockStyle::Message(text.as_str().into()),
                 };
+                let keeps = (*state == State::Seen).then(|| Keeps::new(&guardrails, self.memory));
+                let bounds = Bounds { max_segments: self.max_segments, pass: *pass_media, kept: keeps.is_some() };
                 Handling::Inspect(Box::new(Inspect {
-                    dialect: self.dialect(*dialect),
+                    dialect: dialect_of(*dialect, bounds),
+                    keeps,
                     query: query.clone(),
                     before: timed(Timing::Before),
                     beside: timed(Timing::Beside),
@@ -90,22 +97,6 @@ impl Parts<'_> {
         };
         let (id, path, methods) = (route.id.clone(), route.path.clone(), route.methods.clone());
         Ok(Route { id, path, methods, upstream: self.upstream(&route.upstream), handling })
-    }
-
-    fn dialect(&self, dialect: config::Dialect) -> Arc<dyn Dialect> {
-        match dialect {
-            config::Dialect::OpenAiChat => Arc::new(OpenAiChat::new(self.max_segments)),
-            config::Dialect::OpenAiResponses => Arc::new(OpenAiResponses::new(self.max_segments)),
-            config::Dialect::OpenAiCompletions => Arc::new(OpenAiCompletions::new(self.max_segments)),
-            config::Dialect::OpenAiEmbeddings => Arc::new(OpenAiEmbeddings::new(self.max_segments)),
-            config::Dialect::OpenAiModerations => Arc::new(OpenAiModerations::new(self.max_segments)),
-            config::Dialect::OpenAiImages => Arc::new(OpenAiImages::new(self.max_segments)),
-            config::Dialect::Anthropic => Arc::new(Anthropic::new(self.max_segments)),
-            config::Dialect::OllamaChat => Arc::new(Ollama::new(Api::Chat, self.max_segments)),
-            config::Dialect::OllamaGenerate => Arc::new(Ollama::new(Api::Generate, self.max_segments)),
-            config::Dialect::Gemini => Arc::new(Gemini::new(self.max_segments)),
-            config::Dialect::BedrockConverse => Arc::new(BedrockConverse::new(self.max_segments)),
-        }
     }
 
     fn guardrail(&mut self, from: &config::Guardrail) -> Result<Arc<Guardrail>, Diagnostic> {
@@ -155,6 +146,22 @@ impl Parts<'_> {
             })
         });
         Arc::clone(built)
+    }
+}
+
+fn dialect_of(dialect: config::Dialect, bounds: Bounds) -> Arc<dyn Dialect> {
+    match dialect {
+        config::Dialect::OpenAiChat => Arc::new(OpenAiChat::new(bounds)),
+        config::Dialect::OpenAiResponses => Arc::new(OpenAiResponses::new(bounds)),
+        config::Dialect::OpenAiCompletions => Arc::new(OpenAiCompletions::new(bounds.max_segments)),
+        config::Dialect::OpenAiEmbeddings => Arc::new(OpenAiEmbeddings::new(bounds.max_segments)),
+        config::Dialect::OpenAiModerations => Arc::new(OpenAiModerations::new(bounds)),
+        config::Dialect::OpenAiImages => Arc::new(OpenAiImages::new(bounds)),
+        config::Dialect::Anthropic => Arc::new(Anthropic::new(bounds)),
+        config::Dialect::OllamaChat => Arc::new(Ollama::new(Api::Chat, bounds)),
+        config::Dialect::OllamaGenerate => Arc::new(Ollama::new(Api::Generate, bounds)),
+        config::Dialect::Gemini => Arc::new(Gemini::new(bounds)),
+        config::Dialect::BedrockConverse => Arc::new(BedrockConverse::new(bounds.max_segments)),
     }
 }
 

@@ -2,11 +2,13 @@
 
 mod assemble;
 mod engines;
+mod keeps;
 mod reload;
 mod route;
 
 pub use assemble::{AssembleError, assemble};
 pub use engines::{Engines, missing_models};
+pub use keeps::Keeps;
 pub use reload::{Current, ReloadError, ReloadStatus, Reloader};
 pub use route::{
     BlockStyle, Guardrails, Handling, Inspect, Limits, PathError, Route, RouteMatch, Upstream, UpstreamVersion,

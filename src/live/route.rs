@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, Method};
 use crate::config::{Query, Reach, RoutePath, Secret};
 use crate::gate::GateSettings;
 use crate::guardrail::{Guardrail, Stage};
-use crate::live::Live;
+use crate::live::{Keeps, Live};
 use crate::wire::Dialect;
 
 /// One path, or those of a pattern, and what happens to it.
@@ -46,6 +46,8 @@ pub struct Inspect {
     pub observing_input: Guardrails,
     pub observing_output: Guardrails,
     pub gate: GateSettings,
+    /// What is remembered of its answers; none where a request may not name them.
+    pub keeps: Option<Keeps>,
     pub on_block: BlockStyle,
 }
 

@@ -11,9 +11,11 @@ use http::StatusCode;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
+use crate::gate::Gate;
 use crate::guardrail::{Cleared, Decision, Stage, evaluate};
 use crate::live::{BlockStyle, Inspect, Live, Route};
 use crate::proxy::judge::{Observers, ask, blocked, refuse_blocked, unredactable};
+use crate::proxy::keeper::Keeper;
 use crate::proxy::refused::Refused;
 use crate::proxy::trail::Trail;
 use crate::proxy::upstream::{Answer, Outgoing, Upstreams};
@@ -25,6 +27,8 @@ use crate::wire::{Prompt, WireError};
 pub struct Exchange<'a> {
     pub upstreams: &'a Upstreams,
     pub observers: &'a Observers,
+    /// Where the route remembers its answers.
+    pub keeper: Option<Keeper>,
     pub live: &'a Arc<Live>,
     pub route: &'a Route,
     pub inspect: &'a Inspect,
@@ -110,7 +114,10 @@ impl Exchange<'_> {
             return Ok(None);
         }
         match self.inspect.dialect.parse_request(body, self.target) {
-            Ok(prompt) => Ok(Some(prompt)),
+            Ok(prompt) => {
+                self.keeper.iter().filter(|_| needed).try_for_each(|keeper| keeper.check(&*prompt))?;
+                Ok(Some(prompt))
+            }
             Err(error) if needed => Err(Refused::Request(error)),
             // The error names members of the body, which could be content.
             Err(_) => {
@@ -146,6 +153,7 @@ impl Exchange<'_> {
             })?,
         };
         let request = self.clear(session, &decision, body)?;
+        self.trail.lets_by(Stage::Input, prompt.media());
         let beside =
             (!beside.is_empty()).then(|| ask(self.live.clone(), beside.clone(), Stage::Input, segments.clone()));
         Ok(Judged { request, beside, segments })
@@ -195,6 +203,20 @@ impl Exchange<'_> {
     pub fn observe(&self, stage: Stage, segments: &Arc<[Segment]>, window: Option<u64>) {
         let guardrails = self.inspect.observing(stage);
         self.observers.observe(self.live, guardrails, (stage, window), segments, || self.trail.observer());
+    }
+
+    /// Takes note of what leaves of the answer besides its texts. To be called before it leaves: who has an id may use it at
+    /// once.
+    pub fn leaving(&mut self, gate: &Gate) {
+        self.trail.lets_by(Stage::Output, gate.media());
+        self.remember(gate);
+    }
+
+    /// What was let through without a verdict is not remembered: a request may not stand on it.
+    pub fn remember(&self, gate: &Gate) {
+        if let Some(keeper) = self.keeper.as_ref().filter(|_| !self.trail.is_unjudged()) {
+            keeper.remember(&gate.kept());
+        }
     }
 
     async fn refuse(&mut self, session: &mut ServerSession, refused: &Refused) -> pingora::Result<()> {

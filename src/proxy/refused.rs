@@ -50,6 +50,12 @@ pub enum Refused {
     Coding(#[source] DecodeError),
     #[error("the request body can't be judged: {0}")]
     Request(#[source] WireError),
+    /// What was judged on its way can be told from what was not by its id alone.
+    #[error(
+        "{at}: this route takes the ids of answers that have left through it as they came, of the same caller, and forgets \
+         them after a while; this is none of them"
+    )]
+    UnknownReference { at: String },
     #[error("the request was blocked by guardrail `{guardrail}`")]
     InputBlocked { guardrail: Arc<str> },
     #[error("the answer was blocked by guardrail `{guardrail}`")]
@@ -101,6 +107,7 @@ impl Refused {
             BodyTooLarge { .. } => "request_too_large",
             BodyTimeout { .. } => "request_timeout",
             Request(WireError::Unsupported { .. }) => "unsupported_content",
+            UnknownReference { .. } => "unknown_reference",
             InputBlocked { .. } | OutputBlocked { .. } | Unredactable { .. } => "content_policy_violation",
             Coding(DecodeError::TooLarge { .. }) => "request_too_large",
             Framing | Coding(_) | Request(_) => "invalid_request_body",
@@ -136,6 +143,7 @@ impl Refused {
             | Path(_)
             | Query
             | Request(_)
+            | UnknownReference { .. }
             | InputBlocked { .. }
             | OutputBlocked { .. }
             | Unredactable { .. }
@@ -159,6 +167,7 @@ impl Refused {
     pub fn refusal(&self) -> Refusal {
         let param = match self {
             Refused::Request(WireError::Shape { at, .. } | WireError::Unsupported { at, .. }) => Some(at.clone()),
+            Refused::UnknownReference { at } => Some(at.clone()),
             Refused::Unredactable { at, .. } => at.clone(),
             _ => None,
         };

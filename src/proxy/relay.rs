@@ -94,7 +94,10 @@ impl Relay<'_, '_> {
     async fn run(&mut self, answer: &mut Answer) -> Result<(), Refused> {
         loop {
             match self.gate.step(Instant::now()) {
-                Step::Release(bytes) => self.client.send(bytes, &self.exchange.trail).await?,
+                Step::Release(bytes) => {
+                    self.exchange.leaving(&self.gate);
+                    self.client.send(bytes, &self.exchange.trail).await?;
+                }
                 Step::Ask(window) => self.ask(window),
                 Step::Pull => self.wait(Some(answer)).await?,
                 Step::Wait => self.wait(None).await?,

@@ -17,7 +17,9 @@ use crate::live::{Current, Handling, Limits, Live, Route, RouteMatch, Upstream, 
 use crate::proxy::connection::{Clock, Connection};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::judge::Observers;
+use crate::proxy::keeper::Keeper;
 use crate::proxy::refused::Refused;
+use crate::proxy::seen::Seen;
 use crate::proxy::trail::Trail;
 use crate::proxy::upstream::{UpstreamError, Upstreams};
 use crate::proxy::{body, headers, reply};
@@ -33,6 +35,7 @@ pub struct Service {
     pub(super) current: Arc<Current>,
     upstreams: Upstreams,
     pub(super) observers: Observers,
+    seen: Arc<Seen>,
     pub(super) telemetry: Arc<Telemetry>,
 }
 
@@ -64,7 +67,8 @@ struct Passing {
 
 impl Service {
     pub fn new(current: Arc<Current>, telemetry: Arc<Telemetry>) -> Self {
-        Service { current, upstreams: Upstreams::new(), observers: Observers::new(), telemetry }
+        let (upstreams, observers, seen) = (Upstreams::new(), Observers::new(), Arc::new(Seen::new()));
+        Service { current, upstreams, observers, seen, telemetry }
     }
 }
 
@@ -110,7 +114,8 @@ impl ProxyHttp for Service {
             return Ok(false);
         };
         let Service { upstreams, observers, .. } = self;
-        let exchange = Exchange { upstreams, observers, live: &live, route, inspect, target: &target, trail };
+        let keeper = Keeper::new(&self.seen, route, inspect, &session.req_header().headers);
+        let exchange = Exchange { upstreams, observers, keeper, live: &live, route, inspect, target: &target, trail };
         // The exchange is large; on the heap it does not weigh on every phase of Pingora's.
         Box::pin(exchange.run(session)).await.map(|()| true)
     }

@@ -13,7 +13,7 @@ use crate::live::{Handling, Live, Route};
 use crate::proxy::refused::Refused;
 use crate::proxy::reply::Extra;
 use crate::telemetry::{Ending, ExchangeInfo, Judged, Open, RequestId, Telemetry};
-use crate::text::Segment;
+use crate::text::{MediaCount, Segment};
 
 /// Guardrails named in one answer's headers, at most.
 const NAMED: usize = 16;
@@ -31,6 +31,8 @@ pub struct Trail {
     /// The strongest action so far; none while no guardrail that is waited for has judged anything.
     action: Option<Action>,
     unjudged: bool,
+    /// Media that nobody judges: of the request, and of the answer.
+    media: [MediaCount; 2],
     passing: bool,
     /// What has been found, as the client is told: guardrail, label, action, policy digest. Never the text.
     named: Vec<String>,
@@ -70,6 +72,7 @@ impl Trail {
             upstream: Duration::ZERO,
             action: None,
             unjudged: false,
+            media: Default::default(),
             passing: route.is_some_and(|route| matches!(route.handling, Handling::Pass)),
             named: Vec::new(),
             ending: Ending::Passed,
@@ -98,6 +101,16 @@ impl Trail {
         tell(&self.telemetry, &self.info, Mode::Enforce, (stage, window), decision, segments);
     }
 
+    /// A stage lets so much media by in all.
+    pub fn lets_by(&mut self, stage: Stage, media: MediaCount) {
+        self.media[stage as usize] = media;
+    }
+
+    /// Whether a guardrail had no verdict, and let pass what it stands before.
+    pub fn is_unjudged(&self) -> bool {
+        self.unjudged
+    }
+
     /// For guardrails in observe mode.
     pub fn observer(&self) -> Observer {
         Observer { telemetry: self.telemetry.clone(), info: self.info.clone() }
@@ -112,12 +125,17 @@ impl Trail {
             None => "none",
             Some(action) => action.as_str(),
         };
-        let mut headers = Vec::with_capacity(3);
+        let mut headers = Vec::with_capacity(4);
         headers.push(("x-portcullis-id", value(self.info.id.to_string())));
         headers.push(match self.unjudged {
             true => ("x-portcullis-decision", value(format!("{decision}; unjudged"))),
             false => ("x-portcullis-decision", HeaderValue::from_static(decision)),
         });
+        let [input, output] = self.media;
+        if !input.with(output).is_empty() {
+            let kinds: Vec<&str> = input.with(output).iter().map(|(kind, _)| kind.as_str()).collect();
+            headers.push(("x-portcullis-unjudged", value(kinds.join(", "))));
+        }
         if !self.named.is_empty() {
             headers.push(("x-portcullis-guardrails", value(self.named.join(", "))));
         }
@@ -170,6 +188,11 @@ impl Trail {
         }
         if let Some(refused) = refused {
             self.refused(refused);
+        }
+        for (stage, media) in [Stage::Input, Stage::Output].into_iter().zip(self.media) {
+            if !media.is_empty() {
+                self.telemetry.let_by(&self.info, stage, media);
+            }
         }
         let overhead = self.begun.elapsed().saturating_sub(self.upstream);
         let overhead = (self.ending == Ending::Passed && !self.passing).then_some(overhead);

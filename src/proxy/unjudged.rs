@@ -1,5 +1,5 @@
 //! The way back of an answer that no guardrail is waited for: every byte goes on as it comes, whatever it is. Guardrails in
-//! observe mode are shown a copy.
+//! observe mode are shown a copy, of which the ids are remembered, too.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ async fn begin(exchange: &Exchange<'_>, session: &mut ServerSession, from: &Resp
     reply::begin(session, out, exchange.trail.headers()).await.map_err(|_| Refused::ClientGone)
 }
 
-/// What the guardrails in observe mode see of an answer.
+/// What the guardrails in observe mode, and who remembers ids, see of an answer.
 struct Copy {
     /// None where nobody looks, and from where on the answer can't be read.
     gate: Option<Gate>,
@@ -71,7 +71,7 @@ impl Copy {
         let media_type = headers::media_type(&header.headers);
         let framing = media_type.as_deref().and_then(|media_type| exchange.inspect.dialect.framing(media_type));
         let framing = match framing {
-            _ if exchange.inspect.observing_output.is_empty() => None,
+            _ if exchange.inspect.observing_output.is_empty() && exchange.keeper.is_none() => None,
             Some(framing) => Some(framing),
             None => {
                 unreadable(exchange);
@@ -105,8 +105,8 @@ impl Copy {
                     self.windows += 1;
                     gate.resolve(Decision::allow());
                 }
-                // The bytes themselves are on their way.
-                Step::Release(_) => {}
+                // The bytes themselves are on their way, behind this.
+                Step::Release(_) => exchange.remember(gate),
                 Step::Pull | Step::Wait => return,
                 Step::Done => self.gate = None,
                 Step::Cut(..) => {
@@ -120,5 +120,8 @@ impl Copy {
 
 /// Without the cause: it names members of the body, which could be content.
 fn unreadable(exchange: &Exchange<'_>) {
+    if exchange.inspect.observing_output.is_empty() {
+        return;
+    }
     tracing::warn!(route = %exchange.route.id, "an answer could not be read, so it was not observed to its end");
 }

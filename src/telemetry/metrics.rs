@@ -19,6 +19,7 @@ use prometheus_client::registry::Registry;
 use crate::guardrail::{Action, Mode, Outcome, Stage, VerdictCache};
 use crate::policy::Label;
 use crate::telemetry::{Audit, ExchangeInfo, Judged, ReadEngines, engines};
+use crate::text::MediaCount;
 
 /// Seconds; from a pattern set's verdict to a model's deadline.
 const SECONDS: [f64; 17] =
@@ -54,6 +55,7 @@ pub struct Metrics {
     errors: Family<ErrorLabels, Counter>,
     unjudged: Family<StageLabels, Counter>,
     unobserved: Family<StageLabels, Counter>,
+    media: Family<MediaLabels, Counter>,
     verdict_seconds: Family<GuardrailLabels, Histogram, fn() -> Histogram>,
     overhead_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
     open: Gauge,
@@ -82,6 +84,7 @@ impl Metrics {
             errors: Family::default(),
             unjudged: Family::default(),
             unobserved: Family::default(),
+            media: Family::default(),
             verdict_seconds: Family::new_with_constructor(histogram),
             overhead_seconds: Family::new_with_constructor(histogram),
             open: Gauge::default(),
@@ -143,6 +146,14 @@ impl Metrics {
         self.cuts.get_or_create(&CodeLabels { route: RouteName(exchange.route.clone()), code }).inc();
     }
 
+    pub(super) fn let_by(&self, exchange: &ExchangeInfo, stage: Stage, media: MediaCount) {
+        for (kind, count) in media.iter() {
+            let route = RouteName(exchange.route.clone());
+            let labels = MediaLabels { route, stage: stage.as_str(), kind: kind.as_str() };
+            self.media.get_or_create(&labels).inc_by(count.into());
+        }
+    }
+
     pub(super) fn decided(&self, exchange: &ExchangeInfo, judged: &Judged<'_>) {
         let route = RouteName(exchange.route.clone());
         let (stage, decision) = (judged.stage.as_str(), judged.decision);
@@ -186,6 +197,7 @@ impl Metrics {
         r.register("findings", "Labels found, by what they led to or would have led to", self.findings.clone());
         r.register("guardrail_errors", "Asks that ended without a verdict", self.errors.clone());
         r.register("unjudged", "Decisions that let traffic through without a verdict", self.unjudged.clone());
+        r.register("media", "Images, sound, films and files that went by unjudged", self.media.clone());
         r.register("unobserved", "Asks of observing guardrails that there was no room for", self.unobserved.clone());
         let (verdict, overhead) = (self.verdict_seconds.clone(), self.overhead_seconds.clone());
         r.register("verdict_seconds", "From a guardrail's first ask of a stage to its last answer", verdict);
@@ -321,6 +333,13 @@ struct StageLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct MediaLabels {
+    route: RouteName,
+    stage: &'static str,
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct GuardrailLabels {
     guardrail: Arc<str>,
 }
@@ -341,6 +360,7 @@ mod tests {
     use crate::guardrail::{Action, Decision, DetectError, Stage};
     use crate::telemetry::record::tests::{applied, decided, exchange, labelled};
     use crate::telemetry::{Target, Telemetry};
+    use crate::text::Media;
 
     fn telemetry() -> Telemetry {
         Telemetry::new(Audit::open(Target::None, false).unwrap(), Arc::new(VerdictCache::new(4)), Arc::new(Vec::new))
@@ -400,6 +420,7 @@ mod tests {
         let nowhere = ExchangeInfo { route: None, ..exchange() };
         telemetry.refused(&nowhere, 404, "unknown_route");
         telemetry.cut(&exchange(), "content_policy_violation");
+        telemetry.let_by(&exchange(), Stage::Output, [Media::File, Media::File].into_iter().collect());
         says(
             metrics,
             &[
@@ -410,6 +431,7 @@ mod tests {
                 r#"portcullis_exchange_overhead_seconds_bucket{le="0.0001",route="chat"} 1"#,
                 r#"portcullis_refusals_total{route="-",code="unknown_route"} 1"#,
                 r#"portcullis_cuts_total{route="chat",code="content_policy_violation"} 1"#,
+                r#"portcullis_media_total{route="chat",stage="output",kind="file"} 2"#,
             ],
         );
     }

@@ -15,7 +15,8 @@ pub use record::{ExchangeInfo, Judged, RequestId};
 
 use std::sync::Arc;
 
-use crate::guardrail::VerdictCache;
+use crate::guardrail::{Stage, VerdictCache};
+use crate::text::MediaCount;
 
 /// Where the proxy tells what it does. One for the process; outlives reloads.
 pub struct Telemetry {
@@ -42,6 +43,12 @@ impl Telemetry {
         self.audit.tell(|_| record::refusal(exchange, status, code));
     }
 
+    /// A stage let media by that nobody has judged, by the route's setting.
+    pub fn let_by(&self, exchange: &ExchangeInfo, stage: Stage, media: MediaCount) {
+        self.metrics.let_by(exchange, stage, media);
+        self.audit.tell(|_| record::let_by(exchange, stage, media));
+    }
+
     /// An answer ended early: it was cut after some of it had left, or the client went away. `code` says why.
     pub fn cut(&self, exchange: &ExchangeInfo, code: &'static str) {
         self.metrics.cut(exchange, code);
@@ -55,7 +62,8 @@ mod tests {
 
     use super::record::tests::{applied, decided, exchange, labelled, segment};
     use super::*;
-    use crate::guardrail::{Action, Mode, Stage};
+    use crate::guardrail::{Action, Mode};
+    use crate::text::Media;
 
     /// What an exchange leaves in the audit file.
     fn audited(content: bool) -> String {
@@ -75,6 +83,7 @@ mod tests {
         telemetry.decided(&exchange(), &judged);
         telemetry.refused(&exchange(), 413, "body_too_large");
         telemetry.cut(&exchange(), "upstream_error");
+        telemetry.let_by(&exchange(), Stage::Input, [Media::Image, Media::Image].into_iter().collect());
         assert!(telemetry.audit.flush(Duration::from_secs(20)));
         std::fs::read_to_string(path).unwrap()
     }
@@ -87,7 +96,7 @@ mod tests {
                 .lines()
                 .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["outcome"].to_string())
                 .collect();
-            assert_eq!(outcomes, [r#""blocked""#, r#""refused""#, r#""cut""#]);
+            assert_eq!(outcomes, [r#""blocked""#, r#""refused""#, r#""cut""#, r#""unjudged""#]);
             assert_eq!(lines.contains("the judged text"), content);
             assert_eq!(lines.contains("it says why"), content);
         }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::guardrail::{
     Action, Applied, Asked, Category, Confidence, Decision, Identity, Mode, Outcome, Scores, Stage,
 };
-use crate::text::Segment;
+use crate::text::{MediaCount, Segment};
 
 /// Outcomes that one line tells in full; of more it tells the number. A hostile conversation must not make long lines.
 const APPLIED: usize = 256;
@@ -94,6 +94,12 @@ pub(super) fn cut(exchange: &ExchangeInfo, code: &'static str) -> Vec<u8> {
     line(&Record { code: Some(code), ..Record::new(exchange, "cut") })
 }
 
+/// The line of media that goes by.
+pub(super) fn let_by(exchange: &ExchangeInfo, stage: Stage, media: MediaCount) -> Vec<u8> {
+    let media = media.iter().map(|(kind, count)| (kind.as_str(), count)).collect();
+    line(&Record { stage: Some(stage), media, ..Record::new(exchange, "unjudged") })
+}
+
 /// RFC 3339 in UTC, to the millisecond. A clock before 1970 counts as 1970.
 pub(super) fn timestamp(at: SystemTime) -> String {
     format_rfc3339_millis(at.max(SystemTime::UNIX_EPOCH)).to_string()
@@ -123,6 +129,8 @@ struct Record<'a> {
     code: Option<&'static str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     unjudged: bool,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    media: BTreeMap<&'static str, u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     took_ms: Option<f64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -218,6 +226,7 @@ impl<'a> Record<'a> {
             status: None,
             code: None,
             unjudged: false,
+            media: BTreeMap::new(),
             took_ms: None,
             asked: Vec::new(),
             applied: Vec::new(),

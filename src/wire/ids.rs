@@ -45,7 +45,7 @@ fn speaks(bytes: &[u8]) -> bool {
 }
 
 /// The bytes of base64 in either alphabet, padded.
-fn from_base64(text: &str) -> Option<Vec<u8>> {
+pub fn from_base64(text: &str) -> Option<Vec<u8>> {
     let is_mixed = text.contains(['+', '/']) && text.contains(['-', '_']);
     let digits = text.strip_suffix("==").or_else(|| text.strip_suffix('=')).unwrap_or(text);
     let mut bytes = Vec::with_capacity(digits.len() / 4 * 3);

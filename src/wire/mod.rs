@@ -4,6 +4,7 @@
 mod answer;
 pub mod anthropic;
 pub mod bedrock_converse;
+mod blob;
 mod eventstream;
 pub mod gemini;
 mod ids;
@@ -25,11 +26,12 @@ pub mod sse;
 mod testing;
 
 pub use request::Known;
+pub use shape::Bounds;
 
 use bytes::Bytes;
 use http::StatusCode;
 
-use crate::text::{Edits, Kind, Role, Segment, SegmentId};
+use crate::text::{Edits, Kind, MediaCount, Role, Segment, SegmentId};
 
 /// An API's wire form. Knows bodies, not sockets.
 pub trait Dialect: Send + Sync {
@@ -68,6 +70,17 @@ pub trait Prompt: Send + Sync {
 
     /// Whether the client asked for a stream.
     fn streams(&self) -> bool;
+
+    /// Media that it brings and nobody judges: by the route's setting, or it would be no request.
+    fn media(&self) -> MediaCount {
+        MediaCount::default()
+    }
+
+    /// Where it names the first id of what the upstream keeps that is not known. There are such ids only with
+    /// [`Bounds::kept`]: who sets that has to ask before the request goes out.
+    fn strange_id(&self, _is_known: &dyn Fn(&str) -> bool) -> Option<String> {
+        None
+    }
 
     /// The model it names; untrusted.
     fn model(&self) -> &str;
@@ -159,6 +172,17 @@ pub trait AnswerCodec: Send {
 
     /// A comment that keeps the client's connection alive and means nothing; empty where the framing has none.
     fn heartbeat(&self) -> Bytes;
+
+    /// Media in what has been encoded, which nobody has judged.
+    fn media(&self) -> MediaCount {
+        MediaCount::default()
+    }
+
+    /// The ids under which the upstream keeps this answer and its parts. None before all of it has been encoded, and none
+    /// where a text of it was changed: what is kept is not what has left.
+    fn kept(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// One unit of an answer: an SSE event, or a whole JSON body.
@@ -167,6 +191,8 @@ pub struct Event {
     pub texts: Vec<EventText>,
     /// Leaves only with the final verdict: `finish_reason`, usage, tool calls, `[DONE]`.
     pub last: bool,
+    /// Media in it that no event before had.
+    pub media: MediaCount,
     /// Bytes that holding it costs.
     pub size: usize,
     /// The codec's own form of it.

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::text::Kind;
+use crate::text::{Kind, MediaCount};
 use crate::wire::{AnswerCodec, Body, Channel, Cut, Event, EventText, WireError};
 
 #[derive(Default)]
@@ -37,7 +37,13 @@ impl Lines {
                 .collect(),
         };
         let last = mark == b'!' || rest == "[DONE]";
-        self.events.push_back(Event { texts, last, size: line.len() + 1, body: Body::End });
+        self.events.push_back(Event {
+            texts,
+            last,
+            media: MediaCount::default(),
+            size: line.len() + 1,
+            body: Body::End,
+        });
         Ok(())
     }
 }

@@ -1,13 +1,13 @@
 //! The texts of an answer, and the channel that each is a piece of.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::text::Kind;
+use crate::text::{Kind, Media, MediaCount};
 use crate::wire::answer::Answers;
 use crate::wire::answer::unescape::Unescaper;
 use crate::wire::json::{Document, NodeId, Type, Value};
-use crate::wire::shape::{Form, Leaf, Rule, Sink, Style, unexpected, walk};
+use crate::wire::shape::{Bounds, Form, Leaf, Rule, Sink, Style, unexpected, walk};
 use crate::wire::{Channel, EventText, WireError};
 
 /// A whole value (see [`Form::Whole`]) up to this many bytes is remembered, to be judged once and not in every event.
@@ -30,16 +30,24 @@ pub struct Found {
     pub place: u64,
 }
 
-/// Every text of an answer, in document order; the same each time it is asked.
-pub fn found(document: &Document, answers: &impl Answers) -> Result<Vec<Found>, WireError> {
-    let mut texts = Texts { answers, choice: 0, element: 0, found: Vec::new(), seen: BTreeSet::new() };
+/// Media, and the place where it stands.
+type MediaAt = (Media, u64);
+
+/// Every text of an answer, in document order, and the place of each of its media; the same each time it is asked.
+pub fn found(
+    document: &Document,
+    answers: &impl Answers,
+    bounds: Bounds,
+) -> Result<(Vec<Found>, Vec<MediaAt>), WireError> {
+    let (found, media, seen) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let mut texts = Texts { answers, bounds, choice: 0, element: 0, found, media, seen };
     let root = document.root();
     if root.kind() == Type::Array && answers.has_arrays() {
         root.elements().try_for_each(|event| texts.read(event))?;
     } else {
         texts.read(root)?;
     }
-    Ok(texts.found)
+    Ok((texts.found, texts.media))
 }
 
 /// Takes `said` off the front of `text`; whether it stood there.
@@ -59,7 +67,7 @@ fn place_of_its_own(place: u64, event: u64) -> u64 {
 
 /// The channels of an answer: a number for each place of one choice and kind, in the order of their first texts.
 pub struct Channels {
-    max: usize,
+    bounds: Bounds,
     /// Events so far.
     events: u64,
     parts: HashMap<(u32, Kind, u64), u32>,
@@ -69,23 +77,32 @@ pub struct Channels {
     whole: HashMap<Channel, String>,
     /// What each channel had so far, where the dialect says it again.
     said: HashMap<Channel, String>,
+    /// The places of media.
+    media: HashSet<MediaAt>,
     /// Bytes of all that.
     kept: usize,
 }
 
 impl Channels {
-    pub fn new(max: usize) -> Self {
-        let (parts, next) = (HashMap::new(), HashMap::new());
+    pub fn new(bounds: Bounds) -> Self {
+        let (parts, next, media) = (HashMap::new(), HashMap::new(), HashSet::new());
         let (arguments, whole, said) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Channels { max, events: 0, parts, next, arguments, whole, said, kept: 0 }
+        Channels { bounds, events: 0, parts, next, arguments, whole, said, media, kept: 0 }
     }
 
-    /// The texts of one event. Behind one for each of [`found`] come further views of them, which can't be edited.
-    pub fn event(&mut self, document: &Document, answers: &impl Answers) -> Result<Vec<EventText>, WireError> {
+    /// The texts of one event, and the media that no event before had. Behind one for each of [`found`] come further views of
+    /// them, which can't be edited.
+    pub fn event(
+        &mut self,
+        document: &Document,
+        answers: &impl Answers,
+    ) -> Result<(Vec<EventText>, MediaCount), WireError> {
         let mut texts = Vec::new();
         let mut views = Vec::new();
         self.events += 1;
-        for mut found in found(document, answers)? {
+        let (found, media) = found(document, answers, self.bounds)?;
+        let media = self.new_media(media)?;
+        for mut found in found {
             if found.apart {
                 found.place = place_of_its_own(found.place, self.events);
             }
@@ -102,18 +119,31 @@ impl Channels {
             texts.push(EventText { channel, text: found.text, editable });
         }
         texts.extend(views);
-        Ok(texts)
+        Ok((texts, media))
+    }
+
+    /// What comes in pieces, or again, has one place.
+    fn new_media(&mut self, media: Vec<MediaAt>) -> Result<MediaCount, WireError> {
+        let mut new = MediaCount::default();
+        for (kind, place) in media {
+            if self.media.insert((kind, place)) {
+                new.add(kind);
+            }
+        }
+        if self.media.len() > self.bounds.max_segments { Err(self.too_many()) } else { Ok(new) }
+    }
+
+    fn too_many(&self) -> WireError {
+        let expected = format!("expected at most {} texts", self.bounds.max_segments);
+        WireError::Shape { at: "the answer".into(), expected }
     }
 
     fn channel(&mut self, choice: u32, kind: Kind, place: u64) -> Result<Channel, WireError> {
         if let Some(&part) = self.parts.get(&(choice, kind, place)) {
             return Ok(Channel { choice, kind, part });
         }
-        if self.parts.len() >= self.max {
-            return Err(WireError::Shape {
-                at: "the answer".into(),
-                expected: format!("expected at most {} texts", self.max),
-            });
+        if self.parts.len() >= self.bounds.max_segments {
+            return Err(self.too_many());
         }
         let next = self.next.entry((choice, kind)).or_default();
         let part = *next;
@@ -164,10 +194,12 @@ impl Channels {
 
 struct Texts<'a, A> {
     answers: &'a A,
+    bounds: Bounds,
     choice: u32,
     /// Of an array of events, how many have been read.
     element: u64,
     found: Vec<Found>,
+    media: Vec<MediaAt>,
     seen: BTreeSet<u32>,
 }
 
@@ -175,7 +207,7 @@ impl<A: Answers> Texts<'_, A> {
     /// Reads one event, or a whole body.
     fn read(&mut self, root: Value<'_>) -> Result<(), WireError> {
         let rule = if root.kind() == Type::Object { self.answers.body() } else { Rule::Any(Kind::Other) };
-        walk(root, rule, Style::Lenient, self)?;
+        walk(root, rule, Style::Lenient, self.bounds, self)?;
         self.seen.clear();
         self.element += 1;
         Ok(())
@@ -201,5 +233,9 @@ impl<'d, A: Answers> Sink<'d> for Texts<'_, A> {
 
     fn end_turn(&mut self) {
         self.choice = 0;
+    }
+
+    fn media(&mut self, kind: Media, place: u64) {
+        self.media.push((kind, place));
     }
 }

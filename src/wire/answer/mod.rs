@@ -9,11 +9,11 @@ use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 
-use crate::text::Kind;
+use crate::text::{Kind, MediaCount};
 use crate::wire::answer::channels::{Channels, Found, found, remainder};
 use crate::wire::answer::frames::Frames;
 use crate::wire::json::{Document, Limits, Patch, Type, Value};
-use crate::wire::shape::{Form, Rule, unexpected};
+use crate::wire::shape::{Bounds, Form, Rule, unexpected};
 use crate::wire::{AnswerCodec, Body, Cut, Event, EventText, Framing, WireError, sse};
 
 /// What a dialect says of its answers. One for each answer: it remembers of a stream what its end needs.
@@ -42,6 +42,11 @@ pub trait Answers: Send {
 
     /// Takes out of a body or event what repeats its text and must not leave. `changed`: some text of it was replaced.
     fn strip(&self, root: Value<'_>, changed: bool, patch: &mut Patch);
+
+    /// The ids under which the upstream keeps the answer and its parts, where this is the body, or the event, that ends it.
+    fn kept(&self, _root: Value<'_>) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Takes note of what is written of a body or event: the only texts of the answer that its end may repeat.
     fn wrote(&self, _data: &[u8]) {}
@@ -104,6 +109,13 @@ pub struct Codec<A> {
     written: Cell<bool>,
     /// What has been written, where the dialect says it again.
     said: RefCell<HashMap<(Kind, u64), Said>>,
+    bounds: Bounds,
+    /// See [`AnswerCodec::media`].
+    media: Cell<MediaCount>,
+    /// A text was changed.
+    changed: Cell<bool>,
+    /// See [`AnswerCodec::kept`].
+    kept: RefCell<Vec<String>>,
     /// The end has been given out; what follows is dropped.
     ended: bool,
     /// Every push after an error gives it again.
@@ -111,14 +123,19 @@ pub struct Codec<A> {
 }
 
 impl<A: Answers> Codec<A> {
-    pub fn new(answers: A, framing: Framing, max_event: usize, max_channels: usize) -> Self {
+    pub fn new(answers: A, framing: Framing, max_event: usize, bounds: impl Into<Bounds>) -> Self {
+        let bounds = bounds.into();
         Codec {
             answers,
             frames: Frames::new(framing, max_event),
             events: VecDeque::new(),
-            channels: Channels::new(max_channels),
+            channels: Channels::new(bounds),
             written: Cell::new(false),
             said: RefCell::default(),
+            bounds,
+            media: Cell::default(),
+            changed: Cell::new(false),
+            kept: RefCell::default(),
             ended: false,
             error: None,
         }
@@ -156,19 +173,25 @@ impl<A: Answers> Codec<A> {
     }
 
     fn event(&mut self, document: Document, last: bool) -> Result<Event, WireError> {
-        let texts = self.channels.event(&document, &self.answers)?;
+        let (texts, media) = self.channels.event(&document, &self.answers)?;
         let held: usize = texts.iter().map(|text| text.text.len() + size_of::<EventText>()).sum();
-        Ok(Event { size: document.cost() + held, texts, last, body: Body::Json(document) })
+        Ok(Event { size: document.cost() + held, texts, media, last, body: Body::Json(document) })
     }
 
     fn end(&mut self) {
         self.ended = true;
-        self.events.push_back(Event { texts: Vec::new(), last: true, size: 0, body: Body::End });
+        self.events.push_back(Event {
+            texts: Vec::new(),
+            media: MediaCount::default(),
+            last: true,
+            size: 0,
+            body: Body::End,
+        });
     }
 
     /// The document's texts replaced by those that are given, and what says them again by what was written; whether any was.
     fn patch(&self, document: &Document, texts: &[Option<String>], patch: &mut Patch) -> Result<bool, WireError> {
-        let found = found(document, &self.answers)?;
+        let (found, _) = found(document, &self.answers, self.bounds)?;
         if texts.iter().skip(found.len()).any(Option::is_some) {
             return Err(WireError::NotEditable { at: "tool call arguments".into() });
         }
@@ -264,6 +287,11 @@ impl<A: Answers> AnswerCodec for Codec<A> {
         }
         self.answers.strip(document.root(), changed, &mut patch);
         self.written.set(true);
+        self.changed.set(self.changed.get() || changed);
+        self.media.update(|media| media.with(event.media));
+        if !self.changed.get() {
+            self.kept.borrow_mut().extend(self.answers.kept(document.root()));
+        }
         let data = self.frames.data(document, &patch);
         self.answers.wrote(&data);
         Ok(self.frames.frame(self.answers.name(document.root()), data))
@@ -275,6 +303,14 @@ impl<A: Answers> AnswerCodec for Codec<A> {
 
     fn heartbeat(&self) -> Bytes {
         self.frames.heartbeat(self.answers.heartbeat())
+    }
+
+    fn media(&self) -> MediaCount {
+        self.media.get()
+    }
+
+    fn kept(&self) -> Vec<String> {
+        self.kept.borrow().clone()
     }
 }
 

@@ -16,18 +16,17 @@ use bytes::Bytes;
 use crate::wire::answer::Codec;
 use crate::wire::gemini::address::{Address, Form};
 use crate::wire::request::{Head, Request};
-use crate::wire::{AnswerCodec, Dialect, Framing, Prompt, Refusal, WireError};
+use crate::wire::{AnswerCodec, Bounds, Dialect, Framing, Prompt, Refusal, WireError};
 
 /// The dialect.
 #[derive(Debug, Clone, Copy)]
 pub struct Gemini {
-    /// Texts of one request, and channels of one answer, at most.
-    max_segments: usize,
+    bounds: Bounds,
 }
 
 impl Gemini {
-    pub fn new(max_segments: usize) -> Self {
-        Gemini { max_segments }
+    pub fn new(bounds: impl Into<Bounds>) -> Self {
+        Gemini { bounds: bounds.into() }
     }
 }
 
@@ -39,11 +38,11 @@ impl Dialect for Gemini {
     fn parse_request(&self, body: Bytes, path: &str) -> Result<Box<dyn Prompt>, WireError> {
         let Address { model, form } = Address::read(path)?;
         let head = Head { streams: form != Form::Whole, model: model.to_owned() };
-        Ok(Box::new(Request::parse(body, &request::REQUESTS, self.max_segments)?.at(path, head)))
+        Ok(Box::new(Request::parse(body, &request::REQUESTS, self.bounds)?.at(path, head)))
     }
 
     fn answer(&self, framing: Framing, max_event: usize) -> Box<dyn AnswerCodec> {
-        Box::new(Codec::new(answers::GeminiAnswers::new(framing), framing, max_event, self.max_segments))
+        Box::new(Codec::new(answers::GeminiAnswers::new(framing), framing, max_event, self.bounds))
     }
 
     fn refuse(&self, refusal: &Refusal) -> Bytes {

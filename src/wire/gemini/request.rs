@@ -11,7 +11,6 @@ use crate::wire::shape::{member, second_name, unexpected, unsupported};
 pub const MAX_CANDIDATES: u32 = 8;
 
 const WHOLE_CALLS: &str = "this route judges the arguments of a call whole";
-const TEXT_ONLY: &str = "this route judges text only: `TEXT`";
 
 pub static REQUESTS: Requests = Requests { body: REQUEST, role, head };
 
@@ -48,11 +47,7 @@ fn head(root: Value<'_>) -> Result<Head, WireError> {
     {
         return Err(unexpected(count, "a whole number from 1 to 8"));
     }
-    let modalities = generation("responseModalities").into_iter().flat_map(Value::elements);
-    match modalities.into_iter().find(|modality| !modality.is("TEXT")) {
-        Some(other) => Err(unsupported(other, TEXT_ONLY)),
-        None => Ok(Head { streams: false, model: String::new() }),
-    }
+    Ok(Head { streams: false, model: String::new() })
 }
 
 /// The parts of a content: an array, or one.

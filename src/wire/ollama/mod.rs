@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::wire::answer::Codec;
 use crate::wire::request::Request;
-use crate::wire::{AnswerCodec, Dialect, Framing, Prompt, Refusal, WireError};
+use crate::wire::{AnswerCodec, Bounds, Dialect, Framing, Prompt, Refusal, WireError};
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,13 +26,12 @@ pub enum Api {
 #[derive(Debug, Clone, Copy)]
 pub struct Ollama {
     api: Api,
-    /// Texts of one request, and channels of one answer, at most.
-    max_segments: usize,
+    bounds: Bounds,
 }
 
 impl Ollama {
-    pub fn new(api: Api, max_segments: usize) -> Self {
-        Ollama { api, max_segments }
+    pub fn new(api: Api, bounds: impl Into<Bounds>) -> Self {
+        Ollama { api, bounds: bounds.into() }
     }
 }
 
@@ -49,11 +48,11 @@ impl Dialect for Ollama {
             Api::Chat => &request::CHAT,
             Api::Generate => &request::GENERATE,
         };
-        Ok(Box::new(Request::parse(body, requests, self.max_segments)?))
+        Ok(Box::new(Request::parse(body, requests, self.bounds)?))
     }
 
     fn answer(&self, framing: Framing, max_event: usize) -> Box<dyn AnswerCodec> {
-        Box::new(Codec::new(answers::OllamaAnswers::new(self.api, framing), framing, max_event, self.max_segments))
+        Box::new(Codec::new(answers::OllamaAnswers::new(self.api, framing), framing, max_event, self.bounds))
     }
 
     fn refuse(&self, refusal: &Refusal) -> Bytes {

@@ -7,10 +7,11 @@ mod streams;
 
 use serde_json::{Value as Json, json};
 
+use crate::wire::Bounds;
 use crate::wire::ollama::{Api, Ollama};
 
-const CHAT: Ollama = Ollama { api: Api::Chat, max_segments: 1000 };
-const GENERATE: Ollama = Ollama { api: Api::Generate, max_segments: 1000 };
+const CHAT: Ollama = Ollama { api: Api::Chat, bounds: Bounds::of(1000) };
+const GENERATE: Ollama = Ollama { api: Api::Generate, bounds: Bounds::of(1000) };
 
 /// A line of a chat's stream.
 fn said(message: Json) -> Json {

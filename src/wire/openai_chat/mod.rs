@@ -14,18 +14,17 @@ use bytes::Bytes;
 use crate::wire::answer::Codec;
 use crate::wire::openai::reply::error;
 use crate::wire::request::Request;
-use crate::wire::{AnswerCodec, Dialect, Framing, Prompt, Refusal, WireError};
+use crate::wire::{AnswerCodec, Bounds, Dialect, Framing, Prompt, Refusal, WireError};
 
 /// The dialect.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenAiChat {
-    /// Texts of one request, and channels of one answer, at most.
-    max_segments: usize,
+    bounds: Bounds,
 }
 
 impl OpenAiChat {
-    pub fn new(max_segments: usize) -> Self {
-        OpenAiChat { max_segments }
+    pub fn new(bounds: impl Into<Bounds>) -> Self {
+        OpenAiChat { bounds: bounds.into() }
     }
 }
 
@@ -41,11 +40,11 @@ impl Dialect for OpenAiChat {
     }
 
     fn parse_request(&self, body: Bytes, _: &str) -> Result<Box<dyn Prompt>, WireError> {
-        Ok(Box::new(Request::parse(body, &request::REQUESTS, self.max_segments)?))
+        Ok(Box::new(Request::parse(body, &request::REQUESTS, self.bounds)?))
     }
 
     fn answer(&self, framing: Framing, max_event: usize) -> Box<dyn AnswerCodec> {
-        Box::new(Codec::new(answers::ChatAnswers::new(framing), framing, max_event, self.max_segments))
+        Box::new(Codec::new(answers::ChatAnswers::new(framing), framing, max_event, self.bounds))
     }
 
     fn refuse(&self, refusal: &Refusal) -> Bytes {

@@ -5,7 +5,7 @@ use crate::wire::WireError;
 use crate::wire::json::{Type, Value};
 use crate::wire::openai_chat::fields::REQUEST;
 use crate::wire::request::{Head, Requests, flag, model_of};
-use crate::wire::shape::{Rule, unexpected, unsupported};
+use crate::wire::shape::{Rule, unexpected};
 
 /// Choices that a request may ask for, as OpenAI bounds it.
 pub const MAX_CHOICES: u32 = 128;
@@ -32,10 +32,6 @@ fn head(root: Value<'_>) -> Result<Head, WireError> {
         && !n.u32().is_some_and(|n| (1..=MAX_CHOICES).contains(&n))
     {
         return Err(unexpected(n, "a whole number from 1 to 128"));
-    }
-    if let Some(modality) = root.get("modalities").and_then(|all| all.elements().find(|modality| !modality.is("text")))
-    {
-        return Err(unsupported(modality, "this route judges text only: `text`"));
     }
     Ok(Head { streams: flag(root, "stream")?, model: model_of(root)? })
 }

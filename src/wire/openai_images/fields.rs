@@ -1,8 +1,8 @@
 //! The members of OpenAI's images from a text, request and answer, and what each carries. After the SDK's types.
 
-use crate::text::{Kind, Role};
+use crate::text::{Kind, Media, Role};
 use crate::wire::openai::fields::ERROR;
-use crate::wire::shape::{Object, Rule};
+use crate::wire::shape::{Object, Rule, Sort};
 use Rule::*;
 
 const PROMPT_ONLY: &str = "this route judges text only: a `prompt`";
@@ -62,9 +62,11 @@ pub static ANSWER: Object = Object {
     ],
 };
 
+const PICTURE: Rule = Pass(Sort::Is(Media::Image), &Blob, NO_PICTURE);
+
 static IMAGE: Object = Object {
     required: &[],
-    fields: &[("b64_json", Refuse(NO_PICTURE)), ("url", Refuse(NO_PICTURE)), ("revised_prompt", Text(Kind::Content))],
+    fields: &[("b64_json", PICTURE), ("url", PICTURE), ("revised_prompt", Text(Kind::Content))],
 };
 
 static USAGE: Object = Object {

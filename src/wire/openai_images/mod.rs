@@ -13,18 +13,17 @@ use crate::wire::openai::reply::{error, unspoken};
 use crate::wire::openai::whole::Whole;
 use crate::wire::request::Request;
 use crate::wire::shape::Rule;
-use crate::wire::{AnswerCodec, Dialect, Framing, Prompt, Refusal, WireError};
+use crate::wire::{AnswerCodec, Bounds, Dialect, Framing, Prompt, Refusal, WireError};
 
 /// The dialect.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenAiImages {
-    /// Texts of one request, and channels of one answer, at most.
-    max_segments: usize,
+    bounds: Bounds,
 }
 
 impl OpenAiImages {
-    pub fn new(max_segments: usize) -> Self {
-        OpenAiImages { max_segments }
+    pub fn new(bounds: impl Into<Bounds>) -> Self {
+        OpenAiImages { bounds: bounds.into() }
     }
 }
 
@@ -34,11 +33,11 @@ impl Dialect for OpenAiImages {
     }
 
     fn parse_request(&self, body: Bytes, _: &str) -> Result<Box<dyn Prompt>, WireError> {
-        Ok(Box::new(Request::parse(body, &request::REQUESTS, self.max_segments)?))
+        Ok(Box::new(Request::parse(body, &request::REQUESTS, self.bounds)?))
     }
 
     fn answer(&self, framing: Framing, max_event: usize) -> Box<dyn AnswerCodec> {
-        Box::new(Codec::new(Whole(Rule::Object(&fields::ANSWER)), framing, max_event, self.max_segments))
+        Box::new(Codec::new(Whole(Rule::Object(&fields::ANSWER)), framing, max_event, self.bounds))
     }
 
     fn refuse(&self, refusal: &Refusal) -> Bytes {

@@ -4,9 +4,9 @@ use serde_json::json;
 
 use crate::wire::openai_images::OpenAiImages;
 use crate::wire::testing::{answer_is_seen, edited, encoded, listed, refused, request_is_seen, run, texts_of, unary};
-use crate::wire::{Dialect, Framing};
+use crate::wire::{Bounds, Dialect, Framing};
 
-const DIALECT: OpenAiImages = OpenAiImages { max_segments: 1000 };
+const DIALECT: OpenAiImages = OpenAiImages { bounds: Bounds::of(1000) };
 
 #[test]
 fn the_prompt_is_judged() {

@@ -1,9 +1,9 @@
 //! The members of OpenAI's moderations, request and answer, and what each carries. After the SDK's types.
 
-use crate::text::{Kind, Role};
+use crate::text::{Kind, Media, Role};
 use crate::wire::ids::is_id;
 use crate::wire::openai::fields::ERROR;
-use crate::wire::shape::{Object, Rule, TOKEN_IDS};
+use crate::wire::shape::{Object, Rule, Sort, TOKEN_IDS};
 use Rule::*;
 
 const TEXT_ONLY: &str = "this route judges text only: `text`";
@@ -14,16 +14,23 @@ pub static REQUEST: Object =
 
 /// One text, several, or parts of one.
 const INPUT: Rule = IfNumber(&NO_TOKENS, &ByType(Some(&Text(Kind::Content)), Some(&Joined(&PART)), None));
-const PART: Rule = IfNumber(
-    &NO_TOKENS,
-    &ByType(Some(&Text(Kind::Content)), Some(&NO_TOKENS), Some(&Tagged(&[("text", &TEXT_PART)], TEXT_ONLY))),
-);
+const PART: Rule = IfNumber(&NO_TOKENS, &ByType(Some(&Text(Kind::Content)), Some(&NO_TOKENS), Some(&OBJECT)));
 const NO_TOKENS: Rule = Refuse(TOKEN_IDS);
 
-static TEXT_PART: Object = Object {
-    required: &["text"],
-    fields: &[("type", OneOf(&["text"])), ("text", Text(Kind::Content)), ("image_url", Refuse(TEXT_ONLY))],
-};
+const OBJECT: Rule =
+    PassTyped(&[("image_url", Media::Image, &IMAGE_PART)], &Tagged(&[("text", &TEXT_PART)], TEXT_ONLY));
+
+static TEXT_PART: Object = Object { required: &["text"], fields: PART_FIELDS };
+static IMAGE_PART: Object = Object { required: &["image_url"], fields: PART_FIELDS };
+
+/// Of both types: a reader that goes by the members and not by the type sees nothing else.
+const PART_FIELDS: &[(&str, Rule)] = &[
+    ("type", OneOf(&["text", "image_url"])),
+    ("text", Text(Kind::Content)),
+    ("image_url", Pass(Sort::Is(Media::Image), &Object(&ADDRESS), TEXT_ONLY)),
+];
+
+static ADDRESS: Object = Object { required: &["url"], fields: &[("url", Blob)] };
 
 /// An answer, or an error.
 pub static ANSWER: Object = Object {

@@ -69,6 +69,20 @@ impl Answers for ResponsesAnswers {
         copies::strip(root, changed, patch);
     }
 
+    /// An answer that came to its end, or to the end of its tokens, is kept whole.
+    fn kept(&self, root: Value<'_>) -> Vec<String> {
+        let (word, ends, response) = match self.is_whole() {
+            true => ("status", &["completed", "incomplete"], Some(root)),
+            false => ("type", &["response.completed", "response.incomplete"], root.get("response")),
+        };
+        let is_over = root.get(word).is_some_and(|word| ends.iter().any(|end| word.is(end)));
+        let Some(response) = response.filter(|_| is_over) else { return Vec::new() };
+        let items = response.get("output").into_iter().flat_map(Value::elements);
+        let of_items = items.flat_map(|item| [item.get("id"), item.get("encrypted_content")]);
+        let ids = [response.get("id")].into_iter().chain(of_items).flatten().filter_map(Value::text);
+        ids.filter(|id| !id.is_empty()).take(MAX_KEPT).map(Into::into).collect()
+    }
+
     fn wrote(&self, data: &[u8]) {
         if !self.is_whole() {
             self.left.borrow_mut().take(data);
@@ -91,6 +105,9 @@ impl Answers for ResponsesAnswers {
         !self.is_whole()
     }
 }
+
+/// Ids of one answer that are told, at most.
+const MAX_KEPT: usize = 1024;
 
 /// What begins the types of events that tell of a message, of reasoning, or of the response.
 const SPOKEN: &[&str] = &[

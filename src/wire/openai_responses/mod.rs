@@ -17,23 +17,22 @@ use crate::wire::answer::Codec;
 use crate::wire::openai::reply::error;
 use crate::wire::openai_responses::answers::ResponsesAnswers;
 use crate::wire::request::{Known, Request};
-use crate::wire::{AnswerCodec, Dialect, Framing, Prompt, Refusal, WireError};
+use crate::wire::{AnswerCodec, Bounds, Dialect, Framing, Prompt, Refusal, WireError};
 
 /// The dialect.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenAiResponses {
-    /// Texts of one request, and channels of one answer, at most.
-    max_segments: usize,
+    bounds: Bounds,
 }
 
 impl OpenAiResponses {
-    pub fn new(max_segments: usize) -> Self {
-        OpenAiResponses { max_segments }
+    pub fn new(bounds: impl Into<Bounds>) -> Self {
+        OpenAiResponses { bounds: bounds.into() }
     }
 
     fn codec(&self, known: Known, framing: Framing, max_event: usize) -> Box<dyn AnswerCodec> {
         let answers = ResponsesAnswers::new(framing, known);
-        Box::new(Codec::new(answers, framing, max_event, self.max_segments))
+        Box::new(Codec::new(answers, framing, max_event, self.bounds))
     }
 }
 
@@ -49,7 +48,7 @@ impl Dialect for OpenAiResponses {
     }
 
     fn parse_request(&self, body: Bytes, _: &str) -> Result<Box<dyn Prompt>, WireError> {
-        Ok(Box::new(Request::parse(body, &request::REQUESTS, self.max_segments)?))
+        Ok(Box::new(Request::parse(body, &request::REQUESTS, self.bounds)?))
     }
 
     fn answer(&self, framing: Framing, max_event: usize) -> Box<dyn AnswerCodec> {

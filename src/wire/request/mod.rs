@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::text::{Edit, Edits, Role, Segment, SegmentId};
+use crate::text::{Edit, Edits, MediaCount, Role, Segment, SegmentId};
 use crate::wire::json::{self, Document, NodeId, Patch, Value};
 use crate::wire::request::segments::{Access, Segments};
-use crate::wire::shape::{Rule, is_word, unexpected};
+use crate::wire::shape::{Bounds, Rule, is_word, unexpected};
 use crate::wire::{Prompt, WireError};
 
 /// What a dialect says of its requests.
@@ -45,11 +45,10 @@ pub struct Request {
 type Target = (NodeId, Option<NodeId>);
 
 impl Request {
-    /// `max_segments` at most.
-    pub fn parse(body: Bytes, requests: &'static Requests, max_segments: usize) -> Result<Self, WireError> {
+    pub fn parse(body: Bytes, requests: &'static Requests, bounds: impl Into<Bounds>) -> Result<Self, WireError> {
         let document = Document::parse(body, &json::Limits::default())?;
         let root = document.root();
-        let found = Segments::find(root, requests, max_segments)?;
+        let found = Segments::find(root, requests, bounds.into())?;
         let head = (requests.head)(root)?;
         Ok(Request { found, head, document, path: String::new() })
     }
@@ -90,6 +89,16 @@ impl Prompt for Request {
 
     fn streams(&self) -> bool {
         self.head.streams
+    }
+
+    fn media(&self) -> MediaCount {
+        self.found.media
+    }
+
+    fn strange_id(&self, is_known: &dyn Fn(&str) -> bool) -> Option<String> {
+        let text = |id| self.document.value(id).text().unwrap_or_default();
+        let strange = self.found.kept.iter().copied().find(|id| !is_known(&text(*id)));
+        strange.map(|id| self.document.path(id))
     }
 
     fn model(&self) -> &str {

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::text::{Kind, Place, Role, Segment, SegmentId};
+use crate::text::{Kind, Media, MediaCount, Place, Role, Segment, SegmentId};
 use crate::wire::WireError;
 use crate::wire::json::{self, Document, NodeId, Type, Value};
 use crate::wire::request::Requests;
-use crate::wire::shape::{Form, Leaf, Sink, Style, unsupported, walk};
+use crate::wire::shape::{Bounds, Form, Leaf, Sink, Style, unsupported, walk};
 
 const WHO_REFUSES: &str = "this route judges a `refusal` from the assistant, who alone refuses";
 
@@ -19,6 +19,9 @@ pub struct Segments {
     pub list: Vec<Segment>,
     /// Tool arguments that are JSON themselves, by the string they stand in.
     pub inner: BTreeMap<NodeId, Document>,
+    pub media: MediaCount,
+    /// Ids of what the upstream keeps.
+    pub kept: Vec<NodeId>,
     /// What each segment is made of, in the order of its text.
     pieces: Vec<Vec<Piece>>,
 }
@@ -41,10 +44,10 @@ pub enum Access {
 }
 
 impl Segments {
-    /// Finds every text of a request, `max` segments at most.
-    pub fn find(body: Value<'_>, requests: &'static Requests, max: usize) -> Result<Self, WireError> {
+    /// Finds every text of a request.
+    pub fn find(body: Value<'_>, requests: &'static Requests, bounds: Bounds) -> Result<Self, WireError> {
         let mut texts = Texts {
-            max,
+            max: bounds.max_segments,
             role: requests.role,
             found: Segments::default(),
             turn: None,
@@ -55,7 +58,7 @@ impl Segments {
             joined: None,
             said: Vec::new(),
         };
-        walk(body, requests.body, Style::Strict, &mut texts)?;
+        walk(body, requests.body, Style::Strict, bounds, &mut texts)?;
         texts.end_of_run()?;
         Ok(texts.found)
     }
@@ -260,6 +263,14 @@ impl<'d> Sink<'d> for Texts<'d> {
 
     fn by(&mut self, role: Option<Role>) {
         self.by = role;
+    }
+
+    fn media(&mut self, kind: Media, _: u64) {
+        self.found.media.add(kind);
+    }
+
+    fn kept(&mut self, id: Value<'d>) {
+        self.found.kept.push(id.id());
     }
 }
 

@@ -10,7 +10,7 @@ pub use walk::{TOKEN_IDS, walk};
 
 use std::borrow::Cow;
 
-use crate::text::{Kind, Role};
+use crate::text::{Kind, Media, MediaSet, Role};
 use crate::wire::WireError;
 use crate::wire::json::Value;
 
@@ -80,6 +80,18 @@ pub enum Rule {
     IfNumber(&'static Rule, &'static Rule),
     /// Can't be judged; the sentence says what can.
     Refuse(&'static str),
+    /// Media, or what is about it: by the inner rule where the route lets the kind by, else refused with the sentence.
+    Pass(Sort, &'static Rule, &'static str),
+    /// An object whose `type` picks the shape of media, where the route lets the kind by; any other by the second rule.
+    PassTyped(&'static [(&'static str, Media, &'static Object)], &'static Rule),
+    /// Words of which each needs that the route lets a kind by; any other by the second rule.
+    PassWords(&'static [(&'static str, Media)], &'static Rule),
+    /// Within [`Rule::Pass`]: the bytes, or where they are, which goes by. What can be read of it is judged.
+    Blob,
+    /// The media type of bytes that are no text.
+    BlobType,
+    /// An id of what the upstream keeps: told where the route looks after such, else refused with the sentence.
+    Kept(&'static str),
     /// Is looked after elsewhere.
     Unread,
 }
@@ -87,6 +99,25 @@ pub enum Rule {
 impl Rule {
     /// A word that is whole by itself and for which there is no list: a model's name.
     pub const OPEN_WORD: Rule = Rule::OneOf(&[]);
+}
+
+/// Of what kind media is.
+#[derive(Clone, Copy)]
+pub enum Sort {
+    Is(Media),
+    /// As the media type in this member of the value says.
+    By(&'static str),
+}
+
+/// What a route takes of a body.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Bounds {
+    /// Texts of one request, and channels of one answer, at most.
+    pub max_segments: usize,
+    /// Media that goes by unjudged.
+    pub pass: MediaSet,
+    /// Ids of what the upstream keeps are told. See [`crate::wire::Prompt::strange_id`].
+    pub kept: bool,
 }
 
 /// A step of a path to a place.
@@ -168,6 +199,25 @@ pub trait Sink<'d> {
 
     /// See [`Rule::By`]; `None` where it ends.
     fn by(&mut self, _role: Option<Role>) {}
+
+    /// Media goes by.
+    fn media(&mut self, _kind: Media, _place: u64) {}
+
+    /// See [`Rule::Kept`].
+    fn kept(&mut self, _id: Value<'d>) {}
+}
+
+impl Bounds {
+    /// So many texts, and nothing that is not judged.
+    pub const fn of(max_segments: usize) -> Self {
+        Bounds { max_segments, pass: MediaSet::NONE, kept: false }
+    }
+}
+
+impl From<usize> for Bounds {
+    fn from(max_segments: usize) -> Self {
+        Bounds::of(max_segments)
+    }
 }
 
 impl Form {
@@ -225,6 +275,9 @@ impl Rule {
             Rule::ByType(None, Some(_), Some(_)) => "an array or an object",
             Rule::ByType(Some(_), None, Some(_)) => "a string or an object",
             Rule::By(_, inner) | Rule::IfNumber(_, inner) => inner.wants(),
+            Rule::PassTyped(_, inner) | Rule::PassWords(_, inner) => inner.wants(),
+            Rule::Blob => "base64, a data URI, or an address with the name of a public host",
+            Rule::BlobType | Rule::Kept(_) => "a string",
             _ => "another type",
         }
     }

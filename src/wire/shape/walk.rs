@@ -1,13 +1,17 @@
 //! The walk over a body by its tables.
 
+mod media;
+
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::text::Kind;
+use crate::text::{Kind, Media};
 use crate::wire::WireError;
 use crate::wire::json::{Type, Value};
 use crate::wire::shape::{
-    Form, Hop, Leaf, Object, Rule, Sink, Style, is_word, member, missing, schema, second_name, unexpected, unsupported,
+    Bounds, Form, Hop, Leaf, Object, Rule, Sink, Style, is_word, member, missing, schema, second_name, unexpected,
+    unsupported,
 };
 
 /// Digits before the point that a number of an answer may have and be one of the API's own: a count, a time in seconds.
@@ -17,13 +21,20 @@ const SHORT: usize = 10;
 pub const TOKEN_IDS: &str = "this route judges text only, and numbers in an array may be token ids";
 
 /// Visits every value under `root`.
-pub fn walk<'d>(root: Value<'d>, rule: Rule, style: Style, sink: &mut impl Sink<'d>) -> Result<(), WireError> {
-    Walk { root, style, sink, marks: Marks::default() }.visit(root, rule, At { place: 0, one: None })
+pub fn walk<'d>(
+    root: Value<'d>,
+    rule: Rule,
+    style: Style,
+    bounds: Bounds,
+    sink: &mut impl Sink<'d>,
+) -> Result<(), WireError> {
+    Walk { root, style, bounds, sink, marks: Marks::default() }.visit(root, rule, At { place: 0, one: None })
 }
 
 struct Walk<'s, 'd, S> {
     root: Value<'d>,
     style: Style,
+    bounds: Bounds,
     sink: &'s mut S,
     marks: Marks,
 }
@@ -39,6 +50,8 @@ struct Marks {
     echo: bool,
     /// See [`Rule::TwoNames`].
     two_names: bool,
+    /// See [`Rule::Pass`].
+    media: Option<Media>,
 }
 
 /// Where a value stands.
@@ -143,10 +156,28 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
             (Rule::ByType(Some(inner), _, _), Type::String)
             | (Rule::ByType(_, Some(inner), _), Type::Array)
             | (Rule::ByType(_, _, Some(inner)), Type::Object) => self.visit(value, *inner, at),
-            (rule, _) => match self.style {
-                Style::Strict => Err(unexpected(value, rule.wants())),
-                Style::Lenient => self.visit(value, Rule::Any(rule.kind()), at),
+            (Rule::Pass(sort, inner, supported), _) => self.pass(value, sort, *inner, supported, at),
+            (Rule::PassTyped(variants, other), _) => self.pass_typed(value, variants, *other, at),
+            (Rule::PassWords(words, other), _) => match words.iter().find(|(word, _)| value.is(word)) {
+                Some((_, kind)) if self.bounds.pass.has(*kind) => Ok(()),
+                _ => self.visit(value, *other, at),
             },
+            (Rule::BlobType, Type::String) => self.blob_type(value, at),
+            (Rule::Blob, Type::String) => self.blob(value, at),
+            (Rule::Kept(_), Type::String) if self.bounds.kept => {
+                self.sink.kept(value);
+                Ok(())
+            }
+            (Rule::Kept(supported), _) => Err(unsupported(value, supported)),
+            (rule, _) => self.unfit(value, rule, at),
+        }
+    }
+
+    /// What the rule does not fit.
+    fn unfit(&mut self, value: Value<'d>, rule: Rule, at: At) -> Result<(), WireError> {
+        match self.style {
+            Style::Strict => Err(unexpected(value, rule.wants())),
+            Style::Lenient => self.visit(value, Rule::Any(rule.kind()), at),
         }
     }
 
@@ -264,6 +295,17 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
 
     fn leaf(&mut self, value: Value<'d>, kind: Kind, form: Form, place: u64) -> Result<(), WireError> {
         let text = value.text().unwrap_or_else(|| value.raw().into());
+        self.leaf_of(value, text, kind, form, place)
+    }
+
+    fn leaf_of(
+        &mut self,
+        value: Value<'d>,
+        text: Cow<'d, str>,
+        kind: Kind,
+        form: Form,
+        place: u64,
+    ) -> Result<(), WireError> {
         let Marks { again, apart, echo, .. } = self.marks;
         self.sink.leaf(Leaf { value, text, kind, form, again, apart, echo, place })
     }
@@ -347,3 +389,6 @@ fn step(place: u64, step: impl Hash) -> u64 {
     (place, step).hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests;

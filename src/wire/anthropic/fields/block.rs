@@ -5,22 +5,25 @@
 
 use super::request::TOOL;
 use super::{CALLERS, CITATIONS, CITING, FAILURES, FALLBACK, FILES, STOPS, TRIGGER};
-use crate::text::Kind;
+use crate::text::{Kind, Media};
 use crate::wire::ids::is_opaque;
-use crate::wire::shape::{Object, Rule};
+use crate::wire::shape::{Object, Rule, Sort};
 use Rule::*;
 
 const BLOCKS_ONLY: &str =
     "this route judges text: `text`, `thinking`, calls of tools and their results, and documents of text";
 const RESULTS_ONLY: &str = "this route judges results of text: `text`, `search_result` and documents of text";
 const DOCUMENTS_ONLY: &str = "this route judges documents of text only: `text` and `content`";
+const IMAGES_ONLY: &str = "this route takes an image that stands in the request, or its address: `base64` and `url`";
 const SYSTEM_ONLY: &str = "this route judges text only: a system prompt is `text`";
 const TEXT_ONLY: &str = "this route judges text only";
 const OPAQUE: &str = "this route judges what it can read, and this is encrypted";
 const TOOL_CHANGES: &str = "this route judges the tools in `tools` only";
 
 /// What a message says.
-pub const CONTENT: Rule = ByType(Some(&Text(Kind::Content)), Some(&Joined(&Tagged(BLOCKS, BLOCKS_ONLY))), None);
+pub const CONTENT: Rule = ByType(Some(&Text(Kind::Content)), Some(&Joined(&SAID)), None);
+
+const SAID: Rule = PassTyped(&[("image", Media::Image, &PICTURE)], &Tagged(BLOCKS, BLOCKS_ONLY));
 
 /// What the system's prompt says.
 pub const SYSTEM: Rule =
@@ -31,7 +34,10 @@ pub const CACHE_CONTROL: Rule = Object(&CACHE);
 static CACHE: Object =
     Object { required: &[], fields: &[("type", OneOf(&["ephemeral"])), ("ttl", OneOf(&["5m", "1h"]))] };
 
-/// The types of blocks in a message. Not there: `image`, `redacted_thinking`, `container_upload`, and what changes the tools.
+/// Blocks of media in a result.
+static PICTURES: &[(&str, Media, &Object)] = &[("image", Media::Image, &PICTURE)];
+
+/// The types of blocks in a message. Not there: `redacted_thinking`, `container_upload`, and what changes the tools.
 pub const BLOCKS: &[(&str, &Object)] = &[
     ("text", &BLOCK),
     ("thinking", &BLOCK),
@@ -55,7 +61,7 @@ pub const BLOCKS: &[(&str, &Object)] = &[
 ];
 
 /// What stands in such a block.
-static WITHIN: Rule = Tagged(RESULTS, RESULTS_ONLY);
+static WITHIN: Rule = PassTyped(PICTURES, &Tagged(RESULTS, RESULTS_ONLY));
 static RESULTS: &[(&str, &Object)] = &[
     ("text", &BLOCK),
     ("document", &BLOCK),
@@ -82,73 +88,78 @@ static RESULTS: &[(&str, &Object)] = &[
     ("advisor_tool_result_error", &BLOCK),
 ];
 
-static BLOCK: Object = Object {
-    required: &[],
-    fields: &[
-        // One of the lists, or the block is refused.
-        ("type", Unread),
-        ("text", Text(Kind::Content)),
-        ("content", ByType(Some(&Text(Kind::Content)), Some(&Each(&WITHIN)), Some(&WITHIN))),
-        ("cache_control", CACHE_CONTROL),
-        ("citations", ByType(None, Some(&Group(Kind::Other, &Each(&Object(&CITATION)))), Some(&Object(&CITING)))),
-        ("thinking", Group(Kind::Reasoning, &Text(Kind::Reasoning))),
-        ("signature", Like(is_opaque)),
-        // Calls and what names them.
-        ("id", ID),
-        ("tool_use_id", ID),
-        ("name", NAME),
-        ("input", Any(Kind::ToolArguments)),
-        ("caller", Group(Kind::Other, &Object(&CALLER))),
-        ("toolset_name", NAME),
-        ("server_name", NAME),
-        ("mcp_server_name", NAME),
-        ("tool_name", NAME),
-        ("tools", Each(&Group(Kind::ToolDefinition, &Object(&TOOL)))),
-        ("tool_references", Each(&WITHIN)),
-        // Results.
-        ("is_error", Plain),
-        ("error_code", FAILURES),
-        ("stdout", Text(Kind::Content)),
-        ("stderr", Text(Kind::Content)),
-        ("return_code", Plain),
-        ("file_id", ID),
-        ("file_type", FILES),
-        ("is_file_update", Plain),
-        ("lines", Each(&Text(Kind::Content))),
-        ("num_lines", Plain),
-        ("start_line", Plain),
-        ("total_lines", Plain),
-        ("new_lines", Plain),
-        ("new_start", Plain),
-        ("old_lines", Plain),
-        ("old_start", Plain),
-        ("stop_reason", STOPS),
-        ("tabs", Any(Kind::Content)),
-        ("state_changes", Any(Kind::Content)),
-        // Documents, and what is found.
-        ("source", ByType(Some(&ASIDE), None, Some(&Tagged(SOURCES, DOCUMENTS_ONLY)))),
-        ("title", ASIDE),
-        ("context", ASIDE),
-        ("url", ASIDE),
-        ("page_age", ASIDE),
-        ("retrieved_at", ASIDE),
-        // Models that gave way to others.
-        ("from", Object(&FALLBACK)),
-        ("to", Object(&FALLBACK)),
-        ("trigger", Object(&TRIGGER)),
-        // What nobody here can read.
-        ("data", Refuse(OPAQUE)),
-        ("encrypted_content", Refuse(OPAQUE)),
-        ("encrypted_stdout", Refuse(OPAQUE)),
-        ("tool_changes", Refuse(TOOL_CHANGES)),
-        ("image", Refuse(TEXT_ONLY)),
-        ("image_url", Refuse(TEXT_ONLY)),
-        ("input_audio", Refuse(TEXT_ONLY)),
-        ("audio_url", Refuse(TEXT_ONLY)),
-        ("video_url", Refuse(TEXT_ONLY)),
-        ("file", Refuse(TEXT_ONLY)),
-    ],
-};
+/// The members of a block, by what its source may be.
+macro_rules! block {
+    ($source:expr) => {
+        &[
+            // One of the lists, or the block is refused.
+            ("type", Unread),
+            ("text", Text(Kind::Content)),
+            ("content", ByType(Some(&Text(Kind::Content)), Some(&Each(&WITHIN)), Some(&WITHIN))),
+            ("cache_control", CACHE_CONTROL),
+            ("citations", ByType(None, Some(&Group(Kind::Other, &Each(&Object(&CITATION)))), Some(&Object(&CITING)))),
+            ("thinking", Group(Kind::Reasoning, &Text(Kind::Reasoning))),
+            ("signature", Like(is_opaque)),
+            // Calls and what names them.
+            ("id", ID),
+            ("tool_use_id", ID),
+            ("name", NAME),
+            ("input", Any(Kind::ToolArguments)),
+            ("caller", Group(Kind::Other, &Object(&CALLER))),
+            ("toolset_name", NAME),
+            ("server_name", NAME),
+            ("mcp_server_name", NAME),
+            ("tool_name", NAME),
+            ("tools", Each(&Group(Kind::ToolDefinition, &Object(&TOOL)))),
+            ("tool_references", Each(&WITHIN)),
+            // Results.
+            ("is_error", Plain),
+            ("error_code", FAILURES),
+            ("stdout", Text(Kind::Content)),
+            ("stderr", Text(Kind::Content)),
+            ("return_code", Plain),
+            ("file_id", ID),
+            ("file_type", FILES),
+            ("is_file_update", Plain),
+            ("lines", Each(&Text(Kind::Content))),
+            ("num_lines", Plain),
+            ("start_line", Plain),
+            ("total_lines", Plain),
+            ("new_lines", Plain),
+            ("new_start", Plain),
+            ("old_lines", Plain),
+            ("old_start", Plain),
+            ("stop_reason", STOPS),
+            ("tabs", Any(Kind::Content)),
+            ("state_changes", Any(Kind::Content)),
+            // Documents, and what is found.
+            ("source", $source),
+            ("title", ASIDE),
+            ("context", ASIDE),
+            ("url", ASIDE),
+            ("page_age", ASIDE),
+            ("retrieved_at", ASIDE),
+            // Models that gave way to others.
+            ("from", Object(&FALLBACK)),
+            ("to", Object(&FALLBACK)),
+            ("trigger", Object(&TRIGGER)),
+            // What nobody here can read.
+            ("data", Refuse(OPAQUE)),
+            ("encrypted_content", Refuse(OPAQUE)),
+            ("encrypted_stdout", Refuse(OPAQUE)),
+            ("tool_changes", Refuse(TOOL_CHANGES)),
+            ("image", Refuse(TEXT_ONLY)),
+            ("image_url", Refuse(TEXT_ONLY)),
+            ("input_audio", Refuse(TEXT_ONLY)),
+            ("audio_url", Refuse(TEXT_ONLY)),
+            ("video_url", Refuse(TEXT_ONLY)),
+            ("file", Refuse(TEXT_ONLY)),
+        ]
+    };
+}
+
+static BLOCK: Object = Object { required: &[], fields: block!(ByType(Some(&ASIDE), None, Some(&DOCUMENT))) };
+static PICTURE: Object = Object { required: &["source"], fields: block!(ByType(None, None, Some(&IMAGE))) };
 
 static CALLER: Object = Object { required: &[], fields: &[("type", CALLERS), ("tool_id", Fixed(Kind::Other))] };
 
@@ -178,6 +189,26 @@ static CITATION: Object = Object {
         ("end_block_index", Plain),
     ],
 };
+
+static DOCUMENT: Rule = PassTyped(FILES_HERE, &Tagged(SOURCES, DOCUMENTS_ONLY));
+static IMAGE: Rule = PassTyped(IMAGES_HERE, &Tagged(&[], IMAGES_ONLY));
+
+const FILES_HERE: &[(&str, Media, &Object)] = &[("base64", Media::File, &FILE), ("url", Media::File, &FILE)];
+const IMAGES_HERE: &[(&str, Media, &Object)] = &[("base64", Media::Image, &BYTES), ("url", Media::Image, &BYTES)];
+
+static FILE: Object = Object { required: &[], fields: &bytes(Sort::Is(Media::File)) };
+static BYTES: Object = Object { required: &[], fields: &bytes(Sort::Is(Media::Image)) };
+
+/// A source that is no text.
+const fn bytes(sort: Sort) -> [(&'static str, Rule); 5] {
+    [
+        ("media_type", BlobType),
+        ("data", Pass(sort, &Blob, DOCUMENTS_ONLY)),
+        ("url", Pass(sort, &Blob, DOCUMENTS_ONLY)),
+        ("content", ASIDE),
+        ("file_id", Refuse(DOCUMENTS_ONLY)),
+    ]
+}
 
 static SOURCES: &[(&str, &Object)] = &[("text", &SOURCE), ("content", &SOURCE)];
 

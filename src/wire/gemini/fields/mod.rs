@@ -7,9 +7,9 @@ mod request;
 pub use answer::ANSWER;
 pub use request::{REQUEST, TOOLS_ONLY};
 
-use crate::text::Kind;
+use crate::text::{Kind, Media};
 use crate::wire::ids::is_opaque;
-use crate::wire::shape::{Object, Rule};
+use crate::wire::shape::{Object, Rule, Sort};
 use Rule::*;
 
 const TEXT_ONLY: &str = "this route judges text only, and calls of the client's own functions";
@@ -63,9 +63,9 @@ const fn part(text: Rule, call: Rule, result: Rule) -> [(&'static str, Rule); 20
         ("toolCall", Apart(&Any(Kind::ToolArguments))),
         ("toolResponse", Apart(&Any(Kind::Content))),
         ("partMetadata", Apart(&Any(Kind::Other))),
-        ("inlineData", Refuse(TEXT_ONLY)),
-        ("fileData", Refuse(TEXT_ONLY)),
-        ("videoMetadata", Refuse(TEXT_ONLY)),
+        ("inlineData", INLINE),
+        ("fileData", ADDRESS),
+        ("videoMetadata", Pass(Sort::Is(Media::Video), &Apart(&Any(Kind::Other)), TEXT_ONLY)),
         ("mediaResolution", Object(&RESOLUTION)),
         ("mediaProcessing", Refuse(TEXT_ONLY)),
         ("audioTranscription", Refuse(TEXT_ONLY)),
@@ -121,5 +121,14 @@ static EXECUTED: Object = Object {
         ("output", Group(Kind::Other, &Text(Kind::Other))),
     ],
 };
+
+const INLINE: Rule = Pass(Sort::By("mimeType"), &Object(&BYTES), TEXT_ONLY);
+const ADDRESS: Rule = Pass(Sort::By("mimeType"), &Object(&STORED), TEXT_ONLY);
+
+static BYTES: Object =
+    Object { required: &[], fields: &[("mimeType", BlobType), ("data", Blob), ("displayName", TITLE)] };
+static STORED: Object =
+    Object { required: &[], fields: &[("mimeType", BlobType), ("fileUri", Blob), ("displayName", TITLE)] };
+const TITLE: Rule = Apart(&Group(Kind::Other, &Text(Kind::Other)));
 
 static RESOLUTION: Object = Object { required: &[], fields: &[("level", RESOLUTIONS), ("numTokens", Plain)] };

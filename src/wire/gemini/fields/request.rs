@@ -1,12 +1,14 @@
 //! The members of a request.
 
 use super::{HARMS, RESOLUTIONS, ROLES, TEXT_ONLY, THRESHOLDS, call, part, result};
-use crate::text::{Kind, Role};
-use crate::wire::shape::{Object, Rule};
+use crate::text::{Kind, Media, Role};
+use crate::wire::shape::{Object, Rule, Sort};
 use Rule::*;
+use Sort::Is;
 
 pub const TOOLS_ONLY: &str = "this route judges calls of the client's own functions only: `functionDeclarations`";
 const STATE: &str = "this route judges what a request says itself, and not what the upstream has kept";
+const NO_OTHER: &str = "this route judges text only: `TEXT`";
 const ELSEWHERE: &str = "this route judges answers, and not what goes elsewhere";
 
 pub const REQUEST: Rule = TwoNames(&Object(&BODY));
@@ -132,11 +134,14 @@ static GENERATION: Object = Object {
         ("responseJsonSchema", Group(Kind::Other, &Schema(Kind::Other))),
         ("_responseJsonSchema", Group(Kind::Other, &Schema(Kind::Other))),
         ("responseFormat", Each(&Object(&FORMAT))),
-        ("responseModalities", Each(&OneOf(&["TEXT"]))),
+        (
+            "responseModalities",
+            Each(&PassWords(&[("IMAGE", Media::Image), ("AUDIO", Media::Audio)], &Only(&["TEXT"], NO_OTHER))),
+        ),
         ("thinkingConfig", Object(&THINKING)),
         ("mediaResolution", RESOLUTIONS),
-        ("speechConfig", Refuse(TEXT_ONLY)),
-        ("imageConfig", Refuse(TEXT_ONLY)),
+        ("speechConfig", Pass(Is(Media::Audio), &Any(Kind::Other), TEXT_ONLY)),
+        ("imageConfig", Pass(Is(Media::Image), &Any(Kind::Other), TEXT_ONLY)),
         ("audioTimestamp", Plain),
         ("audioTranscriptionConfig", Refuse(TEXT_ONLY)),
         ("enableAffectiveDialog", Plain),

@@ -2,9 +2,9 @@
 
 use super::time::is_timestamp;
 use super::{ARGUMENTS, ROLES};
-use crate::text::Kind;
+use crate::text::{Kind, Media};
 use crate::wire::ids::is_id;
-use crate::wire::shape::{Object, Rule};
+use crate::wire::shape::{Object, Rule, Sort};
 use Rule::*;
 
 const NO_PICTURE: &str = "this route judges text only, and a picture says what no detector sees";
@@ -32,7 +32,7 @@ pub static ANSWER: Object = Object {
         // Of models that make pictures.
         ("completed", Plain),
         ("total", Plain),
-        ("image", Refuse(NO_PICTURE)),
+        ("image", PICTURE),
         // Longer than a count: looked at when written, and dropped where they are no such number.
         ("total_duration", Unread),
         ("load_duration", Unread),
@@ -48,6 +48,8 @@ pub static ANSWER: Object = Object {
 /// Members in nanoseconds.
 pub const DURATIONS: &[&str] = &["total_duration", "load_duration", "prompt_eval_duration", "eval_duration"];
 
+const PICTURE: Rule = Pass(Sort::Is(Media::Image), &Blob, NO_PICTURE);
+
 static MESSAGE: Object = Object {
     required: &[],
     fields: &[
@@ -57,7 +59,7 @@ static MESSAGE: Object = Object {
         ("tool_calls", CALLS),
         ("tool_name", Fixed(Kind::Name)),
         ("tool_call_id", Like(is_id)),
-        ("images", Each(&Refuse(NO_PICTURE))),
+        ("images", Each(&PICTURE)),
     ],
 };
 

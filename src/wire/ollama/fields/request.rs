@@ -2,8 +2,8 @@
 
 use super::time::is_span;
 use super::{ARGUMENTS, ROLES};
-use crate::text::{Kind, Role};
-use crate::wire::shape::{Object, Rule};
+use crate::text::{Kind, Media, Role};
+use crate::wire::shape::{Object, Rule, Sort};
 use Rule::*;
 
 const TEXT_ONLY: &str = "this route judges text only, and no pictures";
@@ -56,12 +56,12 @@ pub static GENERATE_REQUEST: Object = Object {
         ("raw", Plain),
         ("template", NO_TEMPLATE),
         ("context", Each(&Refuse(NO_CONTEXT))),
-        ("images", NO_IMAGES),
+        ("images", IMAGES),
     ],
 };
 
 /// Some clients send an empty list with every message.
-const NO_IMAGES: Rule = Each(&Refuse(TEXT_ONLY));
+const IMAGES: Rule = Each(&Pass(Sort::Is(Media::Image), &Blob, TEXT_ONLY));
 /// An empty one is none; what else there is, the head refuses.
 const NO_TEMPLATE: Rule = OneOf(&[""]);
 const FORMAT: Rule = ByType(Some(&OneOf(&["", "json"])), None, Some(&Schema(Kind::Other)));
@@ -77,7 +77,7 @@ static MESSAGE: Object = Object {
         ("tool_calls", Each(&Object(&CALL))),
         ("tool_name", Fixed(Kind::Name)),
         ("tool_call_id", Fixed(Kind::Other)),
-        ("images", NO_IMAGES),
+        ("images", IMAGES),
     ],
 };
 

@@ -1,10 +1,10 @@
 //! The members of an answer.
 
 use super::{CALLED, CALLS, REASONING, ROLES};
-use crate::text::Kind;
+use crate::text::{Kind, Media};
 use crate::wire::ids::is_id;
 use crate::wire::openai::fields::{ERROR, FILTERS, FINISH, PROMPT_FILTER, TIERS, USAGE};
-use crate::wire::shape::{Object, Rule};
+use crate::wire::shape::{Object, Rule, Sort};
 use Rule::*;
 
 /// A whole answer, a chunk of a stream, or an error.
@@ -116,13 +116,15 @@ static SAID_CALL: Object = Object {
     ],
 };
 
+const NO_SOUND: &str = "this route judges text only, and sound says what no detector hears";
+
 static AUDIO: Object = Object {
     required: &[],
     fields: &[
         ("id", Like(is_id)),
         ("expires_at", Plain),
         ("transcript", Text(Kind::Content)),
-        ("data", Refuse("this route judges text only, and sound says what no detector hears")),
+        ("data", Pass(Sort::Is(Media::Audio), &Blob, NO_SOUND)),
     ],
 };
 

@@ -1,12 +1,15 @@
 //! The members of a request.
 
 use super::{CALLED, CALLS, REASONING, ROLES};
-use crate::text::Kind;
+use crate::text::{Kind, Media};
 use crate::wire::openai::fields::{NO_GRAMMAR, RESPONSE_FORMAT, STREAM_OPTIONS, TIERS, is_token_id};
-use crate::wire::shape::{Object, Rule};
+use crate::wire::shape::{Object, Rule, Sort};
 use Rule::*;
+use Sort::Is;
 
 const TEXT_ONLY: &str = "this route judges text only: `text` and, from the assistant, `refusal`";
+const NO_OTHER: &str = "this route judges text only: `text`";
+const FILES_HERE: &str = "this route takes a file that stands in the request, and not one that the upstream keeps";
 const TOOLS_ONLY: &str = "this route judges calls of the client's own tools only: `function` and `custom`";
 const OWN_TEMPLATE: &str =
     "this route judges messages, and a template of the request's own could say anything beside them";
@@ -32,7 +35,10 @@ pub static REQUEST: Object = Object {
         ("parallel_tool_calls", Plain),
         ("store", Plain),
         ("logit_bias", Keyed(is_token_id, &Plain)),
-        ("modalities", Each(&OneOf(&["text", "audio", "image"]))),
+        (
+            "modalities",
+            Each(&PassWords(&[("audio", Media::Audio), ("image", Media::Image)], &Only(&["text"], NO_OTHER))),
+        ),
         ("reasoning_effort", OneOf(&["none", "minimal", "low", "medium", "high", "xhigh"])),
         ("service_tier", TIERS),
         ("verbosity", OneOf(&["low", "medium", "high"])),
@@ -49,7 +55,7 @@ pub static REQUEST: Object = Object {
         ("safety_identifier", Text(Kind::Other)),
         ("prompt_cache_key", Text(Kind::Other)),
         ("web_search_options", Any(Kind::Other)),
-        ("audio", Refuse(TEXT_ONLY)),
+        ("audio", Pass(Is(Media::Audio), &Object(&VOICE), TEXT_ONLY)),
         // Sampling, as vLLM, SGLang, llama.cpp and OpenRouter extend it.
         ("top_k", Plain),
         ("min_p", Plain),
@@ -105,7 +111,8 @@ static MESSAGE: Object = Object {
     ],
 };
 
-const CONTENT: Rule = ByType(Some(&Text(Kind::Content)), Some(&Joined(&Tagged(PARTS, TEXT_ONLY))), None);
+const CONTENT: Rule = ByType(Some(&Text(Kind::Content)), Some(&Joined(&PART)), None);
+const PART: Rule = PassTyped(MEDIA_PARTS, &Tagged(PARTS, TEXT_ONLY));
 const CHOICE_OF_TOOL: Rule =
     ByType(Some(&OneOf(&["none", "auto", "required", "any"])), None, Some(&Schema(Kind::ToolDefinition)));
 const CACHE_CONTROL: Rule = Object(&CACHE);
@@ -113,25 +120,61 @@ const CACHE_CONTROL: Rule = Object(&CACHE);
 static CACHE: Object =
     Object { required: &[], fields: &[("type", OneOf(&["ephemeral"])), ("ttl", OneOf(&["5m", "1h"]))] };
 
+const MEDIA_PARTS: &[(&str, Media, &Object)] = &[
+    ("image_url", Media::Image, &IMAGE_PART),
+    ("input_audio", Media::Audio, &AUDIO_PART),
+    ("audio_url", Media::Audio, &AUDIO_URL_PART),
+    ("video_url", Media::Video, &VIDEO_PART),
+    ("file", Media::File, &FILE_PART),
+];
+
+static IMAGE_PART: Object = Object { required: &["image_url"], fields: PART_FIELDS };
+static AUDIO_PART: Object = Object { required: &["input_audio"], fields: PART_FIELDS };
+static AUDIO_URL_PART: Object = Object { required: &["audio_url"], fields: PART_FIELDS };
+static VIDEO_PART: Object = Object { required: &["video_url"], fields: PART_FIELDS };
+static FILE_PART: Object = Object { required: &["file"], fields: PART_FIELDS };
+
 const PARTS: &[(&str, &Object)] = &[("text", &TEXT_PART), ("refusal", &REFUSAL_PART)];
 
 static TEXT_PART: Object = Object { required: &["text"], fields: PART_FIELDS };
 static REFUSAL_PART: Object = Object { required: &["refusal"], fields: PART_FIELDS };
 
-/// Of both types: a reader that goes by the members and not by the type sees nothing else.
+/// Of all types: a reader that goes by the members and not by the type sees nothing else.
 const PART_FIELDS: &[(&str, Rule)] = &[
     ("type", OneOf(&["text", "refusal"])),
     ("text", Text(Kind::Content)),
     ("refusal", Text(Kind::Refusal)),
     ("cache_control", CACHE_CONTROL),
-    ("image_url", Refuse(TEXT_ONLY)),
+    ("image_url", Pass(Is(Media::Image), &URL, TEXT_ONLY)),
     ("image", Refuse(TEXT_ONLY)),
     ("image_embeds", Refuse(TEXT_ONLY)),
-    ("input_audio", Refuse(TEXT_ONLY)),
-    ("audio_url", Refuse(TEXT_ONLY)),
-    ("video_url", Refuse(TEXT_ONLY)),
-    ("file", Refuse(TEXT_ONLY)),
+    ("input_audio", Pass(Is(Media::Audio), &Object(&SOUND), TEXT_ONLY)),
+    ("audio_url", Pass(Is(Media::Audio), &URL, TEXT_ONLY)),
+    ("video_url", Pass(Is(Media::Video), &URL, TEXT_ONLY)),
+    ("file", Pass(Is(Media::File), &Object(&FILE), TEXT_ONLY)),
 ];
+
+/// Some upstreams take the address alone.
+const URL: Rule = ByType(Some(&Blob), None, Some(&Object(&ADDRESS)));
+static ADDRESS: Object =
+    Object { required: &["url"], fields: &[("url", Blob), ("detail", OneOf(&["auto", "low", "high"]))] };
+static SOUND: Object = Object { required: &["data"], fields: &[("data", Blob), ("format", SOUNDS)] };
+const SOUNDS: Rule = OneOf(&["wav", "mp3", "flac", "opus", "aac", "pcm16"]);
+
+static FILE: Object = Object {
+    required: &[],
+    fields: &[
+        ("file_data", Blob),
+        ("file_id", Refuse(FILES_HERE)),
+        ("filename", Group(Kind::Other, &Text(Kind::Other))),
+    ],
+};
+
+/// How an answer is to sound.
+static VOICE: Object = Object {
+    required: &[],
+    fields: &[("voice", ByType(Some(&Rule::OPEN_WORD), None, Some(&Any(Kind::Other)))), ("format", SOUNDS)],
+};
 
 static CALL: Object = Object {
     required: &[],

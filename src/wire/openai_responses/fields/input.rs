@@ -3,9 +3,10 @@
 use super::request::{STATE, TEXT};
 use super::tools::{ENVIRONMENT, TOOL};
 use super::{EXECUTION, LIFETIME, PHASE, REASONING, STATUS};
-use crate::text::Kind;
-use crate::wire::shape::{Object, Rule};
+use crate::text::{Kind, Media};
+use crate::wire::shape::{Object, Rule, Sort};
 use Rule::*;
+use Sort::Is;
 
 const TEXT_ONLY: &str =
     "this route judges text only: `input_text`, `output_text`, `text` and, from the assistant, `refusal`";
@@ -32,11 +33,16 @@ pub const ITEMS: &[(&str, &Object)] = &[
     ("additional_tools", &ADDITIONAL_TOOLS),
     ("configuration_update", &CONFIGURATION),
     ("reasoning", &REASONED),
+    ("item_reference", &REFERENCE),
 ];
 
 const ID: Rule = Fixed(Kind::Other);
 const CALLED: Rule = Text(Kind::ToolArguments);
-const CONTENT: Rule = ByType(Some(&Text(Kind::Content)), Some(&Joined(&Tagged(PARTS, TEXT_ONLY))), None);
+const CONTENT: Rule = ByType(Some(&Text(Kind::Content)), Some(&Joined(&PART)), None);
+const PART: Rule = PassTyped(MEDIA_PARTS, &Tagged(PARTS, TEXT_ONLY));
+
+/// What the upstream keeps of an answer.
+static REFERENCE: Object = Object { required: &["id"], fields: &[("id", Kept(STATE))] };
 
 static MESSAGE: Object = Object {
     required: &["role"],
@@ -53,6 +59,13 @@ static MESSAGE: Object = Object {
 const PARTS: &[(&str, &Object)] =
     &[("input_text", &TEXT_PART), ("output_text", &TEXT_PART), ("text", &TEXT_PART), ("refusal", &REFUSAL_PART)];
 
+const MEDIA_PARTS: &[(&str, Media, &Object)] = &[
+    ("input_image", Media::Image, &MEDIA_PART),
+    ("input_audio", Media::Audio, &MEDIA_PART),
+    ("input_file", Media::File, &MEDIA_PART),
+];
+
+static MEDIA_PART: Object = Object { required: &[], fields: PART_FIELDS };
 static TEXT_PART: Object = Object { required: &["text"], fields: PART_FIELDS };
 static REFUSAL_PART: Object = Object { required: &["refusal"], fields: PART_FIELDS };
 
@@ -64,13 +77,17 @@ const PART_FIELDS: &[(&str, Rule)] = &[
     ("annotations", Group(Kind::Other, &Each(&Object(&ANNOTATION)))),
     ("logprobs", Any(Kind::Other)),
     ("prompt_cache_breakpoint", Object(&BREAKPOINT)),
-    ("image_url", Refuse(TEXT_ONLY)),
-    ("input_audio", Refuse(TEXT_ONLY)),
+    ("detail", OneOf(&["low", "high", "auto", "original"])),
+    ("filename", Group(Kind::Other, &Text(Kind::Other))),
+    ("image_url", Pass(Is(Media::Image), &Blob, TEXT_ONLY)),
+    ("input_audio", Pass(Is(Media::Audio), &Object(&SOUND), TEXT_ONLY)),
     ("file_id", Refuse(TEXT_ONLY)),
-    ("file_data", Refuse(TEXT_ONLY)),
-    ("file_url", Refuse(TEXT_ONLY)),
+    ("file_data", Pass(Is(Media::File), &Blob, TEXT_ONLY)),
+    ("file_url", Pass(Is(Media::File), &Blob, TEXT_ONLY)),
     ("encrypted_content", Refuse(STATE)),
 ];
+
+static SOUND: Object = Object { required: &["data"], fields: &[("data", Blob), ("format", OneOf(&["wav", "mp3"]))] };
 
 static BREAKPOINT: Object = Object { required: &[], fields: &[("mode", OneOf(&["explicit"])), ("ttl", LIFETIME)] };
 
@@ -256,7 +273,7 @@ static REASONED: Object = Object {
         ("id", ID),
         ("summary", Joined(&Tagged(REASONS, REASONS_ONLY))),
         ("content", Joined(&Tagged(REASONS, REASONS_ONLY))),
-        ("encrypted_content", Refuse(STATE)),
+        ("encrypted_content", Kept(STATE)),
         ("status", STATUS),
     ],
 };

@@ -53,7 +53,7 @@ pub static REQUEST: Object = Object {
         ("top_p", Plain),
         ("top_logprobs", Plain),
         // What the upstream keeps, or makes of it.
-        ("previous_response_id", Refuse(STATE)),
+        ("previous_response_id", Kept(STATE)),
         ("conversation", Refuse(STATE)),
         ("prompt", Refuse(STATE)),
         ("context_management", Refuse(STATE)),

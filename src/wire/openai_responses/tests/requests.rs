@@ -179,7 +179,6 @@ fn refuses_what_it_cannot_judge() {
         }
     }
     for kind in [
-        "item_reference",
         "compaction",
         "compaction_trigger",
         "image_generation_call",
@@ -220,6 +219,8 @@ fn refuses_what_it_cannot_judge() {
         let body = json!({"input": [{"role": "user", "content": [part]}]});
         assert_eq!(refused(&body), format!("input[0].content[0].{member}: {parts}"));
     }
+    let reference = json!({"type": "item_reference", "id": "x"});
+    assert_eq!(refused(&json!({"input": [reference]})), format!("input[0].id: {state}"));
     let encrypted = json!({"type": "reasoning", "summary": [], "encrypted_content": "gAAAA"});
     assert_eq!(refused(&json!({"input": [encrypted]})), format!("input[0].encrypted_content: {state}"));
 }
