@@ -7,15 +7,17 @@ use std::sync::Arc;
 use http::Method;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserializer, IntoDeserializer, MapAccess, Visitor};
 use toml::Spanned;
 
 use crate::config::catalogue::Catalogue;
+use crate::config::dialect;
 use crate::config::load::Reader;
 use crate::config::resolve::stream;
 use crate::config::shape::RouteShape;
 use crate::config::suggest::{list, meant};
 use crate::config::{Diagnostic, Guardrail, Origin, Parameter, Query, Reach, RoutePath, Stream, Upstream};
+use crate::wire::custom::Form;
 
 /// One path, or those of a pattern, and what happens to it.
 #[derive(Debug)]
@@ -44,7 +46,7 @@ pub enum Handling {
 }
 
 /// The wire forms that can be judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dialect {
     #[serde(rename = "openai_chat")]
@@ -63,6 +65,9 @@ pub enum Dialect {
     OllamaChat,
     OllamaGenerate,
     Gemini,
+    /// Described in the main file.
+    #[serde(skip)]
+    Own(Arc<Form>),
 }
 
 /// What the client sees of a blocked prompt: `"error"` or `{ message = "..." }`.
@@ -105,7 +110,12 @@ impl<'de> Deserialize<'de> for OnBlock {
 }
 
 impl Dialect {
-    pub fn as_str(self) -> &'static str {
+    /// One that is built in, by its name; else what the names are.
+    pub fn built_in(name: &str) -> Result<Self, de::value::Error> {
+        Dialect::deserialize(name.into_deserializer())
+    }
+
+    pub fn as_str(&self) -> &str {
         match self {
             Dialect::OpenAiChat => "openai_chat",
             Dialect::OpenAiResponses => "openai_responses",
@@ -117,11 +127,12 @@ impl Dialect {
             Dialect::OllamaChat => "ollama_chat",
             Dialect::OllamaGenerate => "ollama_generate",
             Dialect::Gemini => "gemini",
+            Dialect::Own(form) => &form.name,
         }
     }
 
     /// The only query parameters that leave the form of what is judged as it is, where the API has others.
-    fn parameters(self) -> Option<&'static [&'static str]> {
+    fn parameters(&self) -> Option<&'static [&'static str]> {
         match self {
             Dialect::Gemini => Some(&["alt=sse", "key"]),
             _ => None,
@@ -129,8 +140,12 @@ impl Dialect {
     }
 
     /// Whether its answers have a place for words.
-    fn speaks(self) -> bool {
-        !matches!(self, Dialect::OpenAiEmbeddings | Dialect::OpenAiModerations | Dialect::OpenAiImages)
+    fn speaks(&self) -> bool {
+        match self {
+            Dialect::OpenAiEmbeddings | Dialect::OpenAiModerations | Dialect::OpenAiImages => false,
+            Dialect::Own(form) => dialect::speaks(form),
+            _ => true,
+        }
     }
 }
 
@@ -191,9 +206,15 @@ fn route(
     let at_path = at.with(shape.path.span());
     let pass = shape.pass;
     let methods = methods(reader, &at, &shape);
-    let query = query(reader, &at, &shape, upstream.as_deref());
-    let handling =
-        if pass { passing(reader, &at, &shape) } else { inspected(reader, catalogue, defaults, &at, &shape, query?) };
+    let dialect = match shape.dialect.as_ref().filter(|_| !pass) {
+        Some(name) => Some(catalogue.dialect(reader, name.get_ref(), &at.with(name.span()))?),
+        None => None,
+    };
+    let query = query(reader, &at, &shape, dialect.as_ref(), upstream.as_deref());
+    let handling = match pass {
+        true => passing(reader, &at, &shape),
+        false => inspected(reader, catalogue, defaults, &at, &shape, (dialect, query?)),
+    };
     if !pass && path.reach() == Reach::Below {
         let problem = Diagnostic::error(&at_path, "only a route with `pass = true` can take more than one path");
         reader.problem(problem.label("expected one path: what is judged has one form"));
@@ -266,11 +287,11 @@ fn inspected(
     defaults: Stream,
     at: &Origin,
     shape: &RouteShape,
-    query: Query,
+    (dialect, query): (Option<Dialect>, Query),
 ) -> Option<Handling> {
     let id = &shape.id.get_ref().0;
-    let (Some(dialect), Some(names)) = (&shape.dialect, &shape.guardrails) else {
-        let missing = if shape.dialect.is_none() { "dialect" } else { "guardrails" };
+    let (Some(dialect), Some(names)) = (&dialect, &shape.guardrails) else {
+        let missing = if dialect.is_none() { "dialect" } else { "guardrails" };
         let problem = Diagnostic::error(at, format!("route `{id}` is judged and has no `{missing}`"));
         let expected = match missing {
             "dialect" => "expected dialect = \"openai_chat\", or another: the form of its requests and answers",
@@ -311,19 +332,25 @@ fn inspected(
         reader.problem(problem.label("expected a message that people can read"));
         sound = false;
     }
-    if let (OnBlock::Message(_), Some(written), false) = (&on_block, &shape.on_block, dialect.get_ref().speaks()) {
-        let title = format!("an answer of `{}` has no place for a message", dialect.get_ref().as_str());
+    if let (OnBlock::Message(_), Some(written), false) = (&on_block, &shape.on_block, dialect.speaks()) {
+        let title = format!("an answer of `{}` has no place for a message", dialect.as_str());
         let problem = Diagnostic::error(&at.with(written.span()), title).label("could not be told");
         reader.problem(problem.help("a blocked request is told as an error: leave out `on_block`"));
         sound = false;
     }
-    sound.then_some(Handling::Inspect { dialect: *dialect.get_ref(), query, guardrails, on_block, stream })
+    sound.then_some(Handling::Inspect { dialect: dialect.clone(), query, guardrails, on_block, stream })
 }
 
 /// The query parameters that a route takes. A key in the URL is the client's, and goes beside no credential of ours.
-fn query(reader: &mut Reader<'_>, at: &Origin, shape: &RouteShape, upstream: Option<&Upstream>) -> Option<Query> {
+fn query(
+    reader: &mut Reader<'_>,
+    at: &Origin,
+    shape: &RouteShape,
+    dialect: Option<&Dialect>,
+    upstream: Option<&Upstream>,
+) -> Option<Query> {
     let Some(written) = shape.query.as_ref().filter(|_| !shape.pass) else { return Some(Query::default()) };
-    let known = shape.dialect.as_ref().and_then(|dialect| dialect.get_ref().parameters());
+    let known = dialect.and_then(Dialect::parameters);
     let mut parameters: Vec<Parameter> = Vec::new();
     let mut sound = true;
     for parameter in written.get_ref() {

@@ -9,10 +9,11 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 use toml::Spanned;
 
+use crate::config::dialect::DialectShape;
 use crate::config::engine::{Device, Dtype, Experts};
 use crate::config::settings::{Admin, Audit, HttpVersion, Limits, WindowSize, cores};
 use crate::config::value::{Address, Count, Header, Margin, Name, Size, Time, Url, Verb, via};
-use crate::config::{Dialect, OnBlock, Parameter, RoutePath};
+use crate::config::{OnBlock, Parameter, RoutePath};
 use crate::policy::{Action, Effort, Mode, OnError, Scope, Stage, Timing};
 
 /// Things by name, each name and thing with its place.
@@ -35,6 +36,9 @@ pub struct File {
     pub engine: Named<EngineShape>,
     #[serde(default)]
     pub upstream: Named<UpstreamShape>,
+    /// Wire forms beside those that are built in.
+    #[serde(default)]
+    pub dialect: Named<DialectShape>,
     #[serde(default)]
     pub route: Vec<Spanned<RouteShape>>,
     #[serde(default)]
@@ -156,7 +160,7 @@ pub struct RouteShape {
     pub upstream: Spanned<String>,
     #[serde(default)]
     pub pass: bool,
-    pub dialect: Option<Spanned<Dialect>>,
+    pub dialect: Option<Spanned<String>>,
     pub query: Option<Spanned<Vec<Spanned<Parameter>>>>,
     pub guardrails: Option<Spanned<Vec<Spanned<String>>>>,
     pub on_block: Option<Spanned<OnBlock>>,

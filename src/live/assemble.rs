@@ -10,6 +10,7 @@ use crate::guardrail::{Detector, Guardrail, Mode, Stage, Timing, VerdictCache};
 use crate::live::{BlockStyle, Engines, Guardrails, Handling, Inspect, Limits, Live, Route, Upstream, UpstreamVersion};
 use crate::wire::Dialect;
 use crate::wire::anthropic::Anthropic;
+use crate::wire::custom::Custom;
 use crate::wire::gemini::Gemini;
 use crate::wire::ollama::{Api, Ollama};
 use crate::wire::openai_chat::OpenAiChat;
@@ -75,7 +76,7 @@ impl Parts<'_> {
                     OnBlock::Message(text) => BlockStyle::Message(text.as_str().into()),
                 };
                 Handling::Inspect(Box::new(Inspect {
-                    dialect: self.dialect(*dialect),
+                    dialect: self.dialect(dialect),
                     query: query.clone(),
                     before: timed(Timing::Before),
                     beside: timed(Timing::Beside),
@@ -91,7 +92,7 @@ impl Parts<'_> {
         Ok(Route { id, path, methods, upstream: self.upstream(&route.upstream), handling })
     }
 
-    fn dialect(&self, dialect: config::Dialect) -> Arc<dyn Dialect> {
+    fn dialect(&self, dialect: &config::Dialect) -> Arc<dyn Dialect> {
         match dialect {
             config::Dialect::OpenAiChat => Arc::new(OpenAiChat::new(self.max_segments)),
             config::Dialect::OpenAiResponses => Arc::new(OpenAiResponses::new(self.max_segments)),
@@ -103,6 +104,7 @@ impl Parts<'_> {
             config::Dialect::OllamaChat => Arc::new(Ollama::new(Api::Chat, self.max_segments)),
             config::Dialect::OllamaGenerate => Arc::new(Ollama::new(Api::Generate, self.max_segments)),
             config::Dialect::Gemini => Arc::new(Gemini::new(self.max_segments)),
+            config::Dialect::Own(form) => Arc::new(Custom::new(Arc::clone(form), self.max_segments)),
         }
     }
 

@@ -34,7 +34,7 @@ pub struct Header {
 const CALLS: [&str; 5] = ["functionCall", "functionResponse", "executableCode", "toolCall", "toolResponse"];
 
 impl Answers for GeminiAnswers {
-    fn body(&self) -> Rule {
+    fn body(&self) -> Rule<'_> {
         ANSWER
     }
 
