@@ -335,6 +335,10 @@ fn inspected(
     if let (OnBlock::Message(_), Some(written), false) = (&on_block, &shape.on_block, dialect.speaks()) {
         let title = format!("an answer of `{}` has no place for a message", dialect.as_str());
         let problem = Diagnostic::error(&at.with(written.span()), title).label("could not be told");
+        let problem = match dialect {
+            Dialect::Own(_) => problem.help("[dialect.NAME.reply] says what an answer is, with `{text}` in it"),
+            _ => problem,
+        };
         reader.problem(problem.help("a blocked request is told as an error: leave out `on_block`"));
         sound = false;
     }

@@ -74,7 +74,7 @@ fn request(reader: &mut Reader<'_>, file: &Origin, shape: RequestShape) -> Reque
     let each = placed.each(shape.turns.as_ref()).cloned();
     let turns = each.as_ref().zip(shape.turns.as_ref()).and_then(|(turns, written)| {
         let role = member(&mut placed, shape.role, "role")?;
-        let roles = roles(shape.roles);
+        let roles = roles(&mut placed, shape.roles);
         let words = roles.iter().map(|(word, _)| word.clone()).collect();
         placed.add(turns.member(&role), file.with(written.span()), Carries::OneOf(words));
         Some(Turns { role, roles })
@@ -193,28 +193,30 @@ fn member(placed: &mut Placed<'_, '_>, written: Option<Spanned<String>>, default
 }
 
 /// Without a word of the file each role has its own name.
-fn roles(shape: Option<RolesShape>) -> Vec<(Box<str>, Role)> {
-    let own = || {
-        let own = |name: &str| vec![name.to_owned()];
-        RolesShape {
-            system: own("system"),
-            developer: own("developer"),
-            user: own("user"),
-            assistant: own("assistant"),
-            tool: own("tool"),
-        }
+fn roles(placed: &mut Placed<'_, '_>, written: Option<Spanned<RolesShape>>) -> Vec<(Box<str>, Role)> {
+    let own = |role: Role| (role.as_str().into(), role);
+    let Some(written) = written else {
+        return [Role::System, Role::Developer, Role::User, Role::Assistant, Role::Tool].map(own).into();
     };
-    let RolesShape { system, developer, user, assistant, tool } = shape.unwrap_or_else(own);
-    [
+    let at = placed.file.with(written.span());
+    let RolesShape { system, developer, user, assistant, tool } = written.into_inner();
+    let mut roles: Vec<(Box<str>, Role)> = Vec::new();
+    for (words, role) in [
         (system, Role::System),
         (developer, Role::Developer),
         (user, Role::User),
         (assistant, Role::Assistant),
         (tool, Role::Tool),
-    ]
-    .into_iter()
-    .flat_map(|(words, role)| words.into_iter().map(move |word| (word.into(), role)))
-    .collect()
+    ] {
+        for word in words {
+            if roles.iter().any(|(known, _)| **known == *word) {
+                let problem = Diagnostic::error(&at, format!("two roles are called `{}`", word.escape_debug()));
+                placed.reader.problem(problem.label("expected each word once"));
+            }
+            roles.push((word.into(), role));
+        }
+    }
+    roles
 }
 
 /// A template, which may have places for these words.

@@ -38,7 +38,7 @@ pub struct RequestShape {
     pub stream: Option<Spanned<Asked>>,
     pub turns: Option<Spanned<Pointer>>,
     pub role: Option<Spanned<String>>,
-    pub roles: Option<RolesShape>,
+    pub roles: Option<Spanned<RolesShape>>,
     pub content: Places,
     pub system: Places,
     pub user: Places,
