@@ -56,9 +56,9 @@ impl Table {
         self.0.iter().find(|(other, _)| other == at).map(|(_, carries)| carries)
     }
 
-    /// The table of a request. The texts of one array below a message are joined.
+    /// The table of a request. The texts of one array below a message, or of one speaker, are joined.
     pub fn request(&self, turns: Option<&Pointer>) -> Own {
-        self.own(turns, List::Joined)
+        self.own(turns, List::Joined(None))
     }
 
     /// The table of an answer. The texts of one array below a choice are one.
@@ -118,6 +118,15 @@ impl Own {
         }
     }
 
+    /// What stands around says it.
+    fn forget_speaker(&mut self) {
+        if let Some(OwnString::By(_, rule)) = self.string {
+            self.string = Some(OwnString::Rule(rule));
+        }
+        let elements = self.elements.iter_mut().map(|(_, own)| &mut **own);
+        self.members.values_mut().chain(self.flagged.values_mut()).chain(elements).for_each(Own::forget_speaker);
+    }
+
     /// Says how the arrays are read: `turns`, where they stand below here, and the outermost ones of texts as `list`.
     fn join(&mut self, turns: Option<&[Step]>, list: List) {
         let rest = |step: &Step| turns.and_then(|turns| turns.split_first()).filter(|(first, _)| *first == step);
@@ -134,8 +143,15 @@ impl Own {
                     own.join(None, list);
                 }
                 Some((_, rest)) => own.join(Some(rest), list),
-                None if list == List::One || own.speaks() => *own_list = list,
-                None => own.join(None, list),
+                None if list == List::One => *own_list = list,
+                None => match own.speakers()[..] {
+                    [] if own.speaks() => *own_list = list,
+                    [role] => {
+                        *own_list = List::Joined(Some(role));
+                        own.forget_speaker();
+                    }
+                    _ => own.join(None, list),
+                },
             }
         }
     }

@@ -39,8 +39,8 @@ pub enum List {
     Each,
     /// See [`Rule::Turns`].
     Turns,
-    /// See [`Rule::Joined`].
-    Joined,
+    /// See [`Rule::Joined`], and who says it outside of turns.
+    Joined(Option<Role>),
     /// See [`Rule::One`].
     One,
 }
@@ -79,8 +79,26 @@ impl Own {
             }
             _ => false,
         };
-        own || self.members.values().chain(self.flagged.values()).any(Own::speaks)
-            || self.elements.as_ref().is_some_and(|(_, own)| own.speaks())
+        own || self.below().any(Own::speaks)
+    }
+
+    /// Who says what stands here and below, each once.
+    pub fn speakers(&self) -> Vec<Role> {
+        let own = match &self.string {
+            Some(OwnString::By(role, _)) => Some(*role),
+            _ => None,
+        };
+        own.into_iter().chain(self.below().flat_map(Own::speakers)).fold(Vec::new(), |mut roles, role| {
+            if !roles.contains(&role) {
+                roles.push(role);
+            }
+            roles
+        })
+    }
+
+    fn below(&self) -> impl Iterator<Item = &Own> {
+        let elements = self.elements.iter().map(|(_, own)| &**own);
+        self.members.values().chain(self.flagged.values()).chain(elements)
     }
 }
 
@@ -103,7 +121,8 @@ impl List {
         match self {
             List::Each => then(Rule::Each(&element)),
             List::Turns => then(Rule::Turns(&element)),
-            List::Joined => then(Rule::Joined(&element)),
+            List::Joined(None) => then(Rule::Joined(&element)),
+            List::Joined(Some(role)) => then(Rule::By(role, &Rule::Joined(&element))),
             List::One => then(Rule::One(&Rule::Each(&element))),
         }
     }
