@@ -185,7 +185,8 @@ impl<A: Answers> Texts<'_, A> {
 impl<'d, A: Answers> Sink<'d> for Texts<'_, A> {
     fn leaf(&mut self, leaf: Leaf<'d>) -> Result<(), WireError> {
         let Leaf { value, text, kind, form, again, apart, echo, place } = leaf;
-        if !text.is_empty() && !(echo && self.answers.knows(&text)) {
+        let is_echo = echo && self.answers.knows(&text);
+        if !text.is_empty() && !is_echo {
             let (node, text) = (value.id(), text.into_owned());
             let place = if apart && self.element > 0 { place_of_its_own(place, self.element) } else { place };
             self.found.push(Found { node, choice: self.choice, kind, text, form, again, apart, place });

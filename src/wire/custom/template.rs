@@ -159,7 +159,8 @@ mod tests {
                 let filled = template.fill(|_| message.as_str().into());
                 let read: serde_json::Value = serde_json::from_str(&filled).unwrap();
                 prop_assert_eq!(&read["error"], &serde_json::Value::from(format!("{prefix} {message}")));
-                prop_assert!(!filled.contains(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']));
+                let breaks = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
+                prop_assert!(!filled.contains(breaks));
             }
         }
     }
