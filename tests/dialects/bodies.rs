@@ -86,7 +86,7 @@ pub fn tgi() -> Api {
         example: "tgi.toml",
         path: "/generate_stream",
         request: json!({"inputs": "What is deep learning?", "parameters": {"max_new_tokens": 20, "temperature": 0.5, "do_sample": true,
-            "stop": ["END"], "details": true, "seed": 7, "adapter_id": "call_lora1"}}),
+            "stop": ["END"], "details": true, "seed": 7, "adapter_id": "predibase/customer_support"}}),
         whole: vec![
             json!({"generated_text": "Deep learning", "details": rich}),
             json!({"error": "Input validation error", "error_type": "validation"}),

@@ -146,6 +146,17 @@ fn what_the_apis_send_is_taken() {
 }
 
 #[test]
+fn a_dialect_goes_with_the_configuration_that_it_came_with() {
+    let config = load_text(ACME).unwrap();
+    let kept = Arc::downgrade(&form(&config));
+    let codec = Custom::new(form(&config), 10).answer(Framing::Sse, 100);
+    drop(config);
+    assert!(kept.upgrade().is_some(), "an answer is still under way");
+    drop(codec);
+    assert!(kept.upgrade().is_none());
+}
+
+#[test]
 fn strict_refuses_what_is_not_named() {
     let lenient = example("tgi.toml").replace("strict = true", "strict = false");
     let body = json!({"inputs": "x", "parameters": {"unheard_of": "y"}}).to_string();

@@ -120,7 +120,6 @@ fn request(reader: &mut Reader<'_>, file: &Origin, shape: RequestShape) -> Reque
         (shape.names, Carries::Name),
         (shape.tools, Carries::Tools),
         (shape.any, Carries::Any),
-        (shape.ids, Carries::Id),
         (shape.numbers, Carries::Number),
         (shape.refuse, Carries::Refused),
     ] {

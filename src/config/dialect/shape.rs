@@ -50,7 +50,6 @@ pub struct RequestShape {
     pub tools: Places,
     pub other: Places,
     pub any: Places,
-    pub ids: Places,
     pub numbers: Places,
     pub refuse: Places,
     pub words: Worded<Vec<String>>,
