@@ -65,6 +65,7 @@ pub enum Dialect {
     OllamaChat,
     OllamaGenerate,
     Gemini,
+    BedrockConverse,
     /// Described in the main file.
     #[serde(skip)]
     Own(Arc<Form>),
@@ -127,6 +128,7 @@ impl Dialect {
             Dialect::OllamaChat => "ollama_chat",
             Dialect::OllamaGenerate => "ollama_generate",
             Dialect::Gemini => "gemini",
+            Dialect::BedrockConverse => "bedrock_converse",
             Dialect::Own(form) => &form.name,
         }
     }

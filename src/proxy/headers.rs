@@ -67,7 +67,15 @@ const SET_ANEW: [&str; 12] = [
 ];
 
 /// Comes back from a judged answer besides what is set anew. Anything else could carry text that nobody judged.
-const RELAYED: [&str; 5] = ["date", "retry-after", "x-request-id", "openai-processing-ms", "openai-version"];
+const RELAYED: [&str; 7] = [
+    "date",
+    "retry-after",
+    "x-request-id",
+    "openai-processing-ms",
+    "openai-version",
+    "x-amzn-errortype",
+    "x-amzn-requestid",
+];
 
 /// A relayed header's value is at most so long.
 const RELAYED_MAX: usize = 256;

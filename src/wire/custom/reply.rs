@@ -93,7 +93,7 @@ fn frame(framing: Framing, name: Option<&str>, data: &str) -> Bytes {
     match framing {
         Framing::Sse => sse::frame(name, data.as_bytes()),
         Framing::Ndjson => ndjson::line(data.as_bytes()),
-        Framing::Json => Bytes::new(),
+        Framing::Json | Framing::EventStream => Bytes::new(),
     }
 }
 

@@ -38,6 +38,9 @@ pub enum Rule<'t> {
     /// The same for a JSON schema, less its own words.
     Schema(Kind),
     Object(&'t Object<'t>),
+    /// An object with one member, which picks what it is. In a request none or several are refused, and so is any other; the
+    /// sentence says what can be judged.
+    Union(&'t Object<'t>, &'static str),
     /// An object whose `type` picks its shape; the sentence says which types there are. Under no name stands the shape of an
     /// object without a type.
     Tagged(&'t [(&'t str, &'t Object<'t>)], &'static str),
@@ -221,7 +224,7 @@ impl Rule<'_> {
                 "a string"
             }
             Rule::Plain => "a number or a boolean",
-            Rule::Object(_) | Rule::Tagged(..) | Rule::Typed(..) | Rule::Keyed(..) => "an object",
+            Rule::Object(_) | Rule::Union(..) | Rule::Tagged(..) | Rule::Typed(..) | Rule::Keyed(..) => "an object",
             Rule::TwoNames(inner) | Rule::If(_, inner, _) => inner.wants(),
             Rule::Each(_) | Rule::Indexed(_) | Rule::Turns(_) | Rule::Joined(_) => "an array",
             Rule::ByType(None, Some(_), None) => "an array",
