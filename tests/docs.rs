@@ -84,6 +84,13 @@ fn every_key_is_documented() {
         "[upstream.a]\ncredential = { ? }",
         &format!("{route}?"),
         &format!("{route}[route.stream]\n?"),
+        "[dialect.a]\n?",
+        "[dialect.a.request]\n?",
+        "[dialect.a.request]\nroles = { ? }",
+        "[dialect.a.request]\nstream = { ? }",
+        "[dialect.a.answer]\n?",
+        "[dialect.a.stream]\n?",
+        "[dialect.a.reply]\n?",
         &format!("{guardrail}?"),
         &format!("{guardrail}[guardrail.a.patterns]\n?"),
     ] {

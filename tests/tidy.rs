@@ -22,7 +22,7 @@ const LAYERS: &[(&str, u8)] = &[
 ];
 
 /// Uses within one layer that are meant: from, to.
-const WITHIN_A_LAYER: &[(&str, &str)] = &[("config", "policy")];
+const WITHIN_A_LAYER: &[(&str, &str)] = &[("config", "policy"), ("config", "wire")];
 
 /// Foreign crates (or those of a family, by `_`) that stay in their place: under these paths and nowhere else in `src/`.
 const FOREIGN: &[(&str, &[&str])] = &[

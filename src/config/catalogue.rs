@@ -13,12 +13,15 @@ use crate::config::load::Reader;
 use crate::config::shape::GuardrailShape;
 use crate::config::suggest::{list, meant};
 use crate::config::value::Name;
-use crate::config::{Diagnostic, Engine, Guardrail, Handling, Origin, Route};
+use crate::config::{Diagnostic, Dialect, Engine, Guardrail, Handling, Origin, Route};
 use crate::policy::Policy;
+use crate::wire::custom::Form;
 
 /// What routes and guardrails can name. A thing that was found faulty is kept as `None`: its fault is told once.
 pub struct Catalogue {
     pub engines: BTreeMap<Arc<str>, Arc<Engine>>,
+    /// Dialects of the main file, and where each is named.
+    pub dialects: BTreeMap<Arc<str>, (Origin, Option<Arc<Form>>)>,
     pub guardrails_dir: PathBuf,
     pub policies_dir: PathBuf,
     /// Guardrails of the main file, by name and place.
@@ -140,7 +143,21 @@ impl Catalogue {
         None
     }
 
-    /// A guardrail that nobody asks guards nothing.
+    /// The dialect of this name: built in, or of the main file.
+    pub fn dialect(&self, reader: &mut Reader<'_>, name: &str, at: &Origin) -> Option<Dialect> {
+        if let Some((_, own)) = self.dialects.get(name) {
+            return own.clone().map(Dialect::Own);
+        }
+        let unknown = match Dialect::built_in(name) {
+            Ok(dialect) => return Some(dialect),
+            Err(unknown) => unknown.to_string(),
+        };
+        let known = self.dialects.keys().fold(unknown, |known, name| format!("{known}, `{name}`"));
+        reader.problem(Diagnostic::explained(at, &known).help("any other API is described as [dialect.NAME]"));
+        None
+    }
+
+    /// A guardrail that nobody asks guards nothing, and a dialect that nobody speaks is not looked at.
     pub fn warn_of_unused(&self, reader: &mut Reader<'_>, routes: &[Route]) {
         let asked = |id: &str| {
             routes.iter().any(|route| match &route.handling {
@@ -150,6 +167,15 @@ impl Catalogue {
         };
         for (name, at) in self.inline.iter().filter(|(name, _)| !asked(name)) {
             reader.warning(Diagnostic::warning(at, format!("no route asks the guardrail `{name}`")));
+        }
+        let spoken = |id: &str| {
+            routes.iter().any(|route| match &route.handling {
+                Handling::Inspect { dialect, .. } => dialect.as_str() == id,
+                Handling::Pass => false,
+            })
+        };
+        for (name, (at, _)) in self.dialects.iter().filter(|(name, (_, own))| own.is_some() && !spoken(name)) {
+            reader.warning(Diagnostic::warning(at, format!("no route has the dialect `{name}`")));
         }
     }
 }

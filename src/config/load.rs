@@ -46,6 +46,11 @@ impl Reader<'_> {
         self.problems.push(problem);
     }
 
+    /// How many mistakes there are so far.
+    pub fn problems(&self) -> usize {
+        self.problems.len()
+    }
+
     pub fn warning(&mut self, warning: Diagnostic) {
         self.warnings.push(warning);
     }

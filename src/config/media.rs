@@ -9,7 +9,7 @@ use crate::text::{Media, MediaSet};
 
 impl Dialect {
     /// The kinds that can go by in its requests or answers.
-    fn media(self) -> &'static [Media] {
+    fn media(&self) -> &'static [Media] {
         match self {
             Dialect::OpenAiChat | Dialect::Gemini => &Media::ALL,
             Dialect::OpenAiResponses => &[Media::Image, Media::Audio, Media::File],
@@ -17,7 +17,7 @@ impl Dialect {
             Dialect::OllamaChat | Dialect::OllamaGenerate | Dialect::OpenAiImages | Dialect::OpenAiModerations => {
                 &[Media::Image]
             }
-            Dialect::OpenAiCompletions | Dialect::OpenAiEmbeddings | Dialect::BedrockConverse => &[],
+            Dialect::OpenAiCompletions | Dialect::OpenAiEmbeddings | Dialect::BedrockConverse | Dialect::Own(_) => &[],
         }
     }
 }
@@ -26,7 +26,7 @@ impl Dialect {
 pub fn pass_media(
     reader: &mut Reader<'_>,
     at: &Origin,
-    dialect: Dialect,
+    dialect: &Dialect,
     written: Option<&Spanned<Vec<Spanned<Media>>>>,
 ) -> Option<MediaSet> {
     let Some(written) = written else { return Some(MediaSet::default()) };

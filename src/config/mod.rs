@@ -4,6 +4,7 @@
 pub mod builtin;
 mod catalogue;
 mod diagnostic;
+mod dialect;
 mod engine;
 mod guardrail;
 mod load;

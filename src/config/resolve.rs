@@ -12,6 +12,7 @@ use toml::Spanned;
 
 use crate::config::catalogue::Catalogue;
 use crate::config::diagnostic::SourceFile;
+use crate::config::dialect::dialect;
 use crate::config::engine::{Device, Engine, EngineRun};
 use crate::config::load::Reader;
 use crate::config::route::routes;
@@ -36,7 +37,12 @@ pub fn config(reader: &mut Reader<'_>, source: &Arc<SourceFile>, file: File) -> 
         .into_iter()
         .map(|(name, shape)| (name.get_ref().0.clone(), upstream(reader, &top, name, shape)))
         .collect();
+    let dialects = file.dialect.into_iter().map(|(name, shape)| {
+        let own = dialect(reader, &top, &name, shape.into_inner());
+        (name.get_ref().0.clone(), (top.with(name.span()), own))
+    });
     let mut catalogue = Catalogue {
+        dialects: dialects.collect(),
         engines,
         guardrails_dir: reader.path(&file.guardrails_dir),
         policies_dir: reader.path(&file.policies_dir),

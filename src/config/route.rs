@@ -7,10 +7,11 @@ use std::sync::Arc;
 use http::Method;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserializer, IntoDeserializer, MapAccess, Visitor};
 use toml::Spanned;
 
 use crate::config::catalogue::Catalogue;
+use crate::config::dialect;
 use crate::config::load::Reader;
 use crate::config::media::pass_media;
 use crate::config::resolve::stream;
@@ -19,6 +20,7 @@ use crate::config::state::state;
 use crate::config::suggest::{list, meant};
 use crate::config::{Diagnostic, Guardrail, Origin, Parameter, Query, Reach, RoutePath, State, Stream, Upstream};
 use crate::text::MediaSet;
+use crate::wire::custom::Form;
 
 /// One path, or those of a pattern, and what happens to it.
 #[derive(Debug)]
@@ -50,7 +52,7 @@ pub enum Handling {
 }
 
 /// The wire forms that can be judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dialect {
     #[serde(rename = "openai_chat")]
@@ -70,6 +72,9 @@ pub enum Dialect {
     OllamaGenerate,
     Gemini,
     BedrockConverse,
+    /// Described in the main file.
+    #[serde(skip)]
+    Own(Arc<Form>),
 }
 
 /// What the client sees of a blocked prompt: `"error"` or `{ message = "..." }`.
@@ -112,7 +117,12 @@ impl<'de> Deserialize<'de> for OnBlock {
 }
 
 impl Dialect {
-    pub fn as_str(self) -> &'static str {
+    /// One that is built in, by its name; else what the names are.
+    pub fn built_in(name: &str) -> Result<Self, de::value::Error> {
+        Dialect::deserialize(name.into_deserializer())
+    }
+
+    pub fn as_str(&self) -> &str {
         match self {
             Dialect::OpenAiChat => "openai_chat",
             Dialect::OpenAiResponses => "openai_responses",
@@ -125,11 +135,12 @@ impl Dialect {
             Dialect::OllamaGenerate => "ollama_generate",
             Dialect::Gemini => "gemini",
             Dialect::BedrockConverse => "bedrock_converse",
+            Dialect::Own(form) => &form.name,
         }
     }
 
     /// The only query parameters that leave the form of what is judged as it is, where the API has others.
-    fn parameters(self) -> Option<&'static [&'static str]> {
+    fn parameters(&self) -> Option<&'static [&'static str]> {
         match self {
             Dialect::Gemini => Some(&["alt=sse", "key"]),
             _ => None,
@@ -137,8 +148,12 @@ impl Dialect {
     }
 
     /// Whether its answers have a place for words.
-    fn speaks(self) -> bool {
-        !matches!(self, Dialect::OpenAiEmbeddings | Dialect::OpenAiModerations | Dialect::OpenAiImages)
+    fn speaks(&self) -> bool {
+        match self {
+            Dialect::OpenAiEmbeddings | Dialect::OpenAiModerations | Dialect::OpenAiImages => false,
+            Dialect::Own(form) => dialect::speaks(form),
+            _ => true,
+        }
     }
 }
 
@@ -199,9 +214,15 @@ fn route(
     let at_path = at.with(shape.path.span());
     let pass = shape.pass;
     let methods = methods(reader, &at, &shape);
-    let query = query(reader, &at, &shape, upstream.as_deref());
-    let handling =
-        if pass { passing(reader, &at, &shape) } else { inspected(reader, catalogue, defaults, &at, &shape, query?) };
+    let dialect = match shape.dialect.as_ref().filter(|_| !pass) {
+        Some(name) => Some(catalogue.dialect(reader, name.get_ref(), &at.with(name.span()))?),
+        None => None,
+    };
+    let query = query(reader, &at, &shape, dialect.as_ref(), upstream.as_deref());
+    let handling = match pass {
+        true => passing(reader, &at, &shape),
+        false => inspected(reader, catalogue, defaults, &at, &shape, (dialect, query?)),
+    };
     if !pass && path.reach() == Reach::Below {
         let problem = Diagnostic::error(&at_path, "only a route with `pass = true` can take more than one path");
         reader.problem(problem.label("expected one path: what is judged has one form"));
@@ -276,11 +297,11 @@ fn inspected(
     defaults: Stream,
     at: &Origin,
     shape: &RouteShape,
-    query: Query,
+    (dialect, query): (Option<Dialect>, Query),
 ) -> Option<Handling> {
     let id = &shape.id.get_ref().0;
-    let (Some(dialect), Some(names)) = (&shape.dialect, &shape.guardrails) else {
-        let missing = if shape.dialect.is_none() { "dialect" } else { "guardrails" };
+    let (Some(dialect), Some(names)) = (&dialect, &shape.guardrails) else {
+        let missing = if dialect.is_none() { "dialect" } else { "guardrails" };
         let problem = Diagnostic::error(at, format!("route `{id}` is judged and has no `{missing}`"));
         let expected = match missing {
             "dialect" => "expected dialect = \"openai_chat\", or another: the form of its requests and answers",
@@ -313,7 +334,6 @@ fn inspected(
         Some(written) => stream(reader, &at.with(written.span()), written.get_ref(), defaults)?,
         None => defaults,
     };
-    let dialect = *dialect.get_ref();
     let pass_media = pass_media(reader, at, dialect, shape.pass_media.as_ref());
     let state = state(reader, at, dialect, shape.state.as_ref());
     let on_block = shape.on_block.as_ref().map(|style| style.get_ref().clone()).unwrap_or_default();
@@ -327,17 +347,28 @@ fn inspected(
     if let (OnBlock::Message(_), Some(written), false) = (&on_block, &shape.on_block, dialect.speaks()) {
         let title = format!("an answer of `{}` has no place for a message", dialect.as_str());
         let problem = Diagnostic::error(&at.with(written.span()), title).label("could not be told");
+        let problem = match dialect {
+            Dialect::Own(_) => problem.help("[dialect.NAME.reply] says what an answer is, with `{text}` in it"),
+            _ => problem,
+        };
         reader.problem(problem.help("a blocked request is told as an error: leave out `on_block`"));
         sound = false;
     }
     let (pass_media, state) = (pass_media?, state?);
+    let dialect = dialect.clone();
     sound.then_some(Handling::Inspect { dialect, query, guardrails, pass_media, state, on_block, stream })
 }
 
 /// The query parameters that a route takes. A key in the URL is the client's, and goes beside no credential of ours.
-fn query(reader: &mut Reader<'_>, at: &Origin, shape: &RouteShape, upstream: Option<&Upstream>) -> Option<Query> {
+fn query(
+    reader: &mut Reader<'_>,
+    at: &Origin,
+    shape: &RouteShape,
+    dialect: Option<&Dialect>,
+    upstream: Option<&Upstream>,
+) -> Option<Query> {
     let Some(written) = shape.query.as_ref().filter(|_| !shape.pass) else { return Some(Query::default()) };
-    let known = shape.dialect.as_ref().and_then(|dialect| dialect.get_ref().parameters());
+    let known = dialect.and_then(Dialect::parameters);
     let mut parameters: Vec<Parameter> = Vec::new();
     let mut sound = true;
     for parameter in written.get_ref() {

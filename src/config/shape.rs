@@ -9,10 +9,11 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 use toml::Spanned;
 
+use crate::config::dialect::DialectShape;
 use crate::config::engine::{Device, Dtype, Experts};
 use crate::config::settings::{Admin, Audit, HttpVersion, Limits, WindowSize, cores};
 use crate::config::value::{Address, Count, Header, Margin, Name, Size, Time, Url, Verb, via};
-use crate::config::{Dialect, Memory, OnBlock, Parameter, RoutePath, State};
+use crate::config::{Memory, OnBlock, Parameter, RoutePath, State};
 use crate::policy::{Action, Effort, Mode, OnError, Scope, Stage, Timing};
 use crate::text::Media;
 
@@ -38,6 +39,9 @@ pub struct File {
     pub engine: Named<EngineShape>,
     #[serde(default)]
     pub upstream: Named<UpstreamShape>,
+    /// Wire forms beside those that are built in.
+    #[serde(default)]
+    pub dialect: Named<DialectShape>,
     #[serde(default)]
     pub route: Vec<Spanned<RouteShape>>,
     #[serde(default)]
@@ -159,7 +163,7 @@ pub struct RouteShape {
     pub upstream: Spanned<String>,
     #[serde(default)]
     pub pass: bool,
-    pub dialect: Option<Spanned<Dialect>>,
+    pub dialect: Option<Spanned<String>>,
     pub query: Option<Spanned<Vec<Spanned<Parameter>>>>,
     pub guardrails: Option<Spanned<Vec<Spanned<String>>>>,
     pub pass_media: Option<Spanned<Vec<Spanned<Media>>>>,

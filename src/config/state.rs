@@ -37,7 +37,7 @@ impl Default for Memory {
 
 impl Dialect {
     /// Whether its upstreams keep answers that a later request can name.
-    fn keeps(self) -> bool {
+    fn keeps(&self) -> bool {
         matches!(self, Dialect::OpenAiResponses)
     }
 }
@@ -46,7 +46,7 @@ impl Dialect {
 pub fn state(
     reader: &mut Reader<'_>,
     at: &Origin,
-    dialect: Dialect,
+    dialect: &Dialect,
     written: Option<&Spanned<State>>,
 ) -> Option<State> {
     match written {

@@ -58,7 +58,7 @@ pub fn explain(message: &str) -> Explained {
         out.label = "expected text in quotes, a number, true or false".to_owned();
     } else if !expected.is_empty() {
         out.label = format!("expected {}", in_toml(title, expected));
-        out.title = out.title.replace("invalid type: map", "invalid type: table");
+        out.title = out.title.replace(": map", ": table");
     }
     out
 }
@@ -103,6 +103,9 @@ fn missing(field: &str) -> Option<&'static str> {
         "form" => "say what the policy's text asks the model to answer: form = \"binary\", \"label\" or \"json\"",
         "labels" => "name the outcomes: [[labels]] with label, reply and, for the harmless one, safe = true",
         "reply" => "say what the model writes for this label: reply = \"1\"",
+        "refusal" => "say what an error is: refusal = '{\"error\": \"{message}\"}'",
+        "framing" => "say how the events of a stream come: framing = \"sse\" or \"ndjson\"",
+        "cut" => "say what ends a stream that is blocked: cut = ['{\"error\": \"{message}\"}']",
         "header" => "name the header that carries the secret: header = \"authorization\"",
         _ => return None,
     })

@@ -12,6 +12,7 @@ use crate::live::{
 };
 use crate::wire::anthropic::Anthropic;
 use crate::wire::bedrock_converse::BedrockConverse;
+use crate::wire::custom::Custom;
 use crate::wire::gemini::Gemini;
 use crate::wire::ollama::{Api, Ollama};
 use crate::wire::openai_chat::OpenAiChat;
@@ -82,7 +83,7 @@ impl Parts<'_> {
                 let keeps = (*state == State::Seen).then(|| Keeps::new(&guardrails, self.memory));
                 let bounds = Bounds { max_segments: self.max_segments, pass: *pass_media, kept: keeps.is_some() };
                 Handling::Inspect(Box::new(Inspect {
-                    dialect: dialect_of(*dialect, bounds),
+                    dialect: dialect_of(dialect, bounds),
                     keeps,
                     query: query.clone(),
                     before: timed(Timing::Before),
@@ -149,7 +150,7 @@ impl Parts<'_> {
     }
 }
 
-fn dialect_of(dialect: config::Dialect, bounds: Bounds) -> Arc<dyn Dialect> {
+fn dialect_of(dialect: &config::Dialect, bounds: Bounds) -> Arc<dyn Dialect> {
     match dialect {
         config::Dialect::OpenAiChat => Arc::new(OpenAiChat::new(bounds)),
         config::Dialect::OpenAiResponses => Arc::new(OpenAiResponses::new(bounds)),
@@ -162,6 +163,7 @@ fn dialect_of(dialect: config::Dialect, bounds: Bounds) -> Arc<dyn Dialect> {
         config::Dialect::OllamaGenerate => Arc::new(Ollama::new(Api::Generate, bounds)),
         config::Dialect::Gemini => Arc::new(Gemini::new(bounds)),
         config::Dialect::BedrockConverse => Arc::new(BedrockConverse::new(bounds.max_segments)),
+        config::Dialect::Own(form) => Arc::new(Custom::new(Arc::clone(form), bounds.max_segments)),
     }
 }
 

@@ -53,7 +53,7 @@ impl Trail {
         let request_id =
             session.and_then(|session| RequestId::parse(session.get_header("x-request-id")?.to_str().ok()?));
         let dialect = route.and_then(|route| match &route.handling {
-            Handling::Inspect(inspect) => Some(inspect.dialect.name()),
+            Handling::Inspect(inspect) => Some(inspect.dialect.name().into()),
             Handling::Pass => None,
         });
         let info = ExchangeInfo {

@@ -26,7 +26,7 @@ pub struct ExchangeInfo {
     /// The route's name; none where no route was found.
     pub route: Option<Arc<str>>,
     /// The name of the route's dialect.
-    pub dialect: Option<&'static str>,
+    pub dialect: Option<Arc<str>>,
     /// Of the snapshot that the exchange sees.
     pub generation: u64,
     pub digest: Arc<str>,
@@ -113,7 +113,7 @@ struct Record<'a> {
     request_id: Option<&'a str>,
     route: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    dialect: Option<&'static str>,
+    dialect: Option<&'a str>,
     generation: u64,
     digest: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -216,7 +216,7 @@ impl<'a> Record<'a> {
             exchange: exchange.id.to_string(),
             request_id: exchange.request_id.as_ref().map(RequestId::as_str),
             route: exchange.route.as_deref(),
-            dialect: exchange.dialect,
+            dialect: exchange.dialect.as_deref(),
             generation: exchange.generation,
             digest: &exchange.digest,
             stage: None,
@@ -353,7 +353,7 @@ pub(super) mod tests {
             id: Uuid::from_u128(7),
             request_id: RequestId::parse("req-1"),
             route: Some("chat".into()),
-            dialect: Some("openai_chat"),
+            dialect: Some("openai_chat".into()),
             generation: 3,
             digest: "abc".into(),
         }

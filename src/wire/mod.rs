@@ -5,6 +5,7 @@ mod answer;
 pub mod anthropic;
 pub mod bedrock_converse;
 mod blob;
+pub mod custom;
 mod eventstream;
 pub mod gemini;
 mod ids;
@@ -36,7 +37,7 @@ use crate::text::{Edits, Kind, MediaCount, Role, Segment, SegmentId};
 /// An API's wire form. Knows bodies, not sockets.
 pub trait Dialect: Send + Sync {
     /// The name in the configuration (`openai_chat`).
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// Reads a request body strictly and finds its texts. `path` is canonical, with the query behind it where the route takes
     /// one: some APIs name the model there, and say whether the answer is a stream.

@@ -19,7 +19,7 @@ use crate::wire::{AnswerCodec, Body, Cut, Event, EventText, Framing, WireError, 
 /// What a dialect says of its answers. One for each answer: it remembers of a stream what its end needs.
 pub trait Answers: Send {
     /// What a whole body, an event of a stream and an error are made of.
-    fn body(&self) -> Rule;
+    fn body(&self) -> Rule<'_>;
 
     /// The number of an element of [`Rule::Turns`].
     fn choice(&self, element: Value<'_>, position: u32) -> Result<u32, WireError>;
@@ -36,7 +36,7 @@ pub trait Answers: Send {
     fn may_end(&self) -> bool;
 
     /// The name of an event, where the dialect's streams have them.
-    fn name(&self, _event: Value<'_>) -> Option<&'static str> {
+    fn name(&self, _event: Value<'_>) -> Option<&str> {
         None
     }
 

@@ -107,7 +107,7 @@ impl MessageAnswers {
 }
 
 impl Answers for MessageAnswers {
-    fn body(&self) -> Rule {
+    fn body(&self) -> Rule<'_> {
         Rule::Object(&ANSWER)
     }
 

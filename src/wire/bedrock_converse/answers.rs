@@ -73,7 +73,7 @@ impl ConverseAnswers {
 }
 
 impl Answers for ConverseAnswers {
-    fn body(&self) -> Rule {
+    fn body(&self) -> Rule<'_> {
         Rule::Object(&ANSWER)
     }
 

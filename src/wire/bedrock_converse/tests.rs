@@ -24,7 +24,7 @@ const PATH: &str = "/model/amazon.nova-lite-v1:0/converse";
 const BLOB: &str = "OLTmUuRNp/I3DZ4mDicTZVCko6bQf1wMMy+LEiQIP9IrkC+JEegYGPjJnV1dmDGVdQTZDpRd4uj1TueBzHX2NlCZCQ==";
 
 impl Dialect for Here {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         self.0.name()
     }
 

@@ -40,7 +40,7 @@ impl GeminiAnswers {
 }
 
 impl Answers for GeminiAnswers {
-    fn body(&self) -> Rule {
+    fn body(&self) -> Rule<'_> {
         ANSWER
     }
 

@@ -24,7 +24,7 @@ impl OllamaAnswers {
 }
 
 impl Answers for OllamaAnswers {
-    fn body(&self) -> Rule {
+    fn body(&self) -> Rule<'_> {
         Rule::Object(&ANSWER)
     }
 

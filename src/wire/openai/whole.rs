@@ -8,10 +8,10 @@ use crate::wire::shape::{Rule, unexpected};
 use crate::wire::{Cut, WireError};
 
 /// Such an answer, and what it is made of.
-pub struct Whole(pub Rule);
+pub struct Whole(pub Rule<'static>);
 
 impl Answers for Whole {
-    fn body(&self) -> Rule {
+    fn body(&self) -> Rule<'_> {
         self.0
     }
 

@@ -24,7 +24,7 @@ impl ChatAnswers {
 }
 
 impl Answers for ChatAnswers {
-    fn body(&self) -> Rule {
+    fn body(&self) -> Rule<'_> {
         Rule::Object(&ANSWER)
     }
 

@@ -26,7 +26,7 @@ impl CompletionAnswers {
 }
 
 impl Answers for CompletionAnswers {
-    fn body(&self) -> Rule {
+    fn body(&self) -> Rule<'_> {
         Rule::Object(&ANSWER)
     }
 

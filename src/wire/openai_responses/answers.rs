@@ -35,7 +35,7 @@ impl ResponsesAnswers {
 }
 
 impl Answers for ResponsesAnswers {
-    fn body(&self) -> Rule {
+    fn body(&self) -> Rule<'_> {
         if self.is_whole() { Rule::Object(&ANSWER) } else { EVENT }
     }
 

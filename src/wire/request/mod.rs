@@ -16,13 +16,36 @@ use crate::wire::request::segments::{Access, Segments};
 use crate::wire::shape::{Bounds, Rule, is_word, unexpected};
 use crate::wire::{Prompt, WireError};
 
-/// What a dialect says of its requests.
-pub struct Requests {
-    pub body: Rule,
+/// What a reader of requests asks a dialect.
+pub trait Reads {
+    fn body(&self) -> Rule<'_>;
+
     /// Who speaks in an element of [`Rule::Turns`].
-    pub role: fn(Value<'_>) -> Result<Role, WireError>,
+    fn role(&self, turn: Value<'_>) -> Result<Role, WireError>;
+
     /// What the proxy has to know of a body; refuses what no table can.
+    fn head(&self, body: Value<'_>) -> Result<Head, WireError>;
+}
+
+/// What a dialect that is built in says of its requests: see [`Reads`].
+pub struct Requests {
+    pub body: Rule<'static>,
+    pub role: fn(Value<'_>) -> Result<Role, WireError>,
     pub head: fn(Value<'_>) -> Result<Head, WireError>,
+}
+
+impl Reads for Requests {
+    fn body(&self) -> Rule<'_> {
+        self.body
+    }
+
+    fn role(&self, turn: Value<'_>) -> Result<Role, WireError> {
+        (self.role)(turn)
+    }
+
+    fn head(&self, body: Value<'_>) -> Result<Head, WireError> {
+        (self.head)(body)
+    }
 }
 
 /// What the proxy has to know of a request.
@@ -45,11 +68,11 @@ pub struct Request {
 type Target = (NodeId, Option<NodeId>);
 
 impl Request {
-    pub fn parse(body: Bytes, requests: &'static Requests, bounds: impl Into<Bounds>) -> Result<Self, WireError> {
+    pub fn parse(body: Bytes, requests: &impl Reads, bounds: impl Into<Bounds>) -> Result<Self, WireError> {
         let document = Document::parse(body, &json::Limits::default())?;
         let root = document.root();
         let found = Segments::find(root, requests, bounds.into())?;
-        let head = (requests.head)(root)?;
+        let head = requests.head(root)?;
         Ok(Request { found, head, document, path: String::new() })
     }
 
@@ -150,7 +173,12 @@ pub fn flag(root: Value<'_>, name: &str) -> Result<bool, WireError> {
 
 /// The name of a model, for logs and answers.
 pub fn model_of(root: Value<'_>) -> Result<String, WireError> {
-    let Some(value) = root.get("model") else { return Ok(String::new()) };
+    model_at(root.get("model"))
+}
+
+/// The same of the value that names it.
+pub fn model_at(value: Option<Value<'_>>) -> Result<String, WireError> {
+    let Some(value) = value else { return Ok(String::new()) };
     match value.text().map(Cow::into_owned) {
         Some(model) if !is_word(&model) => {
             Err(unexpected(value, "a plain word: up to 128 letters, digits and `-_./:@+`"))

@@ -7,7 +7,7 @@ use std::ops::Range;
 use crate::text::{Kind, Media, MediaCount, Place, Role, Segment, SegmentId};
 use crate::wire::WireError;
 use crate::wire::json::{self, Document, NodeId, Type, Value};
-use crate::wire::request::Requests;
+use crate::wire::request::Reads;
 use crate::wire::shape::{Bounds, Form, Leaf, Sink, Style, unsupported, walk};
 
 const WHO_REFUSES: &str = "this route judges a `refusal` from the assistant, who alone refuses";
@@ -45,10 +45,10 @@ pub enum Access {
 
 impl Segments {
     /// Finds every text of a request.
-    pub fn find(body: Value<'_>, requests: &'static Requests, bounds: Bounds) -> Result<Self, WireError> {
+    pub fn find(body: Value<'_>, requests: &impl Reads, bounds: Bounds) -> Result<Self, WireError> {
         let mut texts = Texts {
             max: bounds.max_segments,
-            role: requests.role,
+            role: &|turn| requests.role(turn),
             found: Segments::default(),
             turn: None,
             by: None,
@@ -58,7 +58,7 @@ impl Segments {
             joined: None,
             said: Vec::new(),
         };
-        walk(body, requests.body, Style::Strict, bounds, &mut texts)?;
+        walk(body, requests.body(), Style::Strict, bounds, &mut texts)?;
         texts.end_of_run()?;
         Ok(texts.found)
     }
@@ -69,9 +69,9 @@ impl Segments {
 }
 
 /// Makes segments of what the walk finds.
-struct Texts<'d> {
+struct Texts<'r, 'd> {
     max: usize,
-    role: fn(Value<'_>) -> Result<Role, WireError>,
+    role: &'r dyn Fn(Value<'_>) -> Result<Role, WireError>,
     found: Segments,
     turn: Option<Turn>,
     /// Who speaks where there is no turn.
@@ -88,7 +88,7 @@ struct Texts<'d> {
 /// A message: its number and who speaks.
 type Turn = (u32, Role);
 
-impl<'d> Texts<'d> {
+impl<'d> Texts<'_, 'd> {
     fn add(&mut self, turn: Option<Turn>, kind: Kind, text: &str, pieces: Vec<Piece>) -> Result<(), WireError> {
         if text.is_empty() {
             return Ok(());
@@ -188,7 +188,7 @@ impl<'d> Texts<'d> {
     }
 }
 
-impl<'d> Sink<'d> for Texts<'d> {
+impl<'d> Sink<'d> for Texts<'_, 'd> {
     fn leaf(&mut self, leaf: Leaf<'d>) -> Result<(), WireError> {
         let by_user = self.turn.is_some_and(|(_, role)| role == Role::User);
         if leaf.kind == Kind::Refusal && self.turn.is_some_and(|(_, role)| role != Role::Assistant) {
@@ -205,11 +205,12 @@ impl<'d> Sink<'d> for Texts<'d> {
             self.said.push((turn, leaf.clone()));
         }
         match &mut self.joined {
+            // No reader joins what is JSON by itself.
+            _ if leaf.form == Form::Arguments => self.add_arguments(&leaf),
             Some(joined) => {
                 joined.push(leaf);
                 Ok(())
             }
-            None if leaf.form == Form::Arguments => self.add_arguments(&leaf),
             None => self.add_all(self.turn, leaf.kind, [&leaf], ""),
         }
     }

@@ -3,9 +3,11 @@
 //! The walk leaves nothing out: what a table does not name is judged, key and all, and a value that no rule takes is an
 //! error (or, in an answer, text). Unjudged stay only booleans, the API's own words and ids, and the numbers of its own members.
 
+mod own;
 mod schema;
 mod walk;
 
+pub use own::{List, Own, OwnString};
 pub use walk::{TOKEN_IDS, walk};
 
 use std::borrow::Cow;
@@ -16,7 +18,7 @@ use crate::wire::json::Value;
 
 /// What may stand at a place. `null` may stand anywhere, and is nothing.
 #[derive(Clone, Copy)]
-pub enum Rule {
+pub enum Rule<'t> {
     /// A text.
     Text(Kind),
     /// A text that can't be replaced: an id that something else refers to, a function's name.
@@ -24,68 +26,74 @@ pub enum Rule {
     /// JSON in a string, as a model wrote it.
     Arguments,
     /// A word of the API. One of this list is not judged; any other string is a text that can't be replaced.
-    OneOf(&'static [&'static str]),
+    OneOf(&'t [&'t str]),
     /// The same with a shape in place of the list: ids, which say nothing.
     Like(fn(&str) -> bool),
     /// A word of this list. In a request any other is refused; the sentence says what can be judged.
-    Only(&'static [&'static str], &'static str),
+    Only(&'t [&'t str], &'static str),
     /// A boolean, or a number that means what the API says.
     Plain,
     /// Any JSON: each string, number and key below is part of one text.
     Any(Kind),
     /// The same for a JSON schema, less its own words.
     Schema(Kind),
-    Object(&'static Object),
+    Object(&'t Object<'t>),
     /// An object with one member, which picks what it is. In a request none or several are refused, and so is any other; the
     /// sentence says what can be judged.
-    Union(&'static Object, &'static str),
+    Union(&'t Object<'t>, &'static str),
     /// An object whose `type` picks its shape; the sentence says which types there are. Under no name stands the shape of an
     /// object without a type.
-    Tagged(&'static [(&'static str, &'static Object)], &'static str),
+    Tagged(&'t [(&'t str, &'t Object<'t>)], &'static str),
     /// The same, with what an object of any other type is.
-    Typed(&'static [(&'static str, &'static Object)], &'static Rule),
+    Typed(&'t [(&'t str, &'t Object<'t>)], &'t Rule<'t>),
     /// An object with keys of this shape.
-    Keyed(fn(&str) -> bool, &'static Rule),
-    Each(&'static Rule),
+    Keyed(fn(&str) -> bool, &'t Rule<'t>),
+    Each(&'t Rule<'t>),
     /// An array whose elements are told apart by their `index`, where they have one.
-    Indexed(&'static Rule),
+    Indexed(&'t Rule<'t>),
     /// The messages of a request or the choices of an answer.
-    Turns(&'static Rule),
+    Turns(&'t Rule<'t>),
     /// The only message there is, without an array.
-    Turn(&'static Rule),
+    Turn(&'t Rule<'t>),
     /// An array of texts that other readers may join.
-    Joined(&'static Rule),
+    Joined(&'t Rule<'t>),
     /// The texts of one kind below have one place: a reader of the answer joins them.
-    One(&'static Rule),
+    One(&'t Rule<'t>),
     /// The place of what is below is not where it stands, but this path from the body's root.
-    At(&'static [Hop], &'static Rule),
+    At(&'t [Hop<'t>], &'t Rule<'t>),
     /// All below says whole what the same places have had in pieces, or will have.
-    Again(&'static Rule),
+    Again(&'t Rule<'t>),
     /// No reader joins what is below to what stands there in another event of a stream.
-    Apart(&'static Rule),
+    Apart(&'t Rule<'t>),
     /// Outside of [`Rule::Turns`]: who speaks below.
-    By(Role, &'static Rule),
+    By(Role, &'t Rule<'t>),
     /// The API tells here what the request said. Of that what the request had to the letter is not judged.
-    Echo(&'static Rule),
+    Echo(&'t Rule<'t>),
     /// Below, a member has two names, `fooBar` and `foo_bar`, as in the JSON of protocol buffers. Tables have the first; a member
     /// that comes under both is refused.
-    TwoNames(&'static Rule),
+    TwoNames(&'t Rule<'t>),
     /// By the first where this boolean of the object is true, else by the second.
-    If(&'static str, &'static Rule, &'static Rule),
+    If(&'t str, &'t Rule<'t>, &'t Rule<'t>),
     /// All below is one text.
-    Group(Kind, &'static Rule),
+    Group(Kind, &'t Rule<'t>),
     /// By JSON type: string, array, object.
-    ByType(Option<&'static Rule>, Option<&'static Rule>, Option<&'static Rule>),
+    ByType(Option<&'t Rule<'t>>, Option<&'t Rule<'t>>, Option<&'t Rule<'t>>),
     /// A number or a boolean by the first, all else by the second.
-    IfNumber(&'static Rule, &'static Rule),
+    IfNumber(&'t Rule<'t>, &'t Rule<'t>),
+    /// A table that was read from a file.
+    Own(&'t Own),
+    /// The same, and what it does not name is refused, not judged.
+    Closed(&'t Own),
+    /// What no table names.
+    Unlisted,
     /// Can't be judged; the sentence says what can.
     Refuse(&'static str),
     /// Media, or what is about it: by the inner rule where the route lets the kind by, else refused with the sentence.
-    Pass(Sort, &'static Rule, &'static str),
+    Pass(Sort, &'t Rule<'t>, &'static str),
     /// An object whose `type` picks the shape of media, where the route lets the kind by; any other by the second rule.
-    PassTyped(&'static [(&'static str, Media, &'static Object)], &'static Rule),
+    PassTyped(&'t [(&'t str, Media, &'t Object<'t>)], &'t Rule<'t>),
     /// Words of which each needs that the route lets a kind by; any other by the second rule.
-    PassWords(&'static [(&'static str, Media)], &'static Rule),
+    PassWords(&'t [(&'t str, Media)], &'t Rule<'t>),
     /// Within [`Rule::Pass`]: the bytes, or where they are, which goes by. What can be read of it is judged.
     Blob,
     /// The media type of bytes that are no text.
@@ -96,9 +104,9 @@ pub enum Rule {
     Unread,
 }
 
-impl Rule {
+impl Rule<'_> {
     /// A word that is whole by itself and for which there is no list: a model's name.
-    pub const OPEN_WORD: Rule = Rule::OneOf(&[]);
+    pub const OPEN_WORD: Rule<'static> = Rule::OneOf(&[]);
 }
 
 /// Of what kind media is.
@@ -122,16 +130,16 @@ pub struct Bounds {
 
 /// A step of a path to a place.
 #[derive(Clone, Copy)]
-pub enum Hop {
-    Key(&'static str),
+pub enum Hop<'t> {
+    Key(&'t str),
     /// Of an array: the member of the root that has the index.
-    Index(&'static str),
+    Index(&'t str),
 }
 
 /// An object's members.
-pub struct Object {
-    pub fields: &'static [(&'static str, Rule)],
-    pub required: &'static [&'static str],
+pub struct Object<'t> {
+    pub fields: &'t [(&'t str, Rule<'t>)],
+    pub required: &'t [&'t str],
 }
 
 /// How a walk takes what no rule fits.
@@ -258,7 +266,7 @@ pub fn unsupported(value: Value<'_>, supported: &'static str) -> WireError {
     WireError::Unsupported { at: place_of(value), supported }
 }
 
-impl Rule {
+impl Rule<'_> {
     /// What the rule wants, for messages.
     fn wants(self) -> &'static str {
         match self {

@@ -17,13 +17,16 @@ use crate::wire::shape::{
 /// Digits before the point that a number of an answer may have and be one of the API's own: a count, a time in seconds.
 const SHORT: usize = 10;
 
+/// Why what no table names is refused below [`Rule::Closed`].
+const UNLISTED: &str = "this route takes what its dialect names, and nothing else";
+
 /// Why numbers are refused where a text is wanted.
 pub const TOKEN_IDS: &str = "this route judges text only, and numbers in an array may be token ids";
 
 /// Visits every value under `root`.
 pub fn walk<'d>(
     root: Value<'d>,
-    rule: Rule,
+    rule: Rule<'_>,
     style: Style,
     bounds: Bounds,
     sink: &mut impl Sink<'d>,
@@ -52,6 +55,8 @@ struct Marks {
     two_names: bool,
     /// See [`Rule::Pass`].
     media: Option<Media>,
+    /// See [`Rule::Closed`].
+    closed: bool,
 }
 
 /// Where a value stands.
@@ -64,7 +69,7 @@ struct At {
 }
 
 impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
-    fn visit(&mut self, value: Value<'d>, rule: Rule, at: At) -> Result<(), WireError> {
+    fn visit(&mut self, value: Value<'d>, rule: Rule<'_>, at: At) -> Result<(), WireError> {
         if value.is_null() {
             return Ok(());
         }
@@ -94,6 +99,9 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
             }
             (Rule::Echo(inner), _) => self.marked(Marks { echo: true, ..self.marks }, value, *inner, at),
             (Rule::TwoNames(inner), _) => self.marked(Marks { two_names: true, ..self.marks }, value, *inner, at),
+            (Rule::Closed(own), _) => self.marked(Marks { closed: true, ..self.marks }, value, Rule::Own(own), at),
+            (Rule::Own(own), _) => own.unfold(value, |rule| self.visit(value, rule, at)),
+            (Rule::Unlisted, _) => self.unlisted(value, None, at.place),
             (Rule::If(flag, yes, no), Type::Object) => match value.get(flag).filter(|flag| !flag.is_null()) {
                 Some(flag) if flag.kind() != Type::Bool => Err(unexpected(flag, "a boolean")),
                 Some(flag) if flag.bool() == Some(true) => self.visit(value, *yes, at),
@@ -181,7 +189,7 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
         }
     }
 
-    fn marked(&mut self, marks: Marks, value: Value<'d>, rule: Rule, at: At) -> Result<(), WireError> {
+    fn marked(&mut self, marks: Marks, value: Value<'d>, rule: Rule<'_>, at: At) -> Result<(), WireError> {
         let before = std::mem::replace(&mut self.marks, marks);
         let visited = self.visit(value, rule, at);
         self.marks = before;
@@ -189,8 +197,8 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
     }
 
     /// `tagged`: its `type` has been read.
-    fn object(&mut self, value: Value<'d>, object: &'static Object, tagged: bool, at: At) -> Result<(), WireError> {
-        const TAG: (&str, Rule) = ("type", Rule::Unread);
+    fn object(&mut self, value: Value<'d>, object: &Object<'_>, tagged: bool, at: At) -> Result<(), WireError> {
+        const TAG: (&str, Rule<'static>) = ("type", Rule::Unread);
         let mut seen = BTreeSet::new();
         for (key, member) in value.members() {
             let name = key.text().unwrap_or_default();
@@ -234,11 +242,17 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
 
     /// A member that no table names: text, of which an upstream may make what it likes.
     fn unknown(&mut self, key: Value<'d>, member: Value<'d>, place: u64) -> Result<(), WireError> {
-        match number_in_array(member) {
+        self.unlisted(member, Some(key), place)
+    }
+
+    /// The same with its key, or without.
+    fn unlisted(&mut self, value: Value<'d>, key: Option<Value<'d>>, place: u64) -> Result<(), WireError> {
+        match number_in_array(value) {
+            _ if self.marks.closed => Err(unsupported(key.unwrap_or(value), UNLISTED)),
             Some(number) if self.style == Style::Strict => Err(unsupported(number, TOKEN_IDS)),
             _ => self.group(Kind::Other, |walk| {
-                walk.key(key, Kind::Other, place)?;
-                walk.any(member, Kind::Other, place)
+                key.map_or(Ok(()), |key| walk.key(key, Kind::Other, place))?;
+                walk.any(value, Kind::Other, place)
             }),
         }
     }
@@ -311,7 +325,7 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
     }
 
     /// The digest of a path, as walking it gives it.
-    fn place(&self, path: &[Hop]) -> Result<u64, WireError> {
+    fn place(&self, path: &[Hop<'_>]) -> Result<u64, WireError> {
         path.iter().try_fold(0, |place, hop| match hop {
             Hop::Key(key) => Ok(step(place, key)),
             Hop::Index(member) => {
@@ -347,7 +361,7 @@ impl At {
 }
 
 /// The shape of an object by its `type`, and whether it has one.
-fn variant(value: Value<'_>, variants: &'static [(&'static str, &'static Object)]) -> Option<(&'static Object, bool)> {
+fn variant<'t>(value: Value<'_>, variants: &'t [(&str, &'t Object<'t>)]) -> Option<(&'t Object<'t>, bool)> {
     let tag = value.get("type").and_then(Value::text);
     let name = tag.as_deref().unwrap_or_default();
     let found = variants.iter().find(|(own, _)| *own == name).filter(|_| tag.is_none() || !name.is_empty());

@@ -200,7 +200,7 @@ static FILE: Object = Object { required: &[], fields: &bytes(Sort::Is(Media::Fil
 static BYTES: Object = Object { required: &[], fields: &bytes(Sort::Is(Media::Image)) };
 
 /// A source that is no text.
-const fn bytes(sort: Sort) -> [(&'static str, Rule); 5] {
+const fn bytes(sort: Sort) -> [(&'static str, Rule<'static>); 5] {
     [
         ("media_type", BlobType),
         ("data", Pass(sort, &Blob, DOCUMENTS_ONLY)),

@@ -50,7 +50,7 @@ const RESOLUTIONS: Rule = OneOf(&[
 ]);
 
 /// A part of a content. Of the same type are what is thought and what is said, and `thought` tells them apart.
-const fn part(text: Rule, call: Rule, result: Rule) -> [(&'static str, Rule); 20] {
+const fn part<'t>(text: Rule<'t>, call: Rule<'t>, result: Rule<'t>) -> [(&'t str, Rule<'t>); 20] {
     [
         ("text", text),
         ("thought", Plain),

@@ -17,7 +17,7 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
         &mut self,
         value: Value<'d>,
         sort: Sort,
-        inner: Rule,
+        inner: Rule<'_>,
         supported: &'static str,
         at: At,
     ) -> Result<(), WireError> {
@@ -38,8 +38,8 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
     pub(super) fn pass_typed(
         &mut self,
         value: Value<'d>,
-        variants: &'static [(&'static str, Media, &'static Object)],
-        other: Rule,
+        variants: &[(&str, Media, &Object<'_>)],
+        other: Rule<'_>,
         at: At,
     ) -> Result<(), WireError> {
         let media = value.get("type").and_then(|tag| variants.iter().find(|(name, ..)| tag.is(name)));
