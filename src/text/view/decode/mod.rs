@@ -1,0 +1,159 @@
+//! Undoes encodings that a model reads through: base64, hexadecimal, percent escapes, HTML's character references. What is
+//! decoded stands in the place of what it was decoded from; a run of base64 or hexadecimal is one whole.
+
+mod letter;
+mod readable;
+mod run;
+
+use super::map::{Builder, Map};
+use crate::text::Span;
+use readable::Readable;
+use run::Run;
+
+/// So many single characters in a row, each with an escape of its own, are an encoded text and no punctuation of a URL.
+const ROW: usize = 8;
+
+/// A text with its encodings undone, once; no longer than what it was made from.
+pub(super) struct Decoded {
+    pub text: String,
+    pub map: Map,
+    /// In order and apart.
+    pub parts: Vec<Part>,
+}
+
+/// A part that was encoded as a whole.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// In what the decoded text was made from.
+    pub source: Span,
+    /// In the decoded text.
+    pub decoded: Span,
+    /// Whether it stands and falls as a whole: of base64 no half means anything.
+    pub solid: bool,
+    /// Whether most of it can be read.
+    pub plain: bool,
+}
+
+/// The text decoded once; `None` where nothing in it is encoded. Linear in the text.
+pub(super) fn decoded(text: &str) -> Option<Decoded> {
+    let mut found = Finds::new(text);
+    let first = found.next()?;
+    let mut to = Writer { to: Builder::for_source(text), text, copied: 0, parts: Vec::new() };
+    to.write(first);
+    found.for_each(|find| to.write(find));
+    Some(to.finish())
+}
+
+/// Whether anything in the text is encoded.
+pub(super) fn any(text: &str) -> bool {
+    Finds::new(text).next().is_some()
+}
+
+/// One thing that is encoded.
+enum Find {
+    /// A character at this place, and the bytes of its escape.
+    Letter(usize, char, usize),
+    Run(Span, Readable),
+}
+
+/// What is encoded in a text, in order.
+struct Finds<'t> {
+    text: &'t str,
+    at: usize,
+    /// Up to here pieces say nothing together: only those are joined that are hexadecimal.
+    apart: usize,
+}
+
+impl<'t> Finds<'t> {
+    fn new(text: &'t str) -> Self {
+        Finds { text, at: 0, apart: 0 }
+    }
+}
+
+impl Iterator for Finds<'_> {
+    type Item = Find;
+
+    fn next(&mut self) -> Option<Find> {
+        let bytes = self.text.as_bytes();
+        while let Some(&byte) = bytes.get(self.at) {
+            let start = self.at;
+            if matches!(byte, b'%' | b'&' | b'\\')
+                && let Some((ch, len)) = letter::letter(&self.text[start..])
+            {
+                self.at += len;
+                return Some(Find::Letter(start, ch, len));
+            }
+            if !run::is_letter(byte) {
+                self.at += 1;
+                continue;
+            }
+            let mut run = match start < self.apart {
+                true => Run::hex_at(bytes, start, self.apart),
+                false => Run::at(bytes, start),
+            };
+            let mut read = run.decoded(bytes);
+            if read.is_none() && start >= self.apart {
+                self.apart = run.end();
+                run = Run::hex_at(bytes, start, self.apart);
+                read = run.decoded(bytes);
+            }
+            self.at = read.as_ref().map_or(run.end(), |(_, end)| *end);
+            if let Some((readable, end)) = read {
+                return Some(Find::Run(start..end, readable));
+            }
+        }
+        None
+    }
+}
+
+struct Writer<'t> {
+    to: Builder,
+    text: &'t str,
+    /// So much of the text has been written.
+    copied: usize,
+    parts: Vec<Part>,
+}
+
+impl Writer<'_> {
+    fn write(&mut self, find: Find) {
+        match find {
+            Find::Letter(at, ch, len) => {
+                self.copy(at);
+                let before = self.to.len();
+                self.to.replace(ch.encode_utf8(&mut [0; 4]), at);
+                let decoded = before..self.to.len();
+                match self.parts.last_mut().filter(|last| !last.solid && last.source.end == at) {
+                    Some(row) => (row.source.end, row.decoded.end) = (at + len, decoded.end),
+                    None => self.parts.push(Part { source: at..at + len, decoded, solid: false, plain: true }),
+                }
+                self.copied = at + len;
+            }
+            Find::Run(span, readable) => {
+                self.copy(span.start);
+                let before = self.to.len();
+                let mut source = span.start;
+                for (text, next) in &readable.pieces {
+                    self.to.replace(text, source.min(span.end - 1));
+                    source = *next;
+                }
+                let decoded = before..self.to.len();
+                self.copied = span.end;
+                self.parts.push(Part { source: span, decoded, solid: true, plain: readable.is_plain() });
+            }
+        }
+    }
+
+    fn copy(&mut self, to: usize) {
+        self.to.copy_all(&self.text[self.copied..to], self.copied);
+    }
+
+    fn finish(mut self) -> Decoded {
+        self.copy(self.text.len());
+        self.parts.retain(|part| part.solid || part.decoded.len() >= ROW);
+        let (text, map) = self.to.finish(self.text.len());
+        Decoded { text, map, parts: self.parts }
+    }
+}
+
+#[cfg(test)]
+mod tests;
