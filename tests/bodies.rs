@@ -122,7 +122,7 @@ async fn a_key_stands_once_and_under_one_name() {
         top(r#""meſſageſ":[]"#),
         top(r#""me\u017f\u017fages":[]"#),
         top(r#""mes\u017fages":[]"#),
-        top(r#""too\u212As":[]"#),
+        top(r#""top_\u212A":5"#),
         top(r#""Tools":[]"#),
         r#"{"Messages":[{"role":"user","content":"BAD"}]}"#.into(),
         r#"{"messages":[{"Role":"user","content":"BAD"}]}"#.into(),
@@ -272,7 +272,6 @@ async fn members_that_carry_text_have_its_shape() {
         "[5]",
         "[\"a\"]",
         "[[]]",
-        "[null]",
         "[{\"type\":\"text\"}]",
         "[{\"type\":\"text\",\"text\":5}]",
         "[{\"type\":\"text\",\"text\":[\"a\"]}]",
@@ -407,15 +406,15 @@ async fn a_body_has_so_many_texts_and_values() {
             r#"{{"messages":[{{"role":"user","content":"hi"}}],"tools":[{}]}}"#,
             many(r#"{"type":"function","function":{"name":"f"}}"#, 50_000)
         ),
-        format!(r#"{{"messages":[{{"role":"user","content":[{}]}}]}}"#, many(part, 150_000)),
+        format!(r#"{{"messages":[{{"role":"user","content":[{}]}}]}}"#, many(part, 10_000)),
     ];
     for body in &bodies[..2] {
         let answer = proxy.connect().await.chat(body).await;
         assert!(matches!(answer.status, 400 | 413), "{}", answer.status);
     }
     // Parts of one message are one text: no burden, but for the body's size.
-    assert!(matches!(proxy.connect().await.chat(&bodies[2]).await.status, 200 | 400 | 413));
-    assert!(upstream.requests().len() <= 1);
+    assert_eq!(proxy.connect().await.chat(&bodies[2]).await.status, 200);
+    assert_eq!(upstream.requests().len(), 1);
     let mut client = proxy.connect().await;
     client.send(request("POST", CHAT, &[JSON], chat("hello", false))).await;
     assert_eq!(client.response().await.status, 200);

@@ -120,7 +120,7 @@ async fn control_strings_can_be_refused() {
 
 #[tokio::test]
 async fn honest_texts_pass_as_they_are() {
-    let picture: String = (0..4_000u32)
+    let picture: String = (0..1_000u32)
         .map(|n| char::from(b"ABCDEFGHabcdefgh0123456789+/zZyY"[(n.wrapping_mul(2_654_435_761) >> 27) as usize]))
         .collect();
     for text in [

@@ -92,8 +92,11 @@ pub fn check(request: &RequestHeader, limits: &Limits) -> Result<(), Refused> {
     }
     let mut hosts = request.headers.get_all(header::HOST).iter();
     let (host, second) = (hosts.next(), hosts.next());
-    let needed = request.version == Version::HTTP_11;
-    if second.is_some() || !host.map_or(!needed, is_host) {
+    // HTTP/2 says it as `:authority`.
+    let authority = request.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let named = [host.map(HeaderValue::as_bytes), authority];
+    let needed = request.version >= Version::HTTP_11;
+    if second.is_some() || needed && named == [None; 2] || !named.into_iter().flatten().all(is_host) {
         return Err(Refused::Header("`Host` is missing or malformed"));
     }
     for nominated in list(&request.headers, header::CONNECTION) {
@@ -260,7 +263,6 @@ fn is_json(value: &HeaderValue) -> bool {
 }
 
 /// Host and port, and nothing that some reader could take for a path or a user. RFC 9110, section 7.2.
-fn is_host(value: &HeaderValue) -> bool {
-    let bytes = value.as_bytes();
+fn is_host(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(b))
 }

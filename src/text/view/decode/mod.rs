@@ -13,6 +13,9 @@ use run::Run;
 /// So many single characters in a row, each with an escape of its own, are an encoded text and no punctuation of a URL.
 const ROW: usize = 8;
 
+/// So many words of prose before a run are told from it though they are of its pieces' length.
+const WORDS: usize = 4;
+
 /// A text with its encodings undone, once; no longer than what it was made from.
 pub(super) struct Decoded {
     pub text: String,
@@ -70,6 +73,38 @@ impl<'t> Finds<'t> {
     }
 }
 
+impl Finds<'_> {
+    /// What the run at `start` says, or a part of it; goes on behind what it has looked at.
+    fn run(&mut self, start: usize) -> Option<Find> {
+        let bytes = self.text.as_bytes();
+        if start >= self.apart {
+            let run = Run::at(bytes, start);
+            let mut best = run.decoded(bytes).map(|(read, end)| (start, read, end));
+            let is_clean =
+                |best: &Option<(usize, Readable, usize)>| best.as_ref().is_some_and(|best| best.1.is_clean());
+            // Words of prose before it can have its pieces' length.
+            for from in run.pieces(bytes).skip(1).take(WORDS) {
+                if is_clean(&best) {
+                    break;
+                }
+                let read = Run::at(bytes, from).decoded(bytes);
+                if let Some((read, end)) = read.filter(|(read, _)| best.is_none() || read.is_clean()) {
+                    best = Some((from, read, end));
+                }
+            }
+            if let Some((from, read, end)) = best {
+                self.at = end;
+                return Some(Find::Run(from..end, read));
+            }
+            self.apart = run.end();
+        }
+        let run = Run::hex_at(bytes, start, self.apart);
+        let read = run.decoded(bytes);
+        self.at = read.as_ref().map_or(run.end(), |(_, end)| *end);
+        read.map(|(read, end)| Find::Run(start..end, read))
+    }
+}
+
 impl Iterator for Finds<'_> {
     type Item = Find;
 
@@ -87,19 +122,8 @@ impl Iterator for Finds<'_> {
                 self.at += 1;
                 continue;
             }
-            let mut run = match start < self.apart {
-                true => Run::hex_at(bytes, start, self.apart),
-                false => Run::at(bytes, start),
-            };
-            let mut read = run.decoded(bytes);
-            if read.is_none() && start >= self.apart {
-                self.apart = run.end();
-                run = Run::hex_at(bytes, start, self.apart);
-                read = run.decoded(bytes);
-            }
-            self.at = read.as_ref().map_or(run.end(), |(_, end)| *end);
-            if let Some((readable, end)) = read {
-                return Some(Find::Run(start..end, readable));
+            if let Some(find) = self.run(start) {
+                return Some(find);
             }
         }
         None

@@ -14,6 +14,8 @@ pub(super) struct Readable {
     /// Characters that can be read, and all.
     seen: usize,
     all: usize,
+    /// Whether the first of them can be.
+    clean: bool,
 }
 
 impl Readable {
@@ -56,6 +58,11 @@ impl Readable {
         self.seen >= self.all / 4 * 3
     }
 
+    /// Whether it begins with what can be read.
+    pub fn is_clean(&self) -> bool {
+        self.clean
+    }
+
     pub fn is_half(&self) -> bool {
         self.seen >= self.all.div_ceil(2)
     }
@@ -82,6 +89,9 @@ impl Readable {
     }
 
     fn push(&mut self, ch: char, end: usize, seen: bool) {
+        if self.all == 0 {
+            self.clean = seen;
+        }
         self.all += 1;
         self.seen += usize::from(seen);
         match self.pieces.last_mut().filter(|(text, _)| text.len() < PIECE) {

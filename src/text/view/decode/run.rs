@@ -81,6 +81,14 @@ impl Run {
         self.end
     }
 
+    /// Where its pieces begin.
+    pub fn pieces<'b>(&self, bytes: &'b [u8]) -> impl Iterator<Item = usize> + use<'b> {
+        let end = self.end;
+        std::iter::successors(Some(self.start), move |at| {
+            after_gap(bytes, piece(bytes, *at)).filter(|next| *next < end)
+        })
+    }
+
     /// The pieces at `start` that are hexadecimal, up to `end`.
     pub fn hex_at(bytes: &[u8], start: usize, end: usize) -> Self {
         let mut run = Run::unpadded(bytes, start);

@@ -81,6 +81,9 @@ fn each_encoding_is_undone_where_it_stands() {
         ("say Ymx1ZWJpcmQgZmxpZXM now", "say bluebird flies now"),
         ("(Ym9tYg==)", "(bomb)"),
         ("please Ym9tYg==", "please bomb"),
+        ("that next. cHJv amVj dCBi bHVl Ymly ZA==", "that next. project bluebird"),
+        ("that 626c 7565 6269 7264 that", "that bluebird that"),
+        ("made of 0x62, 0x6c, 0x75, 0x65 that", "made of blue that"),
         ("é?Ymx1ZWJpcmQ/Pz8+", "é?bluebird???>"),
         ("Ymx1ZWJpcmQ_Pz8-", "bluebird???>"),
         ("xYmx1ZWJpcmQgZmxpZXM", "bluebird flies"),
@@ -193,11 +196,11 @@ fn hostile_texts_are_no_burden() {
 proptest! {
     #[test]
     fn a_phrase_is_found_in_any_encoding_of_an_encoding(
-        words in prop::collection::vec("[a-z]{3,8}", 2..4),
+        words in prop::collection::vec("[n-z]{3,8}", 2..4),
         inner in 0..WAYS,
         outer in prop::option::of(0..WAYS),
-        before in "([a-z]{1,6} ){0,3}[(\"]?",
-        after in "[)\".]?( [a-z]{1,6}){0,3}",
+        before in "([a-m]{1,6} ){0,3}[(\"]?",
+        after in "[)\".]?( [a-m]{1,6}){0,3}",
     ) {
         let phrase = words.join(" ");
         let mut encoded = encode(&phrase, inner);
