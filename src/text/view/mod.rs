@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::text::Span;
-use decode::{Decoded, Part};
+use decode::{Decoded, Layer, Part};
 use map::Map;
 
 /// Backslash escapes are undone this deep: JSON in a string of JSON.
@@ -132,8 +132,8 @@ impl<'a> View<'a> {
     /// Adds what this view reads as with its encodings undone, and each of these folded.
     fn unpack(self: &Rc<Self>, derived: &mut Vec<Rc<View<'a>>>) {
         let mut packed = self.clone();
-        for _ in 0..DECODE_DEPTH {
-            let Some(Decoded { text, map, parts }) = decode::decoded(&packed.text) else { return };
+        for layer in [Layer::ALL; DECODE_DEPTH].into_iter().flatten() {
+            let Some(Decoded { text, map, parts }) = decode::decoded(&packed.text, layer) else { continue };
             let source = Source { view: packed, map: Rc::new(map), parts: parts.into() };
             packed = Rc::new(View { text: text.into(), source: Some(source), escapes: None, hidden: self.hidden });
             derived.push(packed.clone());

@@ -16,7 +16,7 @@ const ROW: usize = 8;
 /// So many words of prose before a run are told from it though they are of its pieces' length.
 const WORDS: usize = 4;
 
-/// A text with its encodings undone, once; no longer than what it was made from.
+/// A text with its encodings undone, once; at most twice as long as what it was made from.
 pub(super) struct Decoded {
     pub text: String,
     pub map: Map,
@@ -37,9 +37,21 @@ pub(super) struct Part {
     pub plain: bool,
 }
 
-/// The text decoded once; `None` where nothing in it is encoded. Linear in the text.
-pub(super) fn decoded(text: &str) -> Option<Decoded> {
-    let mut found = Finds::new(text);
+/// What is undone at once: letter by letter, then run by run. A run may be spelled in escaped letters, in part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layer {
+    Letters,
+    Runs,
+}
+
+impl Layer {
+    /// In the order in which they are undone.
+    pub const ALL: [Layer; 2] = [Layer::Letters, Layer::Runs];
+}
+
+/// The text with one layer undone; `None` where nothing in it is encoded so. Linear in the text.
+pub(super) fn decoded(text: &str, layer: Layer) -> Option<Decoded> {
+    let mut found = Finds::new(text, layer);
     let first = found.next()?;
     let mut to = Writer { to: Builder::for_source(text), text, copied: 0, parts: Vec::new() };
     to.write(first);
@@ -49,7 +61,7 @@ pub(super) fn decoded(text: &str) -> Option<Decoded> {
 
 /// Whether anything in the text is encoded.
 pub(super) fn any(text: &str) -> bool {
-    Finds::new(text).next().is_some()
+    Layer::ALL.into_iter().any(|layer| Finds::new(text, layer).next().is_some())
 }
 
 /// One thing that is encoded.
@@ -62,18 +74,42 @@ enum Find {
 /// What is encoded in a text, in order.
 struct Finds<'t> {
     text: &'t str,
+    layer: Layer,
     at: usize,
     /// Up to here pieces say nothing together: only those are joined that are hexadecimal.
     apart: usize,
 }
 
 impl<'t> Finds<'t> {
-    fn new(text: &'t str) -> Self {
-        Finds { text, at: 0, apart: 0 }
+    fn new(text: &'t str, layer: Layer) -> Self {
+        Finds { text, layer, at: 0, apart: 0 }
     }
 }
 
 impl Finds<'_> {
+    fn next_letter(&mut self) -> Option<Find> {
+        loop {
+            let start = self.at + memchr::memchr3(b'%', b'&', b'\\', &self.text.as_bytes()[self.at..])?;
+            match letter::letter(&self.text[start..]) {
+                Some((ch, len)) => {
+                    self.at = start + len;
+                    return Some(Find::Letter(start, ch, len));
+                }
+                None => self.at = start + 1,
+            }
+        }
+    }
+
+    fn next_run(&mut self) -> Option<Find> {
+        loop {
+            let rest = &self.text.as_bytes()[self.at..];
+            self.at += rest.iter().position(|byte| run::is_letter(*byte))?;
+            if let Some(find) = self.run(self.at) {
+                return Some(find);
+            }
+        }
+    }
+
     /// What the run at `start` says, or a part of it; goes on behind what it has looked at.
     fn run(&mut self, start: usize) -> Option<Find> {
         let bytes = self.text.as_bytes();
@@ -109,24 +145,10 @@ impl Iterator for Finds<'_> {
     type Item = Find;
 
     fn next(&mut self) -> Option<Find> {
-        let bytes = self.text.as_bytes();
-        while let Some(&byte) = bytes.get(self.at) {
-            let start = self.at;
-            if matches!(byte, b'%' | b'&' | b'\\')
-                && let Some((ch, len)) = letter::letter(&self.text[start..])
-            {
-                self.at += len;
-                return Some(Find::Letter(start, ch, len));
-            }
-            if !run::is_letter(byte) {
-                self.at += 1;
-                continue;
-            }
-            if let Some(find) = self.run(start) {
-                return Some(find);
-            }
+        match self.layer {
+            Layer::Letters => self.next_letter(),
+            Layer::Runs => self.next_run(),
         }
-        None
     }
 }
 

@@ -11,9 +11,6 @@ const MIXED: usize = 64;
 /// Bytes between two pieces of a run, at most.
 const GAP: usize = 8;
 
-/// A line of base64 has at least so many letters; then the next and last may be shorter.
-const LINE: usize = 32;
-
 /// Pieces of so many letters can be parts of a run.
 const PIECE: usize = 4;
 
@@ -40,6 +37,8 @@ pub(super) struct Run {
     first: usize,
     /// Where the pieces end that are hexadecimal.
     hex: usize,
+    /// Where a shorter last piece begins at the latest: it may be a word of prose.
+    tail: usize,
 }
 
 impl Run {
@@ -58,7 +57,10 @@ impl Run {
             let alike = has_mark(&bytes[next..end]) == has_mark(&bytes[start..first]);
             let more = end - next == len && alike && (len >= PIECE || is_hex(&bytes[next..end]));
             let last = !more && len >= PIECE && end - next < len;
-            if more || last && (pieces > 1 || len >= LINE || bytes.get(end) == Some(&b'=')) {
+            let is_line = bytes[run.end..next].contains(&b'\n');
+            let is_padded = bytes.get(end) == Some(&b'=');
+            if more || last && (pieces > 1 || is_line || is_padded) {
+                run.tail = if more || is_padded { end } else { run.end };
                 if run.hex == run.end && is_hex(&bytes[next..end]) {
                     run.hex = end;
                 }
@@ -74,7 +76,7 @@ impl Run {
     fn unpadded(bytes: &[u8], start: usize) -> Self {
         let first = piece(bytes, start);
         let hex = if is_hex(&bytes[start..first]) { first } else { start };
-        Run { start, end: first, first, hex }
+        Run { start, end: first, first, hex, tail: first }
     }
 
     pub fn end(&self) -> usize {
@@ -97,7 +99,7 @@ impl Run {
             && is_hex(&bytes[next..piece(bytes, next)])
         {
             run.end = piece(bytes, next);
-            run.hex = run.end;
+            (run.hex, run.tail) = (run.end, run.end);
         }
         run.padded(bytes)
     }
@@ -147,6 +149,10 @@ impl Run {
         let least = if padded { 4 } else { 6 };
         let shifted = (0..4).map_while(|shift| sextets.get(shift..).filter(|rest| shift == 0 || rest.len() >= LEAST));
         let mut read: Vec<Readable> = shifted.filter_map(|rest| Readable::of(&octets(rest), least)).collect();
+        let before_tail = sextets.partition_point(|(_, end)| *end <= self.tail);
+        if before_tail < sextets.len() {
+            read.extend(Readable::of(&octets(&sextets[..before_tail]), least));
+        }
         read.sort_by_key(|read| std::cmp::Reverse(read.seen()));
         let mut read = read.into_iter();
         // A word of prose has a few letters by chance; in more of them a text may stand among bytes that are none.
@@ -154,7 +160,7 @@ impl Run {
         let mut len = best.len();
         for other in read {
             len += other.len() + 1;
-            if len <= run.len() {
+            if len <= 2 * run.len() {
                 best.append(&other, self.end);
             }
         }
