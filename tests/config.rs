@@ -418,3 +418,34 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_upstream_that_is_the_proxy_itself_is_refused() {
+    let deployment = |listen: &str, url: &str| {
+        let route = "[[route]]\nid = \"r\"\npath = \"/x\"\nupstream = \"u\"\npass = true\n";
+        let main = format!("[server]\nlisten = [\"{listen}\"]\n[upstream.u]\nurl = \"{url}\"\n{route}");
+        Deployment::new(&main, GUARDRAIL, POLICY)
+    };
+    for (listen, url) in [
+        ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("127.0.0.1:8080", "http://localhost:8080/v1"),
+        ("127.0.0.1:8080", "http://[::ffff:127.0.0.1]:8080"),
+        ("0.0.0.0:8080", "http://127.0.0.1:8080"),
+        ("[::]:8080", "http://[::1]:8080"),
+        ("0.0.0.0:8080", "http://0.0.0.0:8080"),
+        ("10.0.0.1:80", "http://10.0.0.1"),
+        ("127.0.0.1:8080", "http://127.0.0.1:9090"),
+    ] {
+        let complaint = deployment(listen, url).complaint(url);
+        assert!(complaint.contains("the upstream `u` is this proxy itself"), "{listen} {url}: {complaint}");
+    }
+    for (listen, url) in [
+        ("127.0.0.1:8080", "http://127.0.0.1:8081"),
+        ("127.0.0.1:8080", "http://127.0.0.2:8080"),
+        ("0.0.0.0:8080", "http://10.0.0.1:8080"),
+        ("127.0.0.1:8080", "https://api.example.com:8080"),
+        ("127.0.0.1:0", "http://127.0.0.1:8080"),
+    ] {
+        assert!(deployment(listen, url).load().is_ok(), "{listen} {url}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Resolving: from the written file to a configuration in which every name stands for something.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::config::settings::{Admin, Audit, Server, Stream, Tls, Upstream, Windo
 use crate::config::shape::{
     AdminShape, CredentialShape, EngineShape, File, SecretShape, ServerShape, StreamShape, UpstreamShape,
 };
-use crate::config::value::{Address, Name};
+use crate::config::value::{Address, Name, Url};
 use crate::config::{Config, Diagnostic, Origin, Secret};
 
 /// Checks a whole file. `None` only after a problem was noted; a problem can be noted and a configuration returned.
@@ -35,7 +35,7 @@ pub fn config(reader: &mut Reader<'_>, source: &Arc<SourceFile>, file: File) -> 
     let upstreams: BTreeMap<Arc<str>, Option<Arc<Upstream>>> = file
         .upstream
         .into_iter()
-        .map(|(name, shape)| (name.get_ref().0.clone(), upstream(reader, &top, name, shape)))
+        .map(|(name, shape)| (name.get_ref().0.clone(), upstream(reader, &top, name, shape, &taken)))
         .collect();
     let dialects = file.dialect.into_iter().map(|(name, shape)| {
         let own = dialect(reader, &top, &name, shape.into_inner());
@@ -211,10 +211,19 @@ fn upstream(
     top: &Origin,
     name: Spanned<Name>,
     shape: Spanned<UpstreamShape>,
+    taken: &BTreeMap<SocketAddr, Origin>,
 ) -> Option<Arc<Upstream>> {
     let shape = shape.into_inner();
     let at_url = top.with(shape.url.span());
     let url = shape.url.into_inner();
+    if let Some((address, listener)) = taken.iter().find(|(address, _)| is_at(&url, address)) {
+        let problem = Diagnostic::error(&at_url, format!("the upstream `{}` is this proxy itself", name.get_ref().0));
+        let problem = problem.label("every request would come back").help("name the API's own address");
+        reader.problem(match listener.is_unplaced() {
+            true => problem,
+            false => problem.other(listener, format!("it listens on {address} itself")),
+        });
+    }
     let local = url.host == "localhost" || url.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
     if shape.credential.is_some() && !url.tls && !local {
         let warning =
@@ -245,6 +254,18 @@ fn upstream(
         first_byte_timeout: shape.first_byte_timeout.unwrap_or(Duration::from_secs(120)),
         idle_timeout: shape.idle_timeout.unwrap_or(Duration::from_secs(60)),
     }))
+}
+
+/// Whether a URL leads to a listener of this machine. Names other than `localhost` are not looked up here.
+fn is_at(url: &Url, listener: &SocketAddr) -> bool {
+    let host: Option<IpAddr> = match url.host.as_str() {
+        "localhost" => Some(Ipv4Addr::LOCALHOST.into()),
+        host => host.parse().ok(),
+    };
+    let listening = listener.ip().to_canonical();
+    let is_here = |ip: IpAddr| ip == listening || ip.is_unspecified() || ip.is_loopback() && listening.is_unspecified();
+    let by_name = url.host == "localhost" && listening.is_loopback();
+    listener.port() == url.port && (by_name || host.is_some_and(|ip| is_here(ip.to_canonical())))
 }
 
 fn authorities(reader: &mut Reader<'_>, at: &Origin, path: &Path) -> Option<Vec<CertificateDer<'static>>> {

@@ -96,10 +96,16 @@ pub fn check(request: &RequestHeader, limits: &Limits) -> Result<(), Refused> {
     if request.version != Version::HTTP_2 && !request.raw_path().starts_with(b"/") {
         return Err(Refused::Header("the request target must begin with a slash"));
     }
+    if request.uri.scheme_str().is_some_and(|scheme| !matches!(scheme, "http" | "https")) {
+        return Err(Refused::Header("the scheme is neither http nor https"));
+    }
     let mut hosts = request.headers.get_all(header::HOST).iter();
     let (host, second) = (hosts.next(), hosts.next());
-    let needed = request.version == Version::HTTP_11;
-    if second.is_some() || !host.map_or(!needed, is_host) {
+    // HTTP/2 says it as `:authority`.
+    let authority = request.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let named = [host.map(HeaderValue::as_bytes), authority];
+    let needed = request.version >= Version::HTTP_11;
+    if second.is_some() || needed && named == [None; 2] || !named.into_iter().flatten().all(is_host) {
         return Err(Refused::Header("`Host` is missing or malformed"));
     }
     for nominated in list(&request.headers, header::CONNECTION) {
@@ -167,12 +173,23 @@ pub fn outgoing(
     for (name, value) in request.headers.iter().filter(|(name, _)| !is_stripped(name)) {
         out.append_header(name.clone(), value.clone()).map_err(malformed)?;
     }
+    join_cookies(&mut out).map_err(malformed)?;
     out.insert_header(header::CONTENT_TYPE, "application/json").map_err(malformed)?;
     out.insert_header(header::CONTENT_LENGTH, body_len).map_err(malformed)?;
     // A compressed answer could not be judged as it comes.
     out.insert_header(header::ACCEPT_ENCODING, "identity").map_err(malformed)?;
     address(&mut out, upstream, &target).map_err(malformed)?;
     Ok(out)
+}
+
+/// Makes one line of cookies that HTTP/2 has in several. RFC 9113, section 8.2.3.
+pub fn join_cookies(out: &mut RequestHeader) -> pingora::Result<()> {
+    let mut cookies = out.headers.get_all(header::COOKIE).iter();
+    if let (Some(first), Some(second)) = (cookies.next(), cookies.next()) {
+        let all: Vec<&[u8]> = [first, second].into_iter().chain(cookies).map(HeaderValue::as_bytes).collect();
+        out.insert_header(header::COOKIE, all.join(&b"; "[..]))?;
+    }
+    Ok(())
 }
 
 /// Sets host (or, for HTTP/2, the URI's authority) and credential to the upstream's.
@@ -258,7 +275,6 @@ fn is_json(value: &HeaderValue) -> bool {
 }
 
 /// Host and port, and nothing that some reader could take for a path or a user. RFC 9110, section 7.2.
-fn is_host(value: &HeaderValue) -> bool {
-    let bytes = value.as_bytes();
+fn is_host(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(b))
 }

@@ -190,6 +190,7 @@ impl ProxyHttp for Service {
         for name in untrusted {
             request.remove_header(&name);
         }
+        headers::join_cookies(request)?;
         let mut target = format!("{}{path}", route.upstream.base_path);
         if let Some(query) = session.req_header().uri.query() {
             target.push('?');

@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod config;
+pub mod frames;
 pub mod h2;
 pub mod message;
 pub mod proxy;
@@ -15,6 +16,7 @@ pub mod upstream;
 
 pub use client::{Client, Response};
 pub use config::Config;
+pub use frames::Frames;
 pub use proxy::Proxy;
 pub use script::{Answer, Cue};
 pub use tls::Authority;

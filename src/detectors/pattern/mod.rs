@@ -29,7 +29,7 @@ use reach::Block;
 use set::PatternSet;
 
 /// Counted up when a built-in pattern or a view changes, so that equal identities mean equal verdicts.
-const VERSION: &str = "portcullis-patterns-2";
+const VERSION: &str = "portcullis-patterns-3";
 
 /// What to look for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! How far back a text has to be looked at to see so much of it: invisible characters and escapes stretch what a reader
 //! takes in over any number of bytes.
 
-use super::{View, Views, fold};
+use super::{View, Views, decode, fold};
 use crate::text::window;
 
 /// Bytes of raw text for one that is seen, at most. Heaps of marks and characters of emoji, all escaped, come to a few.
@@ -19,7 +19,9 @@ const SPELLED: usize = 72;
 pub fn back(text: &str, at: usize, seen: usize) -> Option<usize> {
     let text = &text[..window::floor(text, at)];
     let plain = text.len().saturating_sub(seen);
-    if super::is_plain(&text.as_bytes()[plain.saturating_sub(SPELLED)..]) {
+    let near = &text[window::floor(text, plain.saturating_sub(SPELLED))..];
+    // A run that says nothing as a whole may say something cut.
+    if super::is_plain(near.as_bytes()) && !decode::any(near) && !decode::any(&text[plain..]) {
         return Some(plain);
     }
     let furthest = window::floor(text, text.len().saturating_sub(seen.saturating_mul(STRETCH).max(LEAST)));
@@ -30,17 +32,22 @@ pub fn back(text: &str, at: usize, seen: usize) -> Option<usize> {
         } else if before < furthest {
             return None;
         } else if ch == '\\' {
-            return back_over_escapes(text, seen, furthest);
+            return back_over_codes(text, seen, furthest);
         }
         start = before;
         left = left.saturating_sub(fold::seen(ch, text[..before].chars().next_back()));
     }
-    let in_escape = text.as_bytes()[start.saturating_sub(SPELLED)..start].contains(&b'\\');
-    if in_escape { back_over_escapes(text, seen, furthest) } else { Some(start) }
+    let near = &text[window::floor(text, start.saturating_sub(SPELLED))..];
+    let in_escape = near.as_bytes()[..near.len() - (text.len() - start)].contains(&b'\\');
+    if in_escape || decode::any(near) || decode::any(&text[start..]) {
+        back_over_codes(text, seen, furthest)
+    } else {
+        Some(start)
+    }
 }
 
-/// Escapes can only be read forwards: tries more and more of the text's end.
-fn back_over_escapes(text: &str, seen: usize, furthest: usize) -> Option<usize> {
+/// Escapes and encodings can only be read forwards: tries more and more of the text's end.
+fn back_over_codes(text: &str, seen: usize, furthest: usize) -> Option<usize> {
     // A little more than it takes where escapes are few.
     let mut len = seen.saturating_add(seen / 4).saturating_add(SPELLED);
     loop {
@@ -48,18 +55,24 @@ fn back_over_escapes(text: &str, seen: usize, furthest: usize) -> Option<usize> 
         let views = Views::of(&text[start..]);
         let starts = views.iter().filter(|view| !view.hidden).map(|view| start_of_last(view, seen));
         // `None` comes first: of a view that is too short. What is read first may be the rest of an escape.
-        match starts.min().flatten().filter(|&first| start == 0 || first >= SPELLED) {
-            Some(first) => return Some(start + first),
+        let first = starts.min().flatten().filter(|&first| start == 0 || first >= SPELLED);
+        match first.map(|first| start + first).filter(|&at| shows(&text[at..], seen)) {
+            Some(at) => return Some(at),
             None if start == furthest => return (furthest == 0).then_some(0),
             None => len = len.saturating_mul(2),
         }
     }
 }
 
+/// Whether every view of the text has `seen` bytes: what was cut may read otherwise than before.
+fn shows(text: &str, seen: usize) -> bool {
+    Views::of(text).iter().all(|view| view.hidden || view.text.len() >= seen)
+}
+
 /// Where in the raw text the last `len` bytes of the view begin.
 fn start_of_last(view: &View, len: usize) -> Option<usize> {
     let at = view.text.len().checked_sub(len)?;
-    Some(view.raw_span(window::floor(&view.text, at)..view.text.len()).start)
+    Some(view.raw_start(window::floor(&view.text, at)))
 }
 
 #[cfg(test)]
@@ -86,6 +99,8 @@ mod tests {
             (r"ab\u0063d\u200be", r"b\u0063d\u200be"),
             (r"ab\\u0063d\\u200be", r"b\\u0063d\\u200be"),
             (r"a\nbcd", r"\nbcd"),
+            ("xbo%62%40a", "o%62%40a"),
+            ("a YmJiYmJiYmJiYmJiYmJi", "YmJiYmJiYmJiYmJiYmJi"),
         ] {
             assert_eq!(last(text, 4), Some(expected), "{text}");
         }
@@ -115,6 +130,7 @@ mod tests {
                 2 => prop::sample::select(vec![
                     "\u{200b}", "\u{336}", "\\n", "\\u0040", "\\\\u200b", "\\u200b", "\\ud83d\\ude00", "\\", "ﬃ", "㌀",
                     "か\u{3099}", "\u{1112}\u{1161}\u{11ab}", "\u{fdfa}", "\u{0}", "\u{e0041}",
+                    "%40", "&#98;", "Ymx1ZWJpcmQgZmxpZXM=", "62 6c 75 65 ", "0x626c756562697264",
                 ]).prop_map(String::from),
             ], 0..60),
             seen in 0usize..80,

@@ -25,7 +25,7 @@ pub(super) fn unescaped(text: &str) -> Option<(String, Map)> {
 }
 
 /// The character that an escape at the start of `text` stands for, and the escape's length in bytes.
-fn escape(text: &str) -> Option<(char, usize)> {
+pub(super) fn escape(text: &str) -> Option<(char, usize)> {
     let mut bytes = text.bytes();
     if bytes.next() != Some(b'\\') {
         return None;

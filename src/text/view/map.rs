@@ -103,6 +103,15 @@ impl Builder {
         self.text.push(ch);
     }
 
+    /// `text` stands at `source` and stays as it is.
+    pub fn copy_all(&mut self, text: &str, source: usize) {
+        let mut chars = text.chars();
+        if let Some(first) = chars.next() {
+            self.copy(first, source);
+            self.text.push_str(chars.as_str());
+        }
+    }
+
     /// What stands at `source` becomes `with`. An empty `with` ends the piece before it, so that the piece's span does
     /// not reach over what follows in the source.
     pub fn replace(&mut self, with: &str, source: usize) {
@@ -132,6 +141,11 @@ impl Builder {
 
     pub fn last_char(&self) -> Option<char> {
         self.text.chars().next_back()
+    }
+
+    /// Bytes written so far.
+    pub fn len(&self) -> usize {
+        self.text.len()
     }
 
     pub fn finish(mut self, source_len: usize) -> (String, Map) {

@@ -1,6 +1,7 @@
 //! Views: what a text reads as once its disguises are taken off, with the way back to the raw bytes.
 
 mod back;
+mod decode;
 mod escape;
 mod fold;
 mod map;
@@ -11,26 +12,42 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::text::Span;
+use decode::{Decoded, Layer, Part};
 use map::Map;
 
 /// Backslash escapes are undone this deep: JSON in a string of JSON.
 const ESCAPE_DEPTH: usize = 2;
+
+/// Encodings are undone this deep: base64 of base64.
+const DECODE_DEPTH: usize = 2;
+
+/// Where a text is cut, an encoded part of so many bytes stays whole.
+const UNCUT: usize = 1024;
 
 /// One way to read a text.
 #[derive(Debug, Clone)]
 pub struct View<'a> {
     pub text: Cow<'a, str>,
     /// What this view was made from; the raw text from nothing.
-    source: Option<(Rc<Map>, Rc<View<'a>>)>,
+    source: Option<Source<'a>>,
     /// Where escapes stand in `text`, if it has any: a span must not cut one in two.
     escapes: Option<Rc<Map>>,
     /// Has only what is written in invisible characters.
     hidden: bool,
 }
 
+#[derive(Debug, Clone)]
+struct Source<'a> {
+    view: Rc<View<'a>>,
+    map: Rc<Map>,
+    /// What was encoded as a whole.
+    parts: Rc<[Part]>,
+}
+
 /// Every way to read a text: as it is; with JSON's escapes undone; each of these folded (look-alikes, compatibility
-/// forms and invisible characters taken away); and what is written in invisible characters alone. A view that would
-/// equal another is left out, so printable ASCII without a backslash has the raw view alone, at no cost.
+/// forms and invisible characters taken away); what is written in invisible characters alone; and the plainest of these
+/// with encodings undone (base64, hexadecimal, percent escapes, HTML's character references), once and twice. A view that
+/// would equal another is left out, so most of printable ASCII has the raw view alone, at next to no cost.
 #[derive(Debug)]
 pub struct Views<'a> {
     raw: View<'a>,
@@ -40,7 +57,7 @@ pub struct Views<'a> {
 impl<'a> Views<'a> {
     /// Takes time and memory linear in the text.
     pub fn of(text: &'a str) -> Self {
-        if is_plain(text.as_bytes()) {
+        if is_plain(text.as_bytes()) && !decode::any(text) {
             let raw = View { text: Cow::Borrowed(text), source: None, escapes: None, hidden: false };
             return Views { raw, derived: Vec::new() };
         }
@@ -49,17 +66,27 @@ impl<'a> Views<'a> {
         let raw = View { text: text.into(), source: None, escapes: raw_escapes, hidden: false };
         let mut derived = Vec::new();
         let (mut base, mut deeper) = (Rc::new(raw.clone()), escapes);
+        let mut plainest = base.clone();
         for depth in 1..=ESCAPE_DEPTH + 1 {
-            derived.extend(base.derive(fold::folded, false));
-            derived.extend(base.derive(hidden, true));
+            plainest = base.clone();
+            if let Some(folded) = base.derive(fold::folded, false) {
+                plainest = folded.clone();
+                derived.push(folded);
+            }
+            if let Some(hidden) = base.derive(hidden, true) {
+                derived.push(hidden.clone());
+                hidden.unpack(&mut derived);
+            }
             let Some((text, map)) = deeper.take() else { break };
             deeper = (depth < ESCAPE_DEPTH)
                 .then(|| escape::unescaped(&text).map(|(text, map)| (text, Rc::new(map))))
                 .flatten();
             let escapes = deeper.as_ref().map(|(_, map)| map.clone());
-            base = Rc::new(View { text: text.into(), source: Some((map, base)), escapes, hidden: false });
+            let source = Source { view: base, map, parts: Rc::default() };
+            base = Rc::new(View { text: text.into(), source: Some(source), escapes, hidden: false });
             derived.push(base.clone());
         }
+        plainest.unpack(&mut derived);
         Views { raw, derived }
     }
 
@@ -78,15 +105,77 @@ impl<'a> View<'a> {
             None => span,
         };
         match &self.source {
-            Some((map, source)) => source.raw_span(map.source_span(span)),
+            Some(source) => source.view.raw_span(source.whole(source.map.source_span(span))),
             None => span,
+        }
+    }
+
+    /// About where in the raw text what stands at `at` of this view begins: a long part that was encoded as a whole is cut.
+    fn raw_start(&self, at: usize) -> usize {
+        let at = self.escapes.as_ref().map_or(at, |escapes| escapes.widen(at..at).start);
+        match &self.source {
+            Some(source) => {
+                let at = source.map.source_span(at..at).start;
+                let part = source.part(at).filter(|part| part.source.len() <= UNCUT);
+                source.view.raw_start(part.map_or(at, |part| part.source.start))
+            }
+            None => at,
         }
     }
 
     fn derive(self: &Rc<Self>, how: impl Fn(&str) -> Option<(String, Map)>, hidden: bool) -> Option<Rc<View<'a>>> {
         let (text, map) = how(&self.text)?;
-        Some(Rc::new(View { text: text.into(), source: Some((Rc::new(map), self.clone())), escapes: None, hidden }))
+        let source = Source { view: self.clone(), map: Rc::new(map), parts: Rc::default() };
+        Some(Rc::new(View { text: text.into(), source: Some(source), escapes: None, hidden }))
     }
+
+    /// Adds what this view reads as with its encodings undone, and each of these folded.
+    fn unpack(self: &Rc<Self>, derived: &mut Vec<Rc<View<'a>>>) {
+        let mut packed = self.clone();
+        for layer in [Layer::ALL; DECODE_DEPTH].into_iter().flatten() {
+            let Some(Decoded { text, map, parts }) = decode::decoded(&packed.text, layer) else { continue };
+            let source = Source { view: packed, map: Rc::new(map), parts: parts.into() };
+            packed = Rc::new(View { text: text.into(), source: Some(source), escapes: None, hidden: self.hidden });
+            derived.push(packed.clone());
+            if let Some(folded) = packed.derive(fold::folded, self.hidden) {
+                derived.push(folded.clone());
+                packed = folded;
+            }
+        }
+    }
+}
+
+impl Source<'_> {
+    /// `span` of the source, with all of each part that it touches.
+    fn whole(&self, span: Span) -> Span {
+        let first = self.part(span.start);
+        let last = if span.is_empty() { first } else { self.part(span.end - 1) };
+        let start = first.map_or(span.start, |part| part.source.start);
+        start..last.map_or(span.end, |part| part.source.end.max(span.end))
+    }
+
+    /// The part, encoded as a whole, that `at` of the source stands in.
+    fn part(&self, at: usize) -> Option<&Part> {
+        let after = self.parts.partition_point(|part| part.source.start <= at);
+        self.parts[..after].last().filter(|part| part.solid && at < part.source.end)
+    }
+}
+
+/// What stands encoded in the text and ends after `fresh`, decoded, or written in invisible characters: for a reader that
+/// is shown the text as it is. One line for each part of which most can be read; `None` where there is none.
+pub fn unpacked(text: &str, fresh: usize) -> Option<String> {
+    let views = Views::of(text);
+    let mut lines = String::new();
+    for view in &views.derived {
+        let Some(source) = &view.source else { continue };
+        for part in source.parts.iter().filter(|part| part.plain && part.decoded.len() >= 8) {
+            if view.raw_span(part.decoded.clone()).end > fresh {
+                lines.push_str(&view.text[part.decoded.clone()]);
+                lines.push('\n');
+            }
+        }
+    }
+    (!lines.is_empty()).then_some(lines)
 }
 
 /// `text` as word lists are compared with: folded, as in the folded view.
@@ -251,6 +340,10 @@ mod tests {
                 "\u{1112}\u{1161}",
                 "\u{fdfa}",
                 "\u{0}",
+                "%40",
+                "&#x62;",
+                "Ymx1ZWJpcmQ=",
+                "62 6c 75 65",
             ])
             .prop_map(String::from),
         ];
@@ -279,7 +372,6 @@ mod tests {
         #[test]
         fn printable_ascii_maps_to_itself(text in "[ -\\[\\]-~]{0,80}", start in 0usize..80, len in 0usize..20) {
             let views = Views::of(&text);
-            prop_assert_eq!(views.iter().count(), 1);
             let start = start.min(text.len());
             let span = start..(start + len).min(text.len());
             prop_assert_eq!(views.iter().next().unwrap().raw_span(span.clone()), span);

@@ -71,6 +71,9 @@ impl Request {
     pub fn parse(body: Bytes, requests: &impl Reads, bounds: impl Into<Bounds>) -> Result<Self, WireError> {
         let document = Document::parse(body, &json::Limits::default())?;
         let root = document.root();
+        if root.is_null() {
+            return Err(unexpected(root, "an object"));
+        }
         let found = Segments::find(root, requests, bounds.into())?;
         let head = requests.head(root)?;
         Ok(Request { found, head, document, path: String::new() })
