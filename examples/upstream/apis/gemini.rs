@@ -33,10 +33,8 @@ impl Api for Gemini {
         let mut ask = Ask { form, choices, limit, ..Ask::of(&turns) };
         let functions = body["tools"].as_array().into_iter().flatten();
         let functions = functions.flat_map(|tool| tool["functionDeclarations"].as_array().into_iter().flatten());
-        let schema = |function: &Value| match function["parametersJsonSchema"].is_object() {
-            true => "parametersJsonSchema",
-            false => "parameters",
-        };
+        let schemas = ["parametersJsonSchema", "parameters_json_schema", "parameters"];
+        let schema = |function: &Value| schemas.into_iter().find(|name| function[name].is_object()).unwrap_or_default();
         let choice = &body["toolConfig"]["functionCallingConfig"];
         let choice = match (choice["mode"].as_str(), choice["allowedFunctionNames"][0].as_str()) {
             (Some("NONE"), _) => ask::Choice::None,
@@ -68,8 +66,8 @@ impl Api for Gemini {
             events.push(event(last, true));
         }
         match self {
-            Gemini::Array => Stream::array(events),
-            _ => Stream::events(events),
+            Gemini::Array => Stream::array(events).escaped(),
+            _ => Stream::events(events).escaped(),
         }
     }
 

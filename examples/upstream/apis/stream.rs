@@ -46,6 +46,15 @@ impl Stream {
         stream
     }
 
+    /// As Google writes it: what some readers take for the end of a line is escaped.
+    pub fn escaped(mut self) -> Self {
+        for piece in &mut self.pieces {
+            *piece =
+                String::from_utf8_lossy(piece).replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029").into();
+        }
+        self
+    }
+
     fn of(content_type: &'static str, pieces: impl Iterator<Item = String>) -> Self {
         Stream { content_type, pieces: pieces.map(Bytes::from).collect() }
     }
