@@ -148,8 +148,15 @@ async fn refuses_methods_media_types_and_codings() {
         case("UTF-7", typed(&[("content-type", "application/json;charset=utf-7")]), 415, media),
         case("two lines", typed(&[JSON, ("content-type", "text/plain")]), 415, media),
         case("two in one", typed(&[("content-type", "application/json, text/plain")]), 415, media),
-        case("gzip", typed(&[JSON, ("content-encoding", "gzip")]), 415, "unsupported_content_encoding"),
-        case("stacked", typed(&[JSON, ("content-encoding", "identity, br")]), 415, "unsupported_content_encoding"),
+        case("deflate", typed(&[JSON, ("content-encoding", "deflate")]), 415, "unsupported_content_encoding"),
+        case("not gzip", typed(&[JSON, ("content-encoding", "gzip")]), 400, "invalid_request_body"),
+        case("stacked", typed(&[JSON, ("content-encoding", "gzip, br")]), 415, "unsupported_content_encoding"),
+        case(
+            "stacked in lines",
+            typed(&[JSON, ("content-encoding", "identity"), ("content-encoding", "br")]),
+            415,
+            "unsupported_content_encoding",
+        ),
     ])
     .await;
 }

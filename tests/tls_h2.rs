@@ -81,7 +81,7 @@ async fn refuses_over_h2_as_over_http_1() {
         ("POST", "/v1%2fchat/completions", vec![JSON], body.clone(), 400, "invalid_path"),
         ("POST", "/v1/../v1/chat/completions", vec![JSON], body.clone(), 400, "invalid_path"),
         ("POST", CHAT, vec![("content-type", "text/plain")], body.clone(), 415, "unsupported_media_type"),
-        ("POST", CHAT, vec![JSON, ("content-encoding", "gzip")], body.clone(), 415, "unsupported_content_encoding"),
+        ("POST", CHAT, vec![JSON, ("content-encoding", "deflate")], body.clone(), 415, "unsupported_content_encoding"),
         ("POST", CHAT, vec![JSON, ("expect", "200-ok")], body.clone(), 417, "expectation_failed"),
         ("POST", CHAT, vec![JSON], format!("{body}{body}"), 400, "invalid_request_body"),
         ("POST", CHAT, vec![JSON], "x".repeat(70_000), 413, "request_too_large"),

@@ -8,6 +8,7 @@ use pingora::protocols::http::ServerSession;
 use tokio::time::timeout;
 
 use crate::live::Limits;
+use crate::proxy::coding::Coding;
 use crate::proxy::headers;
 use crate::proxy::refused::Refused;
 
@@ -60,6 +61,13 @@ pub async fn read(session: &mut ServerSession, limits: &Limits) -> Result<Bytes,
         Ok(if rest.is_empty() { first } else { rest.freeze() })
     };
     timeout(limits.body_timeout, reading).await.unwrap_or(Err(Refused::BodyTimeout { after: limits.body_timeout }))
+}
+
+/// Takes the coding off a body. Away from the thread that serves connections: it is work.
+pub async fn decode(body: Bytes, coding: Coding, limits: &Limits) -> Result<Bytes, Refused> {
+    let limit = limits.max_body;
+    let decoding = tokio::task::spawn_blocking(move || coding.decode(&body, limit));
+    decoding.await.map_err(|_| Refused::Failed)?.map_err(Refused::Coding)
 }
 
 /// What it means that a body could not be read on.

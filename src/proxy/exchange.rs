@@ -59,8 +59,12 @@ impl Exchange<'_> {
 
     /// Errors before anything has been sent to the client; what goes wrong later is told in the stream.
     async fn drive(&mut self, session: &mut ServerSession) -> Result<(), Refused> {
-        headers::check_body(session.req_header())?;
+        let coding = headers::check_body(session.req_header())?;
         let body = body::read(session, &self.live.limits).await?;
+        let body = match coding {
+            Some(coding) => body::decode(body, coding, &self.live.limits).await?,
+            None => body,
+        };
         let prompt = self.parse(body.clone())?;
         match self.judge_and_relay(session, prompt.as_deref(), body).await {
             Err(refused) if self.speaks(&refused) => {
@@ -86,7 +90,7 @@ impl Exchange<'_> {
             },
         };
         let mut answer = self.send(session, judged).await?;
-        match relay::relay(self, session, &mut answer).await {
+        match relay::relay(self, session, prompt, &mut answer).await {
             Ok(()) => self.upstreams.finish(answer).await,
             Err(refused) => {
                 answer.cancel().await;
@@ -96,11 +100,12 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// The prompt's texts; nothing where no guardrail would read them and no answer has to be made up. Guardrails that
-    /// only observe refuse nothing.
+    /// The prompt's texts; nothing where no guardrail enforces and no answer has to be made up. Guardrails that only observe
+    /// refuse nothing; those of the output alone do: a request can ask for answers that they would not see.
     fn parse(&self, body: Bytes) -> Result<Option<Box<dyn Prompt>>, Refused> {
-        let Inspect { before, beside, observing_input, on_block, .. } = self.inspect;
-        let needed = *on_block != BlockStyle::Error || !before.is_empty() || !beside.is_empty();
+        let Inspect { before, beside, output, observing_input, on_block, .. } = self.inspect;
+        let judged = !before.is_empty() || !beside.is_empty() || !output.is_empty();
+        let needed = judged || *on_block != BlockStyle::Error;
         if !needed && observing_input.is_empty() {
             return Ok(None);
         }

@@ -5,6 +5,7 @@ use http::{HeaderMap, Uri, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use crate::live::{Limits, Upstream, UpstreamVersion};
+use crate::proxy::coding::Coding;
 use crate::proxy::refused::Refused;
 
 /// Headers of ours; whoever else sends one is not believed.
@@ -118,16 +119,19 @@ pub fn check(request: &RequestHeader, limits: &Limits) -> Result<(), Refused> {
     Ok(())
 }
 
-/// What a judged body's header must say: JSON, in UTF-8, not compressed.
-pub fn check_body(request: &RequestHeader) -> Result<(), Refused> {
+/// What a judged body's header must say: JSON, in UTF-8, in one coding at most.
+pub fn check_body(request: &RequestHeader) -> Result<Option<Coding>, Refused> {
     let mut types = request.headers.get_all(header::CONTENT_TYPE).iter();
     if !types.next().is_some_and(is_json) || types.next().is_some() {
         return Err(Refused::MediaType);
     }
-    if list(&request.headers, header::CONTENT_ENCODING).any(|coding| !coding.eq_ignore_ascii_case("identity")) {
-        return Err(Refused::ContentEncoding);
+    let mut codings = list(&request.headers, header::CONTENT_ENCODING);
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(None),
+        (Some(coding), None) if coding.eq_ignore_ascii_case("identity") => Ok(None),
+        (Some(coding), None) => Coding::of(coding).map(Some).ok_or(Refused::ContentEncoding),
+        (Some(_), Some(_)) => Err(Refused::ContentEncoding),
     }
-    Ok(())
 }
 
 /// Whether a header that came from outside goes to no upstream, on any route.

@@ -2,6 +2,7 @@
 //! module that knows Pingora.
 
 mod body;
+mod coding;
 mod connection;
 mod exchange;
 mod headers;

@@ -7,6 +7,7 @@ use http::{HeaderValue, StatusCode};
 
 use crate::guardrail::Stage;
 use crate::live::PathError;
+use crate::proxy::coding::DecodeError;
 use crate::proxy::upstream::UpstreamError;
 use crate::wire::{Refusal, WireError};
 
@@ -35,7 +36,7 @@ pub enum Refused {
     Query,
     #[error("this route takes `Content-Type: application/json` in UTF-8")]
     MediaType,
-    #[error("this route takes bodies without `Content-Encoding`")]
+    #[error("this route takes bodies with one `Content-Encoding` at most: `gzip`, `br` or `zstd`")]
     ContentEncoding,
     #[error("the only expectation that can be met is `100-continue`")]
     Expectation,
@@ -45,6 +46,8 @@ pub enum Refused {
     BodyTimeout { after: std::time::Duration },
     #[error("the request body is not framed as HTTP/1.1 asks")]
     Framing,
+    #[error("the request body can't be decoded: it {0}")]
+    Coding(#[source] DecodeError),
     #[error("the request body can't be judged: {0}")]
     Request(#[source] WireError),
     #[error("the request was blocked by guardrail `{guardrail}`")]
@@ -99,7 +102,8 @@ impl Refused {
             BodyTimeout { .. } => "request_timeout",
             Request(WireError::Unsupported { .. }) => "unsupported_content",
             InputBlocked { .. } | OutputBlocked { .. } | Unredactable { .. } => "content_policy_violation",
-            Framing | Request(_) => "invalid_request_body",
+            Coding(DecodeError::TooLarge { .. }) => "request_too_large",
+            Framing | Coding(_) | Request(_) => "invalid_request_body",
             TooLong { .. } => "content_too_long",
             GuardrailUnavailable { .. } => "guardrail_unavailable",
             Upstream(error) if error.is_timeout() => "upstream_timeout",
@@ -121,10 +125,13 @@ impl Refused {
             Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             MediaType | ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Expectation => StatusCode::EXPECTATION_FAILED,
-            BodyTooLarge { .. } | TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyTooLarge { .. } | Coding(DecodeError::TooLarge { .. }) | TooLong { .. } => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
             HeaderTimeout { .. } | BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
             Unreadable
             | Framing
+            | Coding(_)
             | Header(_)
             | Path(_)
             | Query

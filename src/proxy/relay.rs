@@ -19,7 +19,7 @@ use crate::proxy::trail::Trail;
 use crate::proxy::upstream::{Answer, UpstreamError};
 use crate::proxy::{body, headers, reply, unjudged};
 use crate::text::Segment;
-use crate::wire::Framing;
+use crate::wire::{Framing, Prompt};
 
 /// A client that has waited so long for the next verdict gets a comment, so that nothing in between gives up.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -31,16 +31,17 @@ pub const NO_HEADER: Refused = Refused::Answer("it has no header");
 pub async fn relay(
     exchange: &mut Exchange<'_>,
     session: &mut ServerSession,
+    prompt: Option<&dyn Prompt>,
     answer: &mut Answer,
 ) -> Result<(), Refused> {
     if exchange.inspect.output.is_empty() {
-        return unjudged::pass_on(exchange, session, answer).await;
+        return unjudged::pass_on(exchange, session, prompt, answer).await;
     }
     let from = answer.header().ok_or(NO_HEADER)?;
     let (status, framing) = (from.status, accept(from)?);
     let mut header = Box::new(ResponseHeader::build(status, Some(12)).map_err(|_| Refused::Answer("its status"))?);
     headers::relay_judged(from, &mut header).map_err(|_| Refused::Answer("its header"))?;
-    let gate = gate(exchange, framing);
+    let gate = gate(exchange, prompt, framing);
     let mut relay = Relay {
         exchange,
         client: Client { session, framing, header: Some(header), whole: Bytes::new(), heard: Instant::now() },
@@ -234,14 +235,19 @@ impl Client<'_> {
     }
 }
 
-/// The gate of an answer in this framing.
-pub fn gate(exchange: &Exchange<'_>, framing: Framing) -> Gate {
+/// The gate of an answer in this framing to this prompt, where that was read.
+pub fn gate(exchange: &Exchange<'_>, prompt: Option<&dyn Prompt>, framing: Framing) -> Gate {
     let settings = exchange.inspect.gate.clone();
     let max_event = match framing {
         Framing::Json => settings.max_held,
         Framing::Sse | Framing::Ndjson => exchange.live.limits.max_event,
     };
-    Gate::new(exchange.inspect.dialect.answer(framing, max_event), settings)
+    let dialect = &exchange.inspect.dialect;
+    let codec = match prompt {
+        Some(prompt) => dialect.answer_to(prompt, framing, max_event),
+        None => dialect.answer(framing, max_event),
+    };
+    Gate::new(codec, settings)
 }
 
 async fn happened(

@@ -17,16 +17,17 @@ use crate::proxy::relay::{NO_HEADER, gate};
 use crate::proxy::upstream::Answer;
 use crate::proxy::{headers, reply};
 use crate::text::Segment;
-use crate::wire::Framing;
+use crate::wire::{Framing, Prompt};
 
 /// Passes an answer on. Errors while nothing has been sent, and where the client has gone.
 pub async fn pass_on(
     exchange: &mut Exchange<'_>,
     session: &mut ServerSession,
+    prompt: Option<&dyn Prompt>,
     answer: &mut Answer,
 ) -> Result<(), Refused> {
     let from = answer.header().ok_or(NO_HEADER)?;
-    let mut copy = Copy::new(exchange, from);
+    let mut copy = Copy::new(exchange, prompt, from);
     begin(exchange, session, from).await?;
     loop {
         let begun = Instant::now();
@@ -66,7 +67,7 @@ struct Copy {
 }
 
 impl Copy {
-    fn new(exchange: &Exchange<'_>, header: &ResponseHeader) -> Self {
+    fn new(exchange: &Exchange<'_>, prompt: Option<&dyn Prompt>, header: &ResponseHeader) -> Self {
         let framing = match headers::media_type(&header.headers).as_deref().and_then(Framing::of) {
             _ if exchange.inspect.observing_output.is_empty() => None,
             Some(framing) => Some(framing),
@@ -75,7 +76,7 @@ impl Copy {
                 None
             }
         };
-        Copy { gate: framing.map(|framing| gate(exchange, framing)), windows: 0 }
+        Copy { gate: framing.map(|framing| gate(exchange, prompt, framing)), windows: 0 }
     }
 
     fn push(&mut self, exchange: &Exchange<'_>, piece: &[u8]) {

@@ -2,7 +2,7 @@
 
 use super::block::{CACHE_CONTROL, CONTENT, SYSTEM};
 use super::{EFFORTS, REGIONS, ROLES, SPEEDS};
-use crate::text::Kind;
+use crate::text::{Kind, Role};
 use crate::wire::shape::{Object, Rule};
 use Rule::*;
 
@@ -40,7 +40,7 @@ pub static REQUEST: Object = Object {
     required: &["messages"],
     fields: &[
         ("messages", Turns(&Object(&MESSAGE))),
-        ("system", SYSTEM),
+        ("system", By(Role::System, &SYSTEM)),
         ("model", Rule::OPEN_WORD),
         ("stream", Plain),
         ("max_tokens", Plain),

@@ -145,8 +145,8 @@ fn finds_what_stands_around_the_messages() {
         "- none word !claude-x",
         "- none other END\nSTOP",
         "- none other !a\nc",
-        "- none content be \nkind",
-        "- none content be kind",
+        "- system content be \nkind",
+        "- system content be kind",
         "- none tool_definition !get",
         "- none tool_definition get\ngets\ncity\nwhere\nOslo\ncity",
         "- none tool_definition !bash",
@@ -159,7 +159,7 @@ fn finds_what_stands_around_the_messages() {
     assert_eq!(prompt.segments()[0].place.role, Role::User);
     assert_eq!(prompt.segments()[9].place.kind, Kind::ToolDefinition);
     // What only counts tokens has no `max_tokens`.
-    assert_eq!(listed(r#"{"messages":[],"system":"be"}"#), ["- none content be"]);
+    assert_eq!(listed(r#"{"messages":[],"system":"be"}"#), ["- system content be"]);
 }
 
 #[test]
