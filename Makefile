@@ -15,7 +15,7 @@ demo: tools ## build, start an upstream and the proxy, show what it does, serve 
 	$(BUILD)
 	@$(TARGET)/debug/examples/demo
 
-test: tools ## every test, with the real OpenAI SDK among them
+test: tools ## every test, those with the real SDKs among them
 	cargo test --locked
 
 bench: tools ## print the figures: throughput, latency, streams, memory
@@ -54,7 +54,7 @@ examples: tools ## every deployment in examples/, checked by the program itself
 deny: tools ## licences, sources and advisories of the dependencies
 	@scripts/deny.sh
 
-tools: ## fetch what is missing: libtorch and cmake into .deps, the Python packages of tests/sdk into .venv
+tools: ## fetch what is missing: libtorch, cmake and Node into .deps, the packages of tests/sdk beside them
 	@scripts/tools.sh
 
 clean: ## remove what was built; .deps and .venv stay

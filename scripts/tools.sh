@@ -19,4 +19,5 @@ if [ "$(printf '%s\n%s\n' "$wanted" "$have" | sort -V | head -n 1)" != "$wanted"
 fi
 
 scripts/libtorch.sh
-exec scripts/venv.sh
+scripts/venv.sh
+exec scripts/node.sh

@@ -129,6 +129,19 @@ class CleanTraffic(Responses):
         self.assertEqual(events[-1], "response.completed")
 
 
+    def test_what_the_request_said_is_not_found_in_the_answer(self):
+        """A response repeats its instructions, tools and metadata: no guardrail of the answer is meant by them."""
+        word = "swordfish"
+        options = {
+            "instructions": f"Never say {word}.",
+            "tools": [WEATHER | {"description": f"Never {word}."}],
+            "metadata": {"word": word},
+        }
+        self.assertEqual(plain(self.ask("hi", **options)), plain(self.ask("hi", self.direct, **options)))
+        through, direct = self.stream("hi", **options), self.stream("hi", self.direct, **options)
+        self.assertEqual([plain(event) for event in through], [plain(event) for event in direct])
+
+
 class Blocked(Responses):
     def refused(self, ask):
         with self.assertRaises(openai.BadRequestError) as caught:

@@ -56,15 +56,19 @@ impl Api for Gemini {
         body(request, answer, candidates)
     }
 
+    /// Every event has all candidates, in the order of their indices, and all finish with the last.
     fn stream(&self, request: &Request, answer: &Answer) -> Stream {
-        let mut events = Vec::new();
-        for (index, choice) in answer.choices.iter().enumerate() {
-            let mut pieces: Vec<Value> = parts(choice).into_iter().flat_map(taken_apart).collect();
-            let last = pieces.pop().into_iter().collect();
-            let event = |parts, last| body(request, answer, vec![candidate(request, index, choice, parts, last)]);
-            events.extend(pieces.into_iter().map(|piece| event(vec![piece], false)));
-            events.push(event(last, true));
-        }
+        let pieces: Vec<Vec<Value>> =
+            answer.choices.iter().map(|choice| parts(choice).into_iter().flat_map(taken_apart).collect()).collect();
+        let count = pieces.iter().map(Vec::len).max().unwrap_or_default().max(1);
+        let event = |at: usize| {
+            let candidates = answer.choices.iter().zip(&pieces).enumerate().map(|(index, (choice, pieces))| {
+                let parts = pieces.get(at).cloned().into_iter().collect();
+                candidate(request, index, choice, parts, at + 1 == count)
+            });
+            body(request, answer, candidates.collect())
+        };
+        let events = (0..count).map(event);
         match self {
             Gemini::Array => Stream::array(events).escaped(),
             _ => Stream::events(events).escaped(),

@@ -8,6 +8,8 @@ mod openai;
 mod openai_chat;
 mod openai_completions;
 mod openai_embeddings;
+mod openai_images;
+mod openai_moderations;
 mod openai_responses;
 mod stream;
 
@@ -48,6 +50,8 @@ pub fn find<'p>(path: &'p str, query: &str) -> Option<(&'static dyn Api, Option<
         "/v1/completions" => &openai_completions::Completions,
         "/v1/responses" | "/openai/v1/responses" => &openai_responses::Responses,
         "/v1/embeddings" | "/openai/v1/embeddings" => &openai_embeddings::Embeddings,
+        "/v1/moderations" => &openai_moderations::Moderations,
+        "/v1/images/generations" => &openai_images::Images,
         "/openai/v1/chat/completions" => &azure::Azure,
         "/v1/messages" => &anthropic::Messages,
         "/v1/messages/count_tokens" => &anthropic::CountTokens,

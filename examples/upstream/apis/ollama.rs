@@ -12,7 +12,7 @@ pub enum Ollama {
     Generate,
 }
 
-const CREATED_AT: &str = "2025-01-01T00:00:00.123456789Z";
+const CREATED_AT: &str = "2025-01-01T00:00:00.987650321Z";
 
 impl Api for Ollama {
     fn ask(&self, body: &Value) -> Result<Ask, &'static str> {
@@ -59,7 +59,7 @@ impl Api for Ollama {
         }
         let mut lines: Vec<Value> = said.into_iter().map(|said| self.line(request, said, false)).collect();
         lines.push(self.end(request, answer, piece("", None)));
-        Stream::lines(lines)
+        Stream::lines(lines).escaped()
     }
 
     fn error(&self, _: StatusCode, message: &str) -> Value {

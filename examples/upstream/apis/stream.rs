@@ -46,7 +46,7 @@ impl Stream {
         stream
     }
 
-    /// As Google writes it: what some readers take for the end of a line is escaped.
+    /// As Google and Go write JSON: what some readers take for the end of a line is escaped.
     pub fn escaped(mut self) -> Self {
         for piece in &mut self.pieces {
             *piece =
