@@ -60,7 +60,7 @@ async fn answer(api: &dyn Api, model: Option<&str>, body: Incoming, settings: &S
     id.write(&bytes);
     let model = model.or(body["model"].as_str()).unwrap_or("stand-in").to_owned();
     let request = Request { id: format!("{:016x}", id.finish()), model, body };
-    match (outcome, api.streams(&request.body)) {
+    let mut reply = match (outcome, api.streams(&request.body)) {
         (Outcome::Fail(status, message), _) => fail(api, status, message),
         (Outcome::Answer(answer), true) => {
             stream_of(api.stream(&request, &answer), settings.delay * answer.slowness, false)
@@ -68,7 +68,11 @@ async fn answer(api: &dyn Api, model: Option<&str>, body: Incoming, settings: &S
         (Outcome::Stall(answer), true) => stream_of(api.stream(&request, &answer), settings.delay, true),
         (Outcome::Answer(answer), false) => json(StatusCode::OK, &api.whole(&request, &answer)),
         (Outcome::Stall(_), false) => std::future::pending().await,
+    };
+    for (name, value) in api.headers() {
+        reply.headers_mut().insert(*name, header::HeaderValue::from_static(value));
     }
+    reply
 }
 
 /// One piece after the other, with a pause before each but the first.

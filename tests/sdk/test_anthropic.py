@@ -138,6 +138,14 @@ class CleanTraffic(Messages):
         through = self.proxy.beta.messages.create(messages=user("hello"), **options)
         self.assertEqual(through, self.direct.beta.messages.create(messages=user("hello"), **options))
 
+    def test_what_the_header_says(self):
+        names = ("request-id", "anthropic-organization-id", "anthropic-ratelimit-requests-remaining")
+        ask = {"model": "stand-in", "max_tokens": 9, "messages": user("hello")}
+        answers = [client.messages.with_raw_response.create(**ask) for client in (self.proxy, self.direct)]
+        through, direct = ([answer.headers[name] for name in names] for answer in answers)
+        self.assertEqual(through, direct)
+        self.assertEqual(self.ask("hello")._request_id, "req_011CSHoEeqs5C35K2UUqR7Fy")
+
     def test_tokens_are_counted(self):
         count = self.proxy.messages.count_tokens(model="stand-in", messages=user("one two three"))
         self.assertEqual(count.input_tokens, 3)
@@ -257,6 +265,7 @@ class Errors(Messages):
                     self.ask(f"fail with {status}", stream=stream)
                 self.assertEqual(caught.exception.status_code, status)
                 self.assertEqual(caught.exception.body["error"]["message"], "failing, as asked")
+                self.assertEqual(caught.exception.request_id, "req_011CSHoEeqs5C35K2UUqR7Fy")
 
 
 class Together(unittest.IsolatedAsyncioTestCase):

@@ -53,6 +53,12 @@ class Azure(Case):
         through, direct = (client.embeddings.create(model="my-ada", input=PLAIN) for client in self.deployments)
         self.assertEqual(through, direct)
 
+    def test_what_the_header_says(self):
+        ask = {"model": "my-gpt", "messages": user("hello")}
+        answers = [client.chat.completions.with_raw_response.create(**ask) for client in self.deployments]
+        through, direct = (answer.headers["apim-request-id"] for answer in answers)
+        self.assertEqual(through, direct)
+
     def test_what_is_found_is_masked_or_ends_it(self):
         for client in (self.deployments[0], self.v1[0]):
             create = client.chat.completions.create

@@ -170,6 +170,13 @@ class CleanTraffic(Case):
             completion = stream.get_final_completion()
         self.assertEqual(completion.choices[0].message.content, "You said: hello")
 
+    def test_what_the_header_says(self):
+        names = ("x-request-id", "openai-processing-ms", "openai-version", "x-ratelimit-remaining-requests")
+        ask = {"model": "stand-in", "messages": user("hello")}
+        answers = [client.chat.completions.with_raw_response.create(**ask) for client in (self.proxy, self.direct)]
+        through, direct = ([answer.headers[name] for name in names] for answer in answers)
+        self.assertEqual(through, direct)
+
     def test_models_pass(self):
         self.assertEqual(self.proxy.models.list().data, self.direct.models.list().data)
 

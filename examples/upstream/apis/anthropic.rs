@@ -14,6 +14,14 @@ pub struct CountTokens;
 const SIGNATURE: &str =
     "EqQBCkYIBxgCKkD8lX0Tz5mYw3VJH2pQdR9bKeN7uGfAo1sWv4ChZxE6yLtIiMSjBnUPqOaXcTgFk8Dr5JzHwY0vQ2m1R3d7Ew==";
 
+const REQUEST_ID: &str = "req_011CSHoEeqs5C35K2UUqR7Fy";
+
+const HEADERS: &[(&str, &str)] = &[
+    ("request-id", REQUEST_ID),
+    ("anthropic-organization-id", "6b3d0f8e-1c5a-4e79-9d42-0a7f5c3b8e16"),
+    ("anthropic-ratelimit-requests-remaining", "999"),
+];
+
 impl Api for Messages {
     fn ask(&self, body: &Value) -> Result<Ask, &'static str> {
         let messages = body["messages"].as_array().ok_or("messages: Input should be a valid list")?;
@@ -70,7 +78,11 @@ impl Api for Messages {
             _ => "invalid_request_error",
         };
         let error = json!({ "type": kind, "message": message });
-        json!({ "type": "error", "error": error, "request_id": "req_011CSHoEeqs5C35K2UUqR7Fy" })
+        json!({ "type": "error", "error": error, "request_id": REQUEST_ID })
+    }
+
+    fn headers(&self) -> &'static [(&'static str, &'static str)] {
+        HEADERS
     }
 }
 
@@ -93,6 +105,10 @@ impl Api for CountTokens {
 
     fn error(&self, status: StatusCode, message: &str) -> Value {
         Messages.error(status, message)
+    }
+
+    fn headers(&self) -> &'static [(&'static str, &'static str)] {
+        HEADERS
     }
 }
 

@@ -37,6 +37,10 @@ impl Api for Azure {
     fn error(&self, status: StatusCode, message: &str) -> Value {
         json!({ "error": { "code": status.as_str(), "message": message } })
     }
+
+    fn headers(&self) -> &'static [(&'static str, &'static str)] {
+        &[("apim-request-id", "5a1c7f0e-9b3d-4e62-8f17-2d6c0b9a4e31"), ("x-ratelimit-remaining-tokens", "79984")]
+    }
 }
 
 fn filtered(body: &mut Value) {

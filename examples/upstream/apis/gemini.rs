@@ -87,6 +87,10 @@ impl Api for Gemini {
         };
         json!({ "error": { "code": status.as_u16(), "message": message, "status": word } })
     }
+
+    fn headers(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
 }
 
 pub fn models() -> Value {

@@ -33,6 +33,11 @@ pub trait Api: Sync {
     fn stream(&self, request: &Request, answer: &Answer) -> Stream;
 
     fn error(&self, status: StatusCode, message: &str) -> Value;
+
+    /// Beside those of HTTP.
+    fn headers(&self) -> &'static [(&'static str, &'static str)] {
+        openai::HEADERS
+    }
 }
 
 /// What an answer repeats of its request.

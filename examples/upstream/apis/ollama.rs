@@ -65,6 +65,10 @@ impl Api for Ollama {
     fn error(&self, _: StatusCode, message: &str) -> Value {
         json!({ "error": message })
     }
+
+    fn headers(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
 }
 
 impl Ollama {

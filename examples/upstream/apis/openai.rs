@@ -10,6 +10,13 @@ use crate::ask::{self, Form, Turn};
 /// A fixed time of creation: equal requests get equal answers.
 pub const CREATED: u64 = 1_735_689_600;
 
+pub const HEADERS: &[(&str, &str)] = &[
+    ("x-request-id", "req_8a1f3c5e7b9d4f60"),
+    ("openai-processing-ms", "12"),
+    ("openai-version", "2020-10-01"),
+    ("x-ratelimit-remaining-requests", "9999"),
+];
+
 pub fn error(status: StatusCode, message: &str) -> Value {
     let (kind, code) = match status {
         StatusCode::TOO_MANY_REQUESTS => ("requests", Some("rate_limit_exceeded")),

@@ -45,6 +45,5 @@ impl Api for Moderations {
 
 fn texts(input: &Value) -> Vec<&str> {
     let elements = input.as_array().into_iter().flatten();
-    let of_element = |element: &Value| element.as_str().or(element["text"].as_str());
-    input.as_str().into_iter().chain(elements.filter_map(of_element)).collect()
+    input.as_str().into_iter().chain(elements.filter_map(|part| part.as_str().or(part["text"].as_str()))).collect()
 }
