@@ -27,7 +27,8 @@ scripts! {
     openai_chat: "test_openai.py" on every_api();
     openai_responses: "test_responses.py" on every_api();
     openai_others: "test_openai_others.py" on every_api();
-    openai_at_azure: "test_azure.py" on World::start("azure.toml");
+    openai_at_azure: "test_azure.py" on World::start(|upstream| Config::example("azure.toml", upstream));
+    ends: "test_ends.py" on World::start(answering);
     anthropic: "test_anthropic.py" on every_api();
     google: "test_google.py" on every_api();
     ollama: "test_ollama.py" on every_api();
@@ -55,10 +56,18 @@ fn every_api() -> Arc<World> {
     static SHARED: Mutex<Weak<World>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     shared.upgrade().unwrap_or_else(|| {
-        let world = Arc::new(World::start("every-api.toml"));
+        let world = Arc::new(World::start(|upstream| Config::example("every-api.toml", upstream)));
         *shared = Arc::downgrade(&world);
         world
     })
+}
+
+/// Where a blocked prompt is told as an ordinary answer, and events are small.
+fn answering(upstream: &str) -> Config {
+    let conversation = r#"guardrails = ["prompts", "answers"]"#;
+    Config::example("every-api.toml", upstream)
+        .behind_each(r#"listen = "127.0.0.1:0""#, "[limits]\nmax_event = \"8 KiB\"")
+        .behind_each(conversation, r#"on_block = { message = "I can't help with that." }"#)
 }
 
 /// An upstream and a proxy in front of it.
@@ -68,10 +77,10 @@ struct World {
 }
 
 impl World {
-    fn start(deployment: &str) -> Self {
+    fn start(deployment: impl Fn(&str) -> Config) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let upstream = Example::upstream(folder.path());
-        let proxy = Proxy::start(Config::example(deployment, &format!("http://{}", upstream.address)));
+        let proxy = Proxy::start(deployment(&format!("http://{}", upstream.address)));
         World { proxy, upstream }
     }
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import unittest
+from urllib.request import ProxyHandler, Request, build_opener
 
 from common import CITY, DIRECT, PLAIN, PROXY, REPORT, Case, clean
 from google import genai
@@ -148,6 +149,19 @@ class CleanTraffic(Gemini):
             self.assertEqual(plain(through), plain(direct))
         through, direct = ([plain(chunk) for chunk in chat.send_message_stream("three")] for chat in chats)
         self.assertEqual(through, direct)
+
+
+    def test_the_form_that_the_sdk_does_not_ask_for(self):
+        """Without `alt=sse` a stream is one array."""
+        answers = []
+        for at in (PROXY, DIRECT):
+            body = json.dumps({"contents": [{"parts": [{"text": PLAIN}]}]}).encode()
+            url = f"{at}/v1beta/models/stand-in:streamGenerateContent"
+            request = Request(url, body, {"content-type": "application/json", "x-goog-api-key": "key-of-nobody"})
+            with build_opener(ProxyHandler({})).open(request, timeout=30) as answer:
+                answers.append(json.load(answer))
+        self.assertEqual(*answers)
+        self.assertGreater(len(answers[0]), 1)
 
 
 class Blocked(Gemini):

@@ -19,8 +19,11 @@ def user(content):
 
 
 def plain(answer):
-    """As data, less what a guarded one leaves out: token ids."""
-    return answer.model_dump(exclude={"context"})
+    """As data, less what a guarded one leaves out: token ids, and the tokens that were not chosen."""
+    data = answer.model_dump(exclude={"context"})
+    for token in data["logprobs"] or []:
+        token["top_logprobs"] = []
+    return data
 
 
 class Ollama(Case):
@@ -43,6 +46,7 @@ class CleanTraffic(Ollama):
         "cut short": {"options": {"num_predict": 3}},
         "JSON": {"format": "json"},
         "a schema": {"format": REPORT},
+        "log-probabilities": {"logprobs": True, "top_logprobs": 1},
         "every knob": {
             "options": {"temperature": 0.25, "seed": 7, "stop": ["END"], "num_ctx": 4096},
             "keep_alive": "5m",

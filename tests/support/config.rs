@@ -60,7 +60,7 @@ impl Config {
         }
     }
 
-    /// One of `examples/`, with all its upstreams here, and listeners and the audit of its own.
+    /// One of `examples/`, with all its upstreams here, listeners and an audit of its own, and time enough for a slow machine.
     pub fn example(name: &str, upstream: &str) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(root.join("examples").join(name)).expect("an example");
@@ -69,12 +69,21 @@ impl Config {
         let line = |line: &str| match line.split(" = ").next() {
             Some("url") => format!("url = {upstream:?}\n"),
             Some("file") => format!("file = {audit:?}\n"),
+            Some("deadline") => "deadline = \"30s\"\n".to_owned(),
             Some("guardrails_dir") => format!("guardrails_dir = {:?}\n", root.join("guardrails")),
             Some("listen") => line.replace(":8080", ":0").replace(":9090", ":0") + "\n",
             _ => format!("{line}\n"),
         };
         config.whole = Some(text.lines().map(line).collect());
         config
+    }
+
+    /// An example with further lines behind each that is this one.
+    pub fn behind_each(mut self, line: &str, more: &str) -> Self {
+        let text = self.whole.take().expect("an example");
+        assert!(text.contains(line), "the example has no line {line}");
+        self.whole = Some(text.replace(line, &format!("{line}\n{more}")));
+        self
     }
 
     /// A guardrail, in the form of a file in `guardrails/`, put on the chat route.

@@ -74,6 +74,7 @@ impl Api for Ollama {
 impl Ollama {
     fn line(&self, request: &Request, mut said: Value, done: bool) -> Value {
         let mut line = json!({ "model": request.model, "created_at": CREATED_AT });
+        let text = text_of(&said["content"]);
         match self {
             Ollama::Chat => {
                 line["message"] = json!({ "role": "assistant" });
@@ -90,6 +91,9 @@ impl Ollama {
                     }
                 }
             }
+        }
+        if request.body["logprobs"] == true && !text.is_empty() {
+            line["logprobs"] = openai::logprobs(words(&text));
         }
         line["done"] = json!(done);
         line
