@@ -6,7 +6,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BUILD := cargo build --locked --bins --examples
 
 .DEFAULT_GOAL := help
-.PHONY: help tools demo test ci fmt clippy doc deny slim examples bench bench-engine bench-peers clean
+.PHONY: help tools sdks demo test ci fmt clippy doc deny slim examples bench bench-engine bench-peers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,7 +15,7 @@ demo: tools ## build, start an upstream and the proxy, show what it does, serve 
 	$(BUILD)
 	@$(TARGET)/debug/examples/demo
 
-test: tools ## every test, those with the real SDKs among them
+test: tools sdks ## every test, those with the real SDKs among them
 	cargo test --locked
 
 bench: tools ## print the figures: throughput, latency, streams, memory
@@ -54,8 +54,12 @@ examples: tools ## every deployment in examples/, checked by the program itself
 deny: tools ## licences, sources and advisories of the dependencies
 	@scripts/deny.sh
 
-tools: ## fetch what is missing: libtorch, cmake and Node into .deps, the packages of tests/sdk beside them
+tools: ## fetch what a build needs: libtorch and cmake, into .deps
 	@scripts/tools.sh
+
+sdks: ## fetch what tests/sdk drives the proxy with: Python packages into .venv, Node and its packages
+	@scripts/venv.sh
+	@scripts/node.sh
 
 clean: ## remove what was built; .deps and .venv stay
 	cargo clean

@@ -131,13 +131,13 @@ fn node() -> PathBuf {
     installed("PORTCULLIS_NODE", ".deps/node/node")
 }
 
-/// What `make tools` has put there, or another that the variable names.
+/// What `make sdks` has put there, or another that the variable names.
 fn installed(variable: &str, path: &str) -> PathBuf {
     if let Some(own) = std::env::var_os(variable) {
         return own.into();
     }
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    assert!(program.exists(), "{path} is missing: run `make tools`, once");
+    assert!(program.exists(), "{path} is missing: run `make sdks`, once");
     program
 }
 
