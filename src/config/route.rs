@@ -63,6 +63,7 @@ pub enum Dialect {
     OllamaChat,
     OllamaGenerate,
     Gemini,
+    BedrockConverse,
 }
 
 /// What the client sees of a blocked prompt: `"error"` or `{ message = "..." }`.
@@ -117,6 +118,7 @@ impl Dialect {
             Dialect::OllamaChat => "ollama_chat",
             Dialect::OllamaGenerate => "ollama_generate",
             Dialect::Gemini => "gemini",
+            Dialect::BedrockConverse => "bedrock_converse",
         }
     }
 

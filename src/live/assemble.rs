@@ -10,6 +10,7 @@ use crate::guardrail::{Detector, Guardrail, Mode, Stage, Timing, VerdictCache};
 use crate::live::{BlockStyle, Engines, Guardrails, Handling, Inspect, Limits, Live, Route, Upstream, UpstreamVersion};
 use crate::wire::Dialect;
 use crate::wire::anthropic::Anthropic;
+use crate::wire::bedrock_converse::BedrockConverse;
 use crate::wire::gemini::Gemini;
 use crate::wire::ollama::{Api, Ollama};
 use crate::wire::openai_chat::OpenAiChat;
@@ -103,6 +104,7 @@ impl Parts<'_> {
             config::Dialect::OllamaChat => Arc::new(Ollama::new(Api::Chat, self.max_segments)),
             config::Dialect::OllamaGenerate => Arc::new(Ollama::new(Api::Generate, self.max_segments)),
             config::Dialect::Gemini => Arc::new(Gemini::new(self.max_segments)),
+            config::Dialect::BedrockConverse => Arc::new(BedrockConverse::new(self.max_segments)),
         }
     }
 
@@ -237,6 +239,7 @@ mod tests {
             "openai_images",
             "ollama_chat",
             "ollama_generate",
+            "bedrock_converse",
         ] {
             let route = format!(
                 "[[route]]\nid = \"r\"\npath = \"/r\"\ndialect = \"{name}\"\nupstream = \"u\"\nguardrails = [\"words\"]\n"

@@ -67,7 +67,7 @@ const SET_ANEW: [&str; 12] = [
 ];
 
 /// Comes back from a judged answer besides what is set anew. Anything else could carry text that nobody judged.
-const RELAYED: [&str; 11] = [
+const RELAYED: [&str; 13] = [
     "date",
     "retry-after",
     // Read by the SDKs: when and whether to try again, and ids that they put on what they parse.
@@ -80,6 +80,8 @@ const RELAYED: [&str; 11] = [
     "anthropic-workspace-id",
     "openai-processing-ms",
     "openai-version",
+    "x-amzn-errortype",
+    "x-amzn-requestid",
 ];
 
 /// The same, by what their names begin with.

@@ -19,7 +19,7 @@ use crate::proxy::trail::Trail;
 use crate::proxy::upstream::{Answer, UpstreamError};
 use crate::proxy::{body, headers, reply, unjudged};
 use crate::text::Segment;
-use crate::wire::{Framing, Prompt};
+use crate::wire::{Dialect, Framing, Prompt};
 
 /// A client that has waited so long for the next verdict gets a comment, so that nothing in between gives up.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -38,7 +38,7 @@ pub async fn relay(
         return unjudged::pass_on(exchange, session, prompt, answer).await;
     }
     let from = answer.header().ok_or(NO_HEADER)?;
-    let (status, framing) = (from.status, accept(from)?);
+    let (status, framing) = (from.status, accept(from, &*exchange.inspect.dialect)?);
     let mut header = Box::new(ResponseHeader::build(status, Some(12)).map_err(|_| Refused::Answer("its status"))?);
     headers::relay_judged(from, &mut header).map_err(|_| Refused::Answer("its header"))?;
     let gate = gate(exchange, prompt, framing);
@@ -194,7 +194,7 @@ impl Client<'_> {
             // The whole body is one event.
             Framing::Json if self.whole.is_empty() => self.whole = bytes,
             Framing::Json => self.whole = [&self.whole[..], &bytes].concat().into(),
-            Framing::Sse | Framing::Ndjson => {
+            Framing::Sse | Framing::Ndjson | Framing::EventStream => {
                 self.begin_stream(trail).await?;
                 self.write(bytes).await?;
             }
@@ -240,7 +240,7 @@ pub fn gate(exchange: &Exchange<'_>, prompt: Option<&dyn Prompt>, framing: Frami
     let settings = exchange.inspect.gate.clone();
     let max_event = match framing {
         Framing::Json => settings.max_held,
-        Framing::Sse | Framing::Ndjson => exchange.live.limits.max_event,
+        Framing::Sse | Framing::Ndjson | Framing::EventStream => exchange.live.limits.max_event,
     };
     let dialect = &exchange.inspect.dialect;
     let codec = match prompt {
@@ -287,7 +287,7 @@ async fn read(answer: Option<&mut Answer>) -> Result<Option<Bytes>, UpstreamErro
 }
 
 /// How an answer is framed, by its header alone. Whatever can't be judged is refused.
-fn accept(header: &ResponseHeader) -> Result<Framing, Refused> {
+fn accept(header: &ResponseHeader, dialect: &dyn Dialect) -> Result<Framing, Refused> {
     let status = header.status;
     let partial = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::PARTIAL_CONTENT].contains(&status);
     if status.is_redirection() || partial {
@@ -296,7 +296,7 @@ fn accept(header: &ResponseHeader) -> Result<Framing, Refused> {
     if headers::list(&header.headers, header::CONTENT_ENCODING).any(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Err(Refused::Answer("it is compressed, although that was declined"));
     }
-    match headers::media_type(&header.headers).as_deref().and_then(Framing::of) {
+    match headers::media_type(&header.headers).as_deref().and_then(|media_type| dialect.framing(media_type)) {
         Some(framing) if framing == Framing::Json || status.is_success() => Ok(framing),
         _ if !status.is_success() => Err(failed(header)),
         _ => Err(Refused::Answer("it is neither JSON, JSON lines nor an event stream")),

@@ -17,7 +17,7 @@ use crate::proxy::relay::{NO_HEADER, gate};
 use crate::proxy::upstream::Answer;
 use crate::proxy::{headers, reply};
 use crate::text::Segment;
-use crate::wire::{Framing, Prompt};
+use crate::wire::Prompt;
 
 /// Passes an answer on. Errors while nothing has been sent, and where the client has gone.
 pub async fn pass_on(
@@ -68,7 +68,9 @@ struct Copy {
 
 impl Copy {
     fn new(exchange: &Exchange<'_>, prompt: Option<&dyn Prompt>, header: &ResponseHeader) -> Self {
-        let framing = match headers::media_type(&header.headers).as_deref().and_then(Framing::of) {
+        let media_type = headers::media_type(&header.headers);
+        let framing = media_type.as_deref().and_then(|media_type| exchange.inspect.dialect.framing(media_type));
+        let framing = match framing {
             _ if exchange.inspect.observing_output.is_empty() => None,
             Some(framing) => Some(framing),
             None => {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 /// What the ids of these APIs begin with, before a `-` or `_`.
 const FAMILIES: &[&str] = &[
     "apc", "call", "chatcmpl", "cmp", "cmpl", "cntr", "conv", "ctc", "cu", "embd", "fc", "fp", "fs", "gen", "lsh",
-    "mcp", "mcpl", "mcpr", "mcptoolu", "modr", "msg", "req", "resp", "rs", "srvtoolu", "tsc", "toolu", "ws",
+    "mcp", "mcpl", "mcpr", "mcptoolu", "modr", "msg", "req", "resp", "rs", "srvtoolu", "tsc", "tooluse", "toolu", "ws",
 ];
 
 /// Bytes of letters and spaces on end that are taken for words. Ten thousand random bytes have so many in less than one of ten
@@ -97,6 +97,7 @@ mod tests {
             "chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT",
             "chatcmpl-portcullis-0198b7b0c4e07d2f8a1b2c3d4e5f6071",
             "call_abc123",
+            "tooluse_kZJMlvQmRJ6eAyJE5GIl7Q",
             "embd-8a3f0c5e9d7b4e2f",
             "modr-AB8CjOTu2jiq12hp1AQPfeqFWaORR",
             "fp_44709d6fcb",

@@ -3,6 +3,8 @@
 
 mod answer;
 pub mod anthropic;
+pub mod bedrock_converse;
+mod eventstream;
 pub mod gemini;
 mod ids;
 pub mod json;
@@ -37,6 +39,11 @@ pub trait Dialect: Send + Sync {
     /// Reads a request body strictly and finds its texts. `path` is canonical, with the query behind it where the route takes
     /// one: some APIs name the model there, and say whether the answer is a stream.
     fn parse_request(&self, body: Bytes, path: &str) -> Result<Box<dyn Prompt>, WireError>;
+
+    /// How an answer of this media type, in lower case, is framed; `None` where it can't be judged.
+    fn framing(&self, media_type: &str) -> Option<Framing> {
+        Framing::of(media_type)
+    }
 
     /// A codec for one answer. `max_event` bounds one event, in bytes; for [`Framing::Json`] the whole body.
     fn answer(&self, framing: Framing, max_event: usize) -> Box<dyn AnswerCodec>;
@@ -87,11 +94,13 @@ pub enum Framing {
     Sse,
     /// `application/x-ndjson`: a JSON value on each line.
     Ndjson,
+    /// `application/vnd.amazon.eventstream`: binary messages.
+    EventStream,
 }
 
 impl Framing {
-    /// By the media type of a `Content-Type`, in lower case.
-    pub fn of(media_type: &str) -> Option<Self> {
+    /// By the media type of a `Content-Type`, in lower case; of what is text. See [`Dialect::framing`].
+    fn of(media_type: &str) -> Option<Self> {
         match media_type {
             "application/json" => Some(Framing::Json),
             "text/event-stream" => Some(Framing::Sse),
@@ -105,6 +114,7 @@ impl Framing {
             Framing::Json => "application/json",
             Framing::Sse => "text/event-stream",
             Framing::Ndjson => "application/x-ndjson",
+            Framing::EventStream => "application/vnd.amazon.eventstream",
         }
     }
 }

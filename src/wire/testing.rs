@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use bytes::Bytes;
 use serde_json::{Value as Json, json};
 
 use crate::text::{Edit, Edits, Segment, SegmentId};
-use crate::wire::{AnswerCodec, Body, Dialect, Event, Framing, WireError};
+use crate::wire::{AnswerCodec, Body, Dialect, Event, Framing, WireError, eventstream};
 
 /// Bytes of an event, at most.
 pub const MAX: usize = 20_000;
@@ -49,9 +50,14 @@ pub fn texts_of(event: &Event) -> Vec<String> {
 
 /// An event as it is written with these texts; `None` leaves one.
 pub fn encoded(codec: &dyn AnswerCodec, event: &Event, texts: &[Option<&str>]) -> Result<String, WireError> {
+    written(codec, event, texts).map(|bytes| String::from_utf8(bytes.into()).unwrap())
+}
+
+/// The same in a framing that is no text.
+pub fn written(codec: &dyn AnswerCodec, event: &Event, texts: &[Option<&str>]) -> Result<Bytes, WireError> {
     let mut texts: Vec<_> = texts.iter().map(|text| text.map(str::to_owned)).collect();
     texts.resize(event.texts.len(), None);
-    codec.encode(event, &texts).map(|bytes| String::from_utf8(bytes.into()).unwrap())
+    codec.encode(event, &texts)
 }
 
 /// `turn role kind text` of each segment of a request, with `!` before what can't be edited.
@@ -153,13 +159,14 @@ pub fn request_is_seen(dialect: &dyn Dialect, body: &str, numbers: &[&str]) {
 /// string or a number is seen or not written.
 pub fn answer_is_seen(dialect: &dyn Dialect, framing: Framing, body: &str, dropped: usize) {
     let body = with_canaries(body);
-    let written = |body: &str| {
-        let (codec, events, error) = run(dialect, framing, &[framed(framing, body).as_bytes()]);
+    let read = |body: &str| {
+        let (codec, events, error) = run(dialect, framing, &[&framed(framing, body)]);
         let event = events.into_iter().next().ok_or(error)?;
         let seen: Vec<String> = event.texts.iter().map(|text| text.text.clone()).collect();
-        Ok::<_, Option<WireError>>((seen, encoded(&*codec, &event, &[]).unwrap()))
+        let out = written(&*codec, &event, &[]).unwrap();
+        Ok::<_, Option<WireError>>((seen, String::from_utf8_lossy(&out).into_owned()))
     };
-    let (seen, out) = written(&body).unwrap_or_else(|error| panic!("{error:?}"));
+    let (seen, out) = read(&body).unwrap_or_else(|error| panic!("{error:?}"));
     let seen = canaries(seen.iter().map(String::as_str));
     assert_eq!(canaries([&*out]), seen);
     assert_eq!(canaries([&*body]).difference(&seen).count(), dropped, "{framing:?}");
@@ -168,7 +175,7 @@ pub fn answer_is_seen(dialect: &dyn Dialect, framing: Framing, body: &str, dropp
         for secret in secrets() {
             let mut body = body.clone();
             *body.pointer_mut(&pointer).unwrap() = secret.clone();
-            let Ok((seen, out)) = written(&body.to_string()) else { continue };
+            let Ok((seen, out)) = read(&body.to_string()) else { continue };
             let raw = secret.to_string();
             let raw = raw.trim_matches('"');
             let judged = secret.as_str().unwrap_or(raw);
@@ -178,12 +185,13 @@ pub fn answer_is_seen(dialect: &dyn Dialect, framing: Framing, body: &str, dropp
 }
 
 /// A body or an event as it comes.
-pub fn framed(framing: Framing, json: &str) -> String {
+pub fn framed(framing: Framing, json: &str) -> Vec<u8> {
     let line = json.replace('\n', "");
     match framing {
-        Framing::Json => json.to_owned(),
-        Framing::Sse => format!("data: {line}\n\n"),
-        Framing::Ndjson => line + "\n",
+        Framing::Json => json.into(),
+        Framing::Sse => format!("data: {line}\n\n").into(),
+        Framing::Ndjson => (line + "\n").into(),
+        Framing::EventStream => eventstream::frame(line.as_bytes()).into(),
     }
 }
 
@@ -197,7 +205,7 @@ pub fn chunks_make_no_difference(dialect: &dyn Dialect, framing: Framing, bytes:
         let (codec, events, error) = run(dialect, framing, chunks);
         let shown: Vec<_> = events
             .iter()
-            .map(|event| (texts_of(event), event.last, event.size, encoded(&*codec, event, &[])))
+            .map(|event| (texts_of(event), event.last, event.size, written(&*codec, event, &[])))
             .collect();
         (shown, error)
     };
@@ -208,17 +216,17 @@ pub fn chunks_make_no_difference(dialect: &dyn Dialect, framing: Framing, bytes:
 
 /// An event of which one text is replaced reads so again, if that text can be replaced.
 pub fn an_edit_is_what_is_read(dialect: &dyn Dialect, framing: Framing, json: &str, pick: usize, with: &str) {
-    let (codec, events, error) = run(dialect, framing, &[framed(framing, json).as_bytes()]);
+    let (codec, events, error) = run(dialect, framing, &[&framed(framing, json)]);
     let Some(event) = events.first().filter(|event| !event.texts.is_empty()) else {
         panic!("no text in {json}: {error:?}")
     };
     let at = pick % event.texts.len();
     let mut edits = vec![None; event.texts.len()];
     edits[at] = Some(with);
-    match encoded(&*codec, event, &edits) {
+    match written(&*codec, event, &edits) {
         Ok(frame) => {
             assert!(event.texts[at].editable);
-            let (_, again, _) = run(dialect, framing, &[frame.as_bytes()]);
+            let (_, again, _) = run(dialect, framing, &[&frame]);
             assert_eq!(again[0].texts[at].text, with);
         }
         Err(_) => assert!(!event.texts[at].editable, "{json}"),

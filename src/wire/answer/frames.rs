@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::wire::json::{Document, Patch};
-use crate::wire::{Framing, WireError, ndjson, sse};
+use crate::wire::{Framing, WireError, eventstream, ndjson, sse};
 
 /// Cuts an answer's bytes into frames.
 pub enum Frames {
@@ -11,6 +11,7 @@ pub enum Frames {
     Whole(Vec<u8>, usize),
     Events(sse::Decoder),
     Lines(ndjson::Decoder),
+    Messages(eventstream::Decoder),
 }
 
 impl Frames {
@@ -20,6 +21,7 @@ impl Frames {
             Framing::Json => Frames::Whole(Vec::new(), max),
             Framing::Sse => Frames::Events(sse::Decoder::new(max)),
             Framing::Ndjson => Frames::Lines(ndjson::Decoder::new(max)),
+            Framing::EventStream => Frames::Messages(eventstream::Decoder::new(max)),
         }
     }
 
@@ -33,6 +35,7 @@ impl Frames {
             }
             Frames::Events(decoder) => Ok(decoder.next(input)?.map(|frame| frame.data.into())),
             Frames::Lines(decoder) => decoder.next(input),
+            Frames::Messages(decoder) => decoder.next(input),
         }
     }
 
@@ -42,6 +45,8 @@ impl Frames {
             Frames::Whole(body, _) => Ok(Some(std::mem::take(body).into())),
             Frames::Events(decoder) => Ok(decoder.finish()?.map(|frame| frame.data.into())),
             Frames::Lines(decoder) => Ok(decoder.finish()),
+            Frames::Messages(decoder) if decoder.buffered() > 0 => Err(WireError::Truncated),
+            Frames::Messages(_) => Ok(None),
         }
     }
 
@@ -51,6 +56,7 @@ impl Frames {
             Frames::Whole(body, _) => body.len(),
             Frames::Events(decoder) => decoder.buffered(),
             Frames::Lines(decoder) => decoder.buffered(),
+            Frames::Messages(decoder) => decoder.buffered(),
         }
     }
 
@@ -65,13 +71,14 @@ impl Frames {
             Frames::Whole(..) => data.into(),
             Frames::Events(_) => sse::frame(name, &data),
             Frames::Lines(_) => ndjson::line(&data),
+            Frames::Messages(_) => eventstream::frame(&data),
         }
     }
 
     /// What may stand between two frames and means nothing, `between` two events; empty where there is no such thing.
     pub fn heartbeat(&self, between: &'static [u8]) -> Bytes {
         match self {
-            Frames::Whole(..) | Frames::Lines(_) => Bytes::new(),
+            Frames::Whole(..) | Frames::Lines(_) | Frames::Messages(_) => Bytes::new(),
             Frames::Events(_) => Bytes::from_static(between),
         }
     }

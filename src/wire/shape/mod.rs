@@ -36,6 +36,9 @@ pub enum Rule {
     /// The same for a JSON schema, less its own words.
     Schema(Kind),
     Object(&'static Object),
+    /// An object with one member, which picks what it is. In a request none or several are refused, and so is any other; the
+    /// sentence says what can be judged.
+    Union(&'static Object, &'static str),
     /// An object whose `type` picks its shape; the sentence says which types there are. Under no name stands the shape of an
     /// object without a type.
     Tagged(&'static [(&'static str, &'static Object)], &'static str),
@@ -213,7 +216,7 @@ impl Rule {
                 "a string"
             }
             Rule::Plain => "a number or a boolean",
-            Rule::Object(_) | Rule::Tagged(..) | Rule::Typed(..) | Rule::Keyed(..) => "an object",
+            Rule::Object(_) | Rule::Union(..) | Rule::Tagged(..) | Rule::Typed(..) | Rule::Keyed(..) => "an object",
             Rule::TwoNames(inner) | Rule::If(_, inner, _) => inner.wants(),
             Rule::Each(_) | Rule::Indexed(_) | Rule::Turns(_) | Rule::Joined(_) => "an array",
             Rule::ByType(None, Some(_), None) => "an array",

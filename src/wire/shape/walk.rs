@@ -96,6 +96,12 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
                 self.visit(value, *inner, at)
             }
             (Rule::Object(object), Type::Object) => self.object(value, object, false, at),
+            (Rule::Union(object, supported), Type::Object) => {
+                if self.style == Style::Strict {
+                    only_member(value, object, supported)?;
+                }
+                self.object(value, object, false, at)
+            }
             (Rule::Tagged(variants, supported), Type::Object) => match (variant(value, variants), value.get("type")) {
                 (Some((object, tagged)), _) => self.object(value, object, tagged, at),
                 (None, Some(tag)) if tag.text().is_some() => Err(unsupported(value, supported)),
@@ -304,6 +310,16 @@ fn variant(value: Value<'_>, variants: &'static [(&'static str, &'static Object)
     let name = tag.as_deref().unwrap_or_default();
     let found = variants.iter().find(|(own, _)| *own == name).filter(|_| tag.is_none() || !name.is_empty());
     found.map(|(_, object)| (*object, tag.is_some()))
+}
+
+/// Whether an object has one member, and that of the table.
+fn only_member(value: Value<'_>, object: &Object, supported: &'static str) -> Result<(), WireError> {
+    let mut members = value.members();
+    match (members.next(), members.next()) {
+        (Some((key, _)), None) if object.fields.iter().any(|(name, _)| key.is(name)) => Ok(()),
+        (Some((key, _)), None) => Err(unsupported(key, supported)),
+        _ => Err(unexpected(value, "an object with one member")),
+    }
 }
 
 /// The first number that stands in an array, at any depth.
