@@ -6,7 +6,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BUILD := cargo build --locked --bins --examples
 
 .DEFAULT_GOAL := help
-.PHONY: help tools demo test nightly fuzz ci fmt clippy doc deny slim examples bench bench-engine bench-peers clean
+.PHONY: help tools sdks demo test nightly fuzz ci fmt clippy doc deny slim examples bench bench-engine bench-peers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,18 +15,18 @@ demo: tools ## build, start an upstream and the proxy, show what it does, serve 
 	$(BUILD)
 	@$(TARGET)/debug/examples/demo
 
-test: tools ## every test, with the real OpenAI SDK among them
+test: tools sdks ## every test, those with the real SDKs among them
 	cargo test --locked
 
-nightly: tools ## the tests that compare readers, re-chunk streams and mutate seeds, at full size: about an hour
+nightly: tools sdks ## the tests that compare readers, re-chunk streams and mutate seeds, at full size: about an hour
 	PORTCULLIS_NIGHTLY=1 cargo test --locked --test json_readers --test event_readers --test recorded_streams \
 	    --test seeds -- --nocapture
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (600) on one core; needs Rust's nightly and cargo-fuzz
 	@scripts/fuzz.sh
 
-bench: tools ## print the figures: throughput, latency, streams, memory
-	cargo bench --locked --bench proxy
+bench: tools ## print the figures: throughput, latency, streams, memory, reading and editing JSON
+	cargo bench --locked --bench proxy --bench wire
 
 bench-engine: tools ## print the figures of the model's engine, on random weights of SHAPE (20b: 15 GB of memory)
 	cargo build --release --locked --bin portcullis
@@ -61,8 +61,13 @@ examples: tools ## every deployment in examples/, checked by the program itself
 deny: tools ## licences, sources and advisories of the dependencies
 	@scripts/deny.sh
 
-tools: ## fetch what is missing: libtorch and cmake into .deps, the Python packages of the tests into .venv and .venv-census
+tools: ## fetch what a build needs: libtorch and cmake, into .deps
 	@scripts/tools.sh
+
+sdks: ## fetch what the tests drive the proxy with: Python packages into .venv and .venv-census, Node and its packages
+	@scripts/venv.sh .venv tests/sdk/requirements.txt
+	@scripts/venv.sh .venv-census tests/census/requirements.txt
+	@scripts/node.sh
 
 clean: ## remove what was built; what was fetched stays
 	cargo clean

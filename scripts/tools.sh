@@ -18,6 +18,4 @@ if [ "$(printf '%s\n%s\n' "$wanted" "$have" | sort -V | head -n 1)" != "$wanted"
     exit 1
 fi
 
-scripts/libtorch.sh
-scripts/venv.sh .venv tests/sdk/requirements.txt
-exec scripts/venv.sh .venv-census tests/census/requirements.txt
+exec scripts/libtorch.sh

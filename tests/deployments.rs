@@ -1,5 +1,6 @@
 //! The deployments that come with the program: each loads, assembles, and comes to what its comments say.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -28,7 +29,7 @@ fn shipped() -> Vec<PathBuf> {
 #[test]
 fn every_shipped_deployment_checks() {
     let shipped = shipped();
-    assert!(shipped.len() >= 4);
+    assert!(shipped.len() >= 6);
     for path in shipped {
         let config = load(&path);
         let by_model = config.guardrails.iter().any(|guardrail| matches!(guardrail.judge, Judge::Policy { .. }));
@@ -67,6 +68,19 @@ fn the_example_chatbot_is_plain_to_read() {
     let Handling::Inspect { guardrails, .. } = &config.routes[0].handling else { panic!("judged") };
     assert_eq!(guardrails[0].stages, [Stage::Input, Stage::Output]);
     assert!(guardrails[0].actions.values().all(|action| *action == Action::Redact));
+}
+
+#[test]
+fn the_example_of_every_api_has_them_all() {
+    let routes = load(&root().join("examples/every-api.toml")).routes;
+    let judged = routes.iter().filter_map(|route| match &route.handling {
+        Handling::Inspect { dialect, .. } => Some(dialect.as_str()),
+        Handling::Pass => None,
+    });
+    let openai = ["chat", "completions", "embeddings", "images", "moderations", "responses"];
+    let mut dialects: BTreeSet<String> = openai.iter().map(|api| format!("openai_{api}")).collect();
+    dialects.extend(["anthropic", "gemini", "ollama_chat", "ollama_generate"].map(str::to_owned));
+    assert_eq!(judged.map(str::to_owned).collect::<BTreeSet<_>>(), dialects);
 }
 
 #[test]

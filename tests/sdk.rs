@@ -1,73 +1,144 @@
-//! The real OpenAI SDK against the real program: starts the upstream of `examples/` and the proxy, and lets
-//! `tests/sdk/test_openai.py` drive them.
+//! Real clients against the real program: starts the upstream of `examples/` and a proxy on a deployment of `examples/`, and
+//! lets the scripts of `tests/sdk/` drive them with the SDKs that people use, in Python and in JavaScript.
 
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use support::{Config, PATIENCE, Proxy};
 
-/// Another phrase on each side, so that an answer can be blocked though its prompt was not.
-const INPUT: &str = r#"
-stage = ["input"]
-on_error = "block"
-deadline = "5s"
-[patterns]
-builtin = ["email"]
-[patterns.words]
-project = ["project bluebird"]
-[actions]
-email = "redact"
-project = "block"
-"#;
-
-const OUTPUT: &str = r#"
-stage = ["output"]
-on_error = "block"
-deadline = "5s"
-[patterns.regex]
-employee = 'EMP-\d{6}'
-[patterns.words]
-password = ["swordfish"]
-[actions]
-employee = "redact"
-password = "block"
-"#;
-
-#[test]
-fn the_openai_sdk_works_through_the_proxy() {
-    let python = python();
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let upstream = Example::upstream(folder.path());
-    let config = Config::with_url(&format!("http://{}", upstream.address))
-        .guardrail("prompts", INPUT)
-        .guardrail("answers", OUTPUT)
-        .stream("window = 80\nlookahead = 20\nmax_hold = \"200ms\"");
-    let proxy = Proxy::start(config);
-    let output = Command::new(&python)
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk/test_openai.py"))
-        .env("PORTCULLIS_PROXY", format!("http://{}/v1", proxy.address))
-        .env("PORTCULLIS_DIRECT", format!("http://{}/v1", upstream.address))
-        // Whatever this machine has set must not send loopback traffic elsewhere.
-        .env("NO_PROXY", "*")
-        .output()
-        .unwrap_or_else(|e| panic!("cannot run {}: {e}", python.display()));
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "tests/sdk/test_openai.py failed:\n{told}");
-    // unittest counts what it ran: a script that runs nothing would succeed as well.
-    assert!(told.contains("\nRan ") && !told.contains("Ran 0 tests"), "tests/sdk/test_openai.py ran nothing:\n{told}");
+/// A test for each script, in front of which stands a proxy on this deployment.
+macro_rules! scripts {
+    ($($name:ident: $script:literal on $world:expr;)*) => {
+        const SCRIPTS: &[&str] = &[$($script),*];
+        $(
+            #[test]
+            fn $name() {
+                $world.run($script);
+            }
+        )*
+    };
 }
 
-/// The Python that has the SDK.
+scripts! {
+    openai_chat: "test_openai.py" on every_api();
+    openai_responses: "test_responses.py" on every_api();
+    openai_others: "test_openai_others.py" on every_api();
+    openai_at_azure: "test_azure.py" on World::start(|upstream| Config::example("azure.toml", upstream));
+    ends: "test_ends.py" on World::start(answering);
+    anthropic: "test_anthropic.py" on every_api();
+    google: "test_google.py" on every_api();
+    ollama: "test_ollama.py" on every_api();
+    langchain: "test_langchain.py" on every_api();
+    openai_in_javascript: "openai.test.mjs" on every_api();
+    anthropic_in_javascript: "anthropic.test.mjs" on every_api();
+    google_in_javascript: "google.test.mjs" on every_api();
+    ollama_in_javascript: "ollama.test.mjs" on every_api();
+}
+
+#[test]
+fn every_script_is_run() {
+    for (folder, marks) in [(folder(), ["test_", ".py"]), (folder().join("node"), ["", ".test.mjs"])] {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let name = entry.expect("an entry").file_name().into_string().expect("a plain name");
+            let [start, end] = marks;
+            let is_script = name.starts_with(start) && name.ends_with(end);
+            assert!(!is_script || SCRIPTS.contains(&&*name), "{name} is run by no test");
+        }
+    }
+}
+
+/// The one that most scripts share. It ends with the last of them.
+fn every_api() -> Arc<World> {
+    static SHARED: Mutex<Weak<World>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.upgrade().unwrap_or_else(|| {
+        let world = Arc::new(World::start(|upstream| Config::example("every-api.toml", upstream)));
+        *shared = Arc::downgrade(&world);
+        world
+    })
+}
+
+/// Where a blocked prompt is told as an ordinary answer, and events are small.
+fn answering(upstream: &str) -> Config {
+    let conversation = r#"guardrails = ["prompts", "answers"]"#;
+    Config::example("every-api.toml", upstream)
+        .behind_each(r#"listen = "127.0.0.1:0""#, "[limits]\nmax_event = \"8 KiB\"")
+        .behind_each(conversation, r#"on_block = { message = "I can't help with that." }"#)
+}
+
+/// An upstream and a proxy in front of it.
+struct World {
+    proxy: Proxy,
+    upstream: Example,
+}
+
+impl World {
+    fn start(deployment: impl Fn(&str) -> Config) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let upstream = Example::upstream(folder.path());
+        let proxy = Proxy::start(deployment(&format!("http://{}", upstream.address)));
+        World { proxy, upstream }
+    }
+
+    /// Lets a script drive both. It must succeed, and have run something: one that runs nothing would succeed as well.
+    fn run(&self, script: &str) {
+        let output = match script.ends_with(".py") {
+            true => self.command(python(), folder().join(script)),
+            false => self.command(node(), folder().join("node").join(script)),
+        };
+        let told = [output.stdout, output.stderr].concat();
+        let told = String::from_utf8_lossy(&told);
+        assert!(output.status.success(), "{script} failed:\n{told}");
+        // unittest's words, and those of node's reporter.
+        let count =
+            |line: &str| line.strip_prefix("Ran ").or(line.strip_prefix("# pass "))?.split(' ').next()?.parse().ok();
+        let count: usize = told.lines().find_map(count).unwrap_or_default();
+        assert!(count > 0, "{script} ran nothing:\n{told}");
+    }
+
+    fn command(&self, program: PathBuf, script: PathBuf) -> Output {
+        let mut command = Command::new(&program);
+        if script.extension().is_some_and(|extension| extension == "mjs") {
+            command.arg("--test-reporter=tap");
+        }
+        command
+            .arg(script)
+            .env("PORTCULLIS_PROXY", format!("http://{}", self.proxy.address))
+            .env("PORTCULLIS_DIRECT", format!("http://{}", self.upstream.address))
+            // Whatever this machine has set must not send loopback traffic elsewhere.
+            .env("NO_PROXY", "*")
+            .env("LANGSMITH_TRACING", "false")
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .output()
+            .unwrap_or_else(|e| panic!("cannot run {}: {e}", program.display()))
+    }
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk")
+}
+
+/// The Python that has the SDKs.
 fn python() -> PathBuf {
-    if let Some(own) = std::env::var_os("PORTCULLIS_PYTHON") {
+    installed("PORTCULLIS_PYTHON", ".venv/bin/python")
+}
+
+fn node() -> PathBuf {
+    installed("PORTCULLIS_NODE", ".deps/node/node")
+}
+
+/// What `make sdks` has put there, or another that the variable names.
+fn installed(variable: &str, path: &str) -> PathBuf {
+    if let Some(own) = std::env::var_os(variable) {
         return own.into();
     }
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
-    assert!(python.exists(), "the OpenAI SDK is not installed: run `make tools`, once");
-    python
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    assert!(program.exists(), "{path} is missing: run `make sdks`, once");
+    program
 }
 
 /// `examples/upstream` as a process. Killed when dropped.

@@ -1,4 +1,4 @@
-//! What the rules come to, before it is written as JSON.
+//! What the rules come to, before an API writes it in its form.
 
 use hyper::StatusCode;
 
@@ -6,9 +6,8 @@ use hyper::StatusCode;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     Answer(Answer),
-    /// An error in OpenAI's shape.
     Fail(StatusCode, &'static str),
-    /// Unary: nothing ever comes. Streamed: one word, then nothing.
+    /// Unary: nothing ever comes. Streamed: its beginning, then nothing.
     Stall(Answer),
 }
 
@@ -25,7 +24,7 @@ pub struct Answer {
 pub struct Choice {
     pub reasoning: Option<String>,
     pub content: Content,
-    /// `max_tokens` has cut the text.
+    /// A limit has cut the text.
     pub cut: bool,
 }
 
@@ -40,8 +39,20 @@ pub enum Content {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
     pub name: String,
-    /// JSON, as models write it: in a string.
-    pub arguments: String,
+    /// A JSON object.
+    pub arguments: serde_json::Value,
+}
+
+impl Answer {
+    /// Of APIs that know no more than one choice.
+    pub fn only(&self) -> &Choice {
+        &self.choices[0]
+    }
+
+    /// Of all choices.
+    pub fn tokens(&self) -> usize {
+        self.choices.iter().map(Choice::tokens).sum()
+    }
 }
 
 impl Choice {
@@ -49,25 +60,42 @@ impl Choice {
         Choice { reasoning: None, content: Content::Text(text), cut: false }
     }
 
-    pub fn finish_reason(&self) -> &'static str {
-        match self.content {
-            Content::Calls(_) => "tool_calls",
-            _ if self.cut => "length",
-            _ => "stop",
+    /// What it says, where the API has no refusals of its own.
+    pub fn said(&self) -> &str {
+        match &self.content {
+            Content::Text(text) | Content::Refusal(text) => text,
+            Content::Calls(_) => "",
+        }
+    }
+
+    pub fn calls(&self) -> &[Call] {
+        match &self.content {
+            Content::Calls(calls) => calls,
+            _ => &[],
         }
     }
 
     /// A word is a token here.
     pub fn tokens(&self) -> usize {
-        let content = match &self.content {
-            Content::Text(text) | Content::Refusal(text) => words(text).count(),
-            Content::Calls(calls) => calls.iter().map(|call| words(&call.arguments).count()).sum(),
-        };
-        content + self.reasoning.as_deref().map_or(0, |text| words(text).count())
+        let calls: usize = self.calls().iter().map(|call| words(&call.arguments.to_string()).count()).sum();
+        words(self.said()).count() + calls + self.reasoning_tokens()
+    }
+
+    pub fn reasoning_tokens(&self) -> usize {
+        words(self.reasoning.as_deref().unwrap_or_default()).count()
     }
 }
 
 /// The text in the pieces in which it is streamed: words with the space after them.
 pub fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split_inclusive(' ')
+}
+
+/// Arguments are streamed in pieces that respect no boundary but that of a character.
+pub fn shards(text: &str) -> impl Iterator<Item = &str> {
+    words(text).flat_map(|word| {
+        let middle = (word.len() / 2..word.len()).find(|&at| word.is_char_boundary(at)).unwrap_or(0);
+        let (left, right) = word.split_at(middle);
+        [left, right].into_iter().filter(|half| !half.is_empty())
+    })
 }

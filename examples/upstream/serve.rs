@@ -11,11 +11,11 @@ use futures_util::stream;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::{Method, Request, Response, StatusCode, header};
+use hyper::{Method, Response, StatusCode, header};
 use serde_json::Value;
 
-use crate::answer::{Answer, Outcome};
-use crate::render::{self, Envelope};
+use crate::answer::Outcome;
+use crate::apis::{self, Api, Request, Stream};
 use crate::rules;
 
 pub struct Settings {
@@ -28,58 +28,61 @@ type Reply = Response<UnsyncBoxBody<Bytes, Infallible>>;
 const MAX_BODY: usize = 16 << 20;
 
 /// Answers one request.
-pub async fn serve(request: Request<Incoming>, settings: Arc<Settings>) -> Result<Reply, Infallible> {
-    let reply = match (request.method(), request.uri().path()) {
-        (&Method::POST, "/v1/chat/completions") => chat(request, &settings).await,
-        (&Method::GET, "/v1/models") => json(StatusCode::OK, &render::models()),
-        (&Method::GET, "/v1/models/stand-in") => json(StatusCode::OK, &render::model()),
-        (_, "/v1/chat/completions" | "/v1/models") => {
-            invalid(StatusCode::METHOD_NOT_ALLOWED, "wrong method for this path")
+pub async fn serve(request: hyper::Request<Incoming>, settings: Arc<Settings>) -> Result<Reply, Infallible> {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path();
+    let found = apis::find(path, parts.uri.query().unwrap_or_default());
+    let models = apis::models(path);
+    Ok(match (&parts.method, found, models) {
+        (&Method::POST, Some((api, model)), _) => answer(api, model, body, &settings).await,
+        (&Method::GET, _, Some(models)) => json(StatusCode::OK, &models),
+        (_, None, None) => json(StatusCode::NOT_FOUND, &apis::error(StatusCode::NOT_FOUND, "no such path")),
+        _ => {
+            let wrong = StatusCode::METHOD_NOT_ALLOWED;
+            json(wrong, &apis::error(wrong, "wrong method for this path"))
         }
-        _ => invalid(StatusCode::NOT_FOUND, "no such path; there are /v1/chat/completions and /v1/models"),
-    };
-    Ok(reply)
+    })
 }
 
-async fn chat(request: Request<Incoming>, settings: &Settings) -> Reply {
-    let Ok(body) = Limited::new(request.into_body(), MAX_BODY).collect().await else {
-        return invalid(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 16 MiB, or broke off");
+async fn answer(api: &dyn Api, model: Option<&str>, body: Incoming, settings: &Settings) -> Reply {
+    let Ok(bytes) = Limited::new(body, MAX_BODY).collect().await else {
+        return fail(api, StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 16 MiB, or broke off");
     };
-    let body = body.to_bytes();
-    let Ok(request) = serde_json::from_slice::<Value>(&body) else {
-        return invalid(StatusCode::BAD_REQUEST, "the body is not JSON");
+    let bytes = bytes.to_bytes();
+    let Ok(body) = serde_json::from_slice::<Value>(&bytes) else {
+        return fail(api, StatusCode::BAD_REQUEST, "the body is not JSON");
+    };
+    let outcome = match api.ask(&body).and_then(|ask| rules::answer(&ask)) {
+        Ok(outcome) => outcome,
+        Err(what) => return fail(api, StatusCode::BAD_REQUEST, what),
     };
     let mut id = DefaultHasher::new();
-    id.write(&body);
-    let envelope = Envelope {
-        id: format!("{:016x}", id.finish()),
-        model: request["model"].as_str().unwrap_or("stand-in").to_owned(),
-        logprobs: request["logprobs"] == true,
-        usage: request["stream_options"]["include_usage"] == true,
+    id.write(&bytes);
+    let model = model.or(body["model"].as_str()).unwrap_or("stand-in").to_owned();
+    let request = Request { id: format!("{:016x}", id.finish()), model, body };
+    let mut reply = match (outcome, api.streams(&request.body)) {
+        (Outcome::Fail(status, message), _) => fail(api, status, message),
+        (Outcome::Answer(answer), true) => {
+            stream_of(api.stream(&request, &answer), settings.delay * answer.slowness, false)
+        }
+        (Outcome::Stall(answer), true) => stream_of(api.stream(&request, &answer), settings.delay, true),
+        (Outcome::Answer(answer), false) => json(StatusCode::OK, &api.whole(&request, &answer)),
+        (Outcome::Stall(_), false) => std::future::pending().await,
     };
-    let streamed = request["stream"] == true;
-    match rules::answer(&request) {
-        Err(what) => invalid(StatusCode::BAD_REQUEST, what),
-        Ok(Outcome::Fail(status, message)) => fail(status, message),
-        Ok(Outcome::Answer(answer)) if streamed => stream_of(settings, &envelope, &answer, false),
-        Ok(Outcome::Stall(answer)) if streamed => stream_of(settings, &envelope, &answer, true),
-        Ok(Outcome::Answer(answer)) => json(StatusCode::OK, &render::unary(&envelope, &answer)),
-        Ok(Outcome::Stall(_)) => std::future::pending().await,
+    for (name, value) in api.headers() {
+        reply.headers_mut().insert(*name, header::HeaderValue::from_static(value));
     }
+    reply
 }
 
-/// Server-sent events, one a word, with a pause before each but the first.
-fn stream_of(settings: &Settings, envelope: &Envelope, answer: &Answer, stall: bool) -> Reply {
-    let frames = render::frames(envelope, answer);
-    let mut events: VecDeque<Bytes> = frames.iter().map(|frame| format!("data: {frame}\n\n").into()).collect();
+/// One piece after the other, with a pause before each but the first.
+fn stream_of(stream: Stream, delay: Duration, stall: bool) -> Reply {
+    let mut pieces = VecDeque::from(stream.pieces);
     if stall {
-        events.truncate(2);
-    } else {
-        events.push_back(Bytes::from_static(b"data: [DONE]\n\n"));
+        pieces.truncate(2);
     }
-    let delay = settings.delay * answer.slowness;
-    let events = stream::unfold((events, true), move |(mut events, first)| async move {
-        let Some(event) = events.pop_front() else {
+    let pieces = stream::unfold((pieces, true), move |(mut pieces, first)| async move {
+        let Some(piece) = pieces.pop_front() else {
             if stall {
                 std::future::pending::<()>().await;
             }
@@ -88,31 +91,20 @@ fn stream_of(settings: &Settings, envelope: &Envelope, answer: &Answer, stall: b
         if !first && !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
-        Some((Ok(Frame::data(event)), (events, false)))
+        Some((Ok(Frame::data(piece)), (pieces, false)))
     });
-    let mut reply = Response::new(StreamBody::new(events).boxed_unsync());
-    reply
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    let mut reply = Response::new(StreamBody::new(pieces).boxed_unsync());
+    reply.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(stream.content_type));
     reply.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-cache"));
     reply
 }
 
-fn fail(status: StatusCode, message: &str) -> Reply {
-    let (kind, code) = match status {
-        StatusCode::TOO_MANY_REQUESTS => ("requests", Some("rate_limit_exceeded")),
-        status if status.is_server_error() => ("server_error", None),
-        _ => ("invalid_request_error", None),
-    };
-    let mut reply = json(status, &render::error(kind, code, message));
+fn fail(api: &dyn Api, status: StatusCode, message: &str) -> Reply {
+    let mut reply = json(status, &api.error(status, message));
     if status == StatusCode::TOO_MANY_REQUESTS {
         reply.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
     }
     reply
-}
-
-fn invalid(status: StatusCode, message: &str) -> Reply {
-    json(status, &render::error("invalid_request_error", None, message))
 }
 
 fn json(status: StatusCode, body: &Value) -> Reply {

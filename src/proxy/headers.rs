@@ -67,15 +67,25 @@ const SET_ANEW: [&str; 12] = [
 ];
 
 /// Comes back from a judged answer besides what is set anew. Anything else could carry text that nobody judged.
-const RELAYED: [&str; 7] = [
+const RELAYED: [&str; 13] = [
     "date",
     "retry-after",
+    // Read by the SDKs: when and whether to try again, and ids that they put on what they parse.
+    "retry-after-ms",
+    "x-should-retry",
     "x-request-id",
+    "request-id",
+    "apim-request-id",
+    "anthropic-organization-id",
+    "anthropic-workspace-id",
     "openai-processing-ms",
     "openai-version",
     "x-amzn-errortype",
     "x-amzn-requestid",
 ];
+
+/// The same, by what their names begin with.
+const RELAYED_FAMILIES: [&str; 2] = ["x-ratelimit-", "anthropic-ratelimit-"];
 
 /// A relayed header's value is at most so long.
 const RELAYED_MAX: usize = 256;
@@ -221,7 +231,8 @@ pub fn address(out: &mut RequestHeader, upstream: &Upstream, target: &str) -> pi
 /// What of an upstream's answer header comes back with a judged body.
 pub fn relay_judged(from: &ResponseHeader, to: &mut ResponseHeader) -> pingora::Result<()> {
     for (name, value) in &from.headers {
-        let named = RELAYED.contains(&name.as_str()) || name.as_str().starts_with("x-ratelimit-");
+        let of_a_family = RELAYED_FAMILIES.iter().any(|family| name.as_str().starts_with(family));
+        let named = of_a_family || RELAYED.contains(&name.as_str());
         if named && value.len() <= RELAYED_MAX && value.to_str().is_ok() {
             to.append_header(name.clone(), value.clone())?;
         }

@@ -1,31 +1,22 @@
-"""Drives the running proxy with the real OpenAI SDK, as its users do. Started by tests/sdk.rs, which says where the proxy
-(PORTCULLIS_PROXY) and the upstream behind it (PORTCULLIS_DIRECT) listen. The upstream answers by rules: see
-examples/upstream/rules.rs. The guardrails are those of tests/sdk.rs.
-"""
+"""Drives the running proxy with the real OpenAI SDK's chat completions, as its users do. See common.py."""
 
 import asyncio
 import json
-import os
 import unittest
 
+import common
 import openai
+from common import CITY, REPORT
+from common import clean as spoken_words
 from openai import AsyncOpenAI, OpenAI
 
-PROXY = os.environ["PORTCULLIS_PROXY"]
-DIRECT = os.environ["PORTCULLIS_DIRECT"]
+PROXY = f"{common.PROXY}/v1"
+DIRECT = f"{common.DIRECT}/v1"
 SETTINGS = {"api_key": "sk-of-nobody", "max_retries": 0, "timeout": 30}
 
 WEATHER = {
     "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "The weather in a city.",
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"type": "string"}},
-            "required": ["city"],
-        },
-    },
+    "function": {"name": "get_weather", "description": "The weather in a city.", "parameters": CITY},
 }
 
 
@@ -50,10 +41,6 @@ def without_alternatives(answer):
         for token in (choice.logprobs and choice.logprobs.content) or []:
             token.top_logprobs = []
     return answer
-
-
-def spoken_words(count):
-    return " ".join(f"clean{i}" for i in range(count))
 
 
 class Case(unittest.TestCase):
@@ -143,20 +130,7 @@ class CleanTraffic(Case):
                 self.assertEqual(self.stream(prompt), self.stream(prompt, self.direct))
 
     def test_structured_output(self):
-        schema = {
-            "name": "report",
-            "strict": True,
-            "schema": {
-                "type": "object",
-                "properties": {
-                    "title": {"type": "string"},
-                    "lines": {"type": "array", "items": {"type": "integer"}},
-                    "final": {"type": "boolean"},
-                },
-                "required": ["title", "lines", "final"],
-                "additionalProperties": False,
-            },
-        }
+        schema = {"name": "report", "strict": True, "schema": REPORT}
         answer = self.ask("a report", response_format={"type": "json_schema", "json_schema": schema})
         report = json.loads(answer.choices[0].message.content)
         self.assertEqual(report["title"], "You said: a report")
@@ -195,6 +169,13 @@ class CleanTraffic(Case):
                 pass
             completion = stream.get_final_completion()
         self.assertEqual(completion.choices[0].message.content, "You said: hello")
+
+    def test_what_the_header_says(self):
+        names = ("x-request-id", "openai-processing-ms", "openai-version", "x-ratelimit-remaining-requests")
+        ask = {"model": "stand-in", "messages": user("hello")}
+        answers = [client.chat.completions.with_raw_response.create(**ask) for client in (self.proxy, self.direct)]
+        through, direct = ([answer.headers[name] for name in names] for answer in answers)
+        self.assertEqual(through, direct)
 
     def test_models_pass(self):
         self.assertEqual(self.proxy.models.list().data, self.direct.models.list().data)
@@ -287,7 +268,7 @@ class Errors(Case):
 
     def test_a_path_of_no_route(self):
         with self.assertRaises(openai.NotFoundError):
-            self.proxy.embeddings.create(model="stand-in", input="hi")
+            self.proxy.files.list()
 
     def test_a_body_of_no_use(self):
         with self.assertRaises(openai.BadRequestError):

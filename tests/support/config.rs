@@ -34,6 +34,7 @@ pub struct Config {
     server: String,
     admin: String,
     audit: String,
+    whole: Option<String>,
 }
 
 impl Config {
@@ -55,7 +56,34 @@ impl Config {
             server: "workers = 2\ndrain = \"2s\"".to_owned(),
             admin: String::new(),
             audit: String::new(),
+            whole: None,
         }
+    }
+
+    /// One of `examples/`, with all its upstreams here, listeners and an audit of its own, and time enough for a slow machine.
+    pub fn example(name: &str, upstream: &str) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(root.join("examples").join(name)).expect("an example");
+        let mut config = Self::with_url(upstream);
+        let audit = config.audit_path();
+        let line = |line: &str| match line.split(" = ").next() {
+            Some("url") => format!("url = {upstream:?}\n"),
+            Some("file") => format!("file = {audit:?}\n"),
+            Some("deadline") => "deadline = \"30s\"\n".to_owned(),
+            Some("guardrails_dir") => format!("guardrails_dir = {:?}\n", root.join("guardrails")),
+            Some("listen") => line.replace(":8080", ":0").replace(":9090", ":0") + "\n",
+            _ => format!("{line}\n"),
+        };
+        config.whole = Some(text.lines().map(line).collect());
+        config
+    }
+
+    /// An example with further lines behind each that is this one.
+    pub fn behind_each(mut self, line: &str, more: &str) -> Self {
+        let text = self.whole.take().expect("an example");
+        assert!(text.contains(line), "the example has no line {line}");
+        self.whole = Some(text.replace(line, &format!("{line}\n{more}")));
+        self
     }
 
     /// A guardrail, in the form of a file in `guardrails/`, put on the chat route.
@@ -158,6 +186,9 @@ impl Config {
     }
 
     pub fn toml(&self) -> String {
+        if let Some(whole) = &self.whole {
+            return whole.clone();
+        }
         let Config { upstream, upstream_extra, route_extra, guardrails, server, admin, audit, .. } = self;
         let mut toml = format!("[server]\nlisten = [\"127.0.0.1:0\"]\n{server}\n");
         if let Some((certificate, key)) = &self.tls {
