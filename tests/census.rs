@@ -250,9 +250,11 @@ async fn deployment(cases: &Arc<Vec<Case>>, action: &str) -> (Upstream, Proxy) {
                 .map_or((path, String::new()), |(path, query)| (path, format!("query = [{query:?}]\n")));
             if !path.is_empty() {
                 let dialect = api.dialect;
+                // Ids that an earlier case's answer has told would pass.
+                let state = if dialect == "openai_responses" { "state = \"refuse\"\n" } else { "" };
                 config = config.section(&format!(
-                    "[[route]]\nid = \"{dialect}{id}\"\npath = {path:?}\ndialect = {dialect:?}\n{query}upstream = \"main\"\n\
-                     guardrails = [\"census\"]"
+                    "[[route]]\nid = \"{dialect}{id}\"\npath = {path:?}\ndialect = {dialect:?}\n{query}{state}\
+                     upstream = \"main\"\nguardrails = [\"census\"]"
                 ));
             }
         }

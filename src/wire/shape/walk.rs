@@ -1,24 +1,21 @@
 //! The walk over a body by its tables.
 
 mod media;
+mod object;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use self::object::{only_member, variant};
 use crate::text::{Kind, Media};
 use crate::wire::WireError;
 use crate::wire::json::{Type, Value};
 use crate::wire::shape::{
-    Bounds, Form, Hop, Leaf, Object, Rule, Sink, Style, is_word, member, missing, schema, second_name, unexpected,
-    unsupported,
+    Bounds, Form, Hop, Leaf, Rule, Sink, Style, is_word, missing, schema, unexpected, unsupported,
 };
 
 /// Digits before the point that a number of an answer may have and be one of the API's own: a count, a time in seconds.
 const SHORT: usize = 10;
-
-/// Why what no table names is refused below [`Rule::Closed`].
-const UNLISTED: &str = "this route takes what its dialect names, and nothing else";
 
 /// Why numbers are refused where a text is wanted.
 pub const TOKEN_IDS: &str = "this route judges text only, and numbers in an array may be token ids";
@@ -196,67 +193,6 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
         visited
     }
 
-    /// `tagged`: its `type` has been read.
-    fn object(&mut self, value: Value<'d>, object: &Object<'_>, tagged: bool, at: At) -> Result<(), WireError> {
-        const TAG: (&str, Rule<'static>) = ("type", Rule::Unread);
-        let mut seen = BTreeSet::new();
-        for (key, member) in value.members() {
-            let name = key.text().unwrap_or_default();
-            let fields = || tagged.then_some(&TAG).into_iter().chain(object.fields);
-            if let Some((field, rule)) = fields().find(|(field, _)| self.names(field, &name)) {
-                if self.marks.two_names && !seen.insert(field) {
-                    return Err(unexpected(key, &format!("`{field}` under one of its names")));
-                }
-                self.visit(member, *rule, at.step(field))?;
-                continue;
-            }
-            // Some readers match keys without regard to case: to them this would be the known member.
-            let folded = self.fold(&name);
-            if let Some((field, _)) = fields().find(|(field, _)| self.folds(field).eq(folded.bytes())) {
-                return Err(unexpected(key, &format!("`{field}`, spelled so")));
-            }
-            self.unknown(key, member, at.step(&name).place)?;
-        }
-        let present = |field: &str| if self.marks.two_names { member(value, field) } else { value.get(field) };
-        match object.required.iter().find(|field| present(field).is_none_or(Value::is_null)) {
-            Some(field) => Err(missing(value, field)),
-            None => Ok(()),
-        }
-    }
-
-    /// Whether this key names the field.
-    fn names(&self, field: &str, key: &str) -> bool {
-        field == key || (self.marks.two_names && second_name(field).eq(key.chars()))
-    }
-
-    /// A key as readers read it that do not regard case, nor, where a member has two names, underscores.
-    fn fold(&self, key: &str) -> String {
-        key.chars().map(fold).filter(|c| !(self.marks.two_names && *c == '_')).collect()
-    }
-
-    /// The same of a field.
-    fn folds(&self, field: &str) -> impl Iterator<Item = u8> {
-        let two_names = self.marks.two_names;
-        field.bytes().map(|b| b.to_ascii_lowercase()).filter(move |b| !(two_names && *b == b'_'))
-    }
-
-    /// A member that no table names: text, of which an upstream may make what it likes.
-    fn unknown(&mut self, key: Value<'d>, member: Value<'d>, place: u64) -> Result<(), WireError> {
-        self.unlisted(member, Some(key), place)
-    }
-
-    /// The same with its key, or without.
-    fn unlisted(&mut self, value: Value<'d>, key: Option<Value<'d>>, place: u64) -> Result<(), WireError> {
-        match number_in_array(value) {
-            _ if self.marks.closed => Err(unsupported(key.unwrap_or(value), UNLISTED)),
-            Some(number) if self.style == Style::Strict => Err(unsupported(number, TOKEN_IDS)),
-            _ => self.group(Kind::Other, |walk| {
-                key.map_or(Ok(()), |key| walk.key(key, Kind::Other, place))?;
-                walk.any(value, Kind::Other, place)
-            }),
-        }
-    }
-
     fn any(&mut self, value: Value<'d>, kind: Kind, place: u64) -> Result<(), WireError> {
         match value.kind() {
             Type::String => self.leaf(value, kind, Form::Free, place),
@@ -360,42 +296,8 @@ impl At {
     }
 }
 
-/// The shape of an object by its `type`, and whether it has one.
-fn variant<'t>(value: Value<'_>, variants: &'t [(&str, &'t Object<'t>)]) -> Option<(&'t Object<'t>, bool)> {
-    let tag = value.get("type").and_then(Value::text);
-    let name = tag.as_deref().unwrap_or_default();
-    let found = variants.iter().find(|(own, _)| *own == name).filter(|_| tag.is_none() || !name.is_empty());
-    found.map(|(_, object)| (*object, tag.is_some()))
-}
-
-/// Whether an object has one member, and that of the table.
-fn only_member(value: Value<'_>, object: &Object, supported: &'static str) -> Result<(), WireError> {
-    let mut members = value.members();
-    match (members.next(), members.next()) {
-        (Some((key, _)), None) if object.fields.iter().any(|(name, _)| key.is(name)) => Ok(()),
-        (Some((key, _)), None) => Err(unsupported(key, supported)),
-        _ => Err(unexpected(value, "an object with one member")),
-    }
-}
-
-/// The first number that stands in an array, at any depth.
-fn number_in_array(value: Value<'_>) -> Option<Value<'_>> {
-    let own = value.elements().find(|element| element.kind() == Type::Number);
-    own.or_else(|| value.elements().find_map(number_in_array))
-        .or_else(|| value.members().find_map(|(_, member)| number_in_array(member)))
-}
-
 fn is_short(number: &str) -> bool {
     number.len() <= 32 && number.trim_start_matches('-').bytes().take_while(u8::is_ascii_digit).count() <= SHORT
-}
-
-/// Simple case folding, as far as it leads to ASCII: the long s and the Kelvin sign are the only others.
-fn fold(c: char) -> char {
-    match c {
-        'ſ' => 's',
-        '\u{212a}' => 'k',
-        c => c.to_ascii_lowercase(),
-    }
 }
 
 fn step(place: u64, step: impl Hash) -> u64 {
