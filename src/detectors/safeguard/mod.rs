@@ -17,6 +17,7 @@ pub use reply::{Replies, Reply, ReplyError};
 pub use crate::model::{ComputeSettings, Dtype, ExpertFormat, Limits, Snapshot, Source};
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -230,14 +231,14 @@ impl Detector for SafeguardDetector {
             return Err(DetectError::TooLong { length, limit: LIMIT, unit: "tokens" });
         }
         let whole = content.len() <= self.window;
-        let windows = |of: &[u32]| windows::windows(of.len(), self.window, OVERLAP);
-        let judge = |(at, (window, whole)): (usize, (&[u32], bool))| {
-            self.judge(window, whole, ask).map(move |reply| (at, reply))
+        let judge = |(at, (decoded, window)): (usize, (bool, Range<usize>))| {
+            let tokens = if decoded { &unpacked } else { &content };
+            self.judge(&tokens[window], whole && !decoded, ask).map(move |reply| (at, reply))
         };
-        let texts = windows(&content).map(|window| (&content[window], whole));
-        let decoded =
-            windows(&unpacked).map(|window| (&unpacked[window], false)).filter(|(window, _)| !window.is_empty());
-        let mut judged = stream::iter(texts.chain(decoded).enumerate().map(judge)).buffer_unordered(IN_FLIGHT);
+        let windows = |of: &[u32]| windows::windows(of.len(), self.window, OVERLAP);
+        let own = windows(&content).map(|window| (false, window));
+        let decoded = windows(&unpacked).filter(|window| !window.is_empty()).map(|window| (true, window));
+        let mut judged = stream::iter(own.chain(decoded).enumerate().map(judge)).buffer_unordered(IN_FLIGHT);
         let end = ask.deadline.checked_sub(GRACE).unwrap_or(ask.deadline);
         let (mut replies, mut folded) = (BTreeMap::new(), Folded::default());
         loop {
