@@ -139,6 +139,9 @@ fn data(framing: Framing, bytes: &[u8]) -> Vec<String> {
     }
 }
 
+/// Of an event: its texts, whether it is the last, its size and its bytes.
+type Shown = (String, bool, usize, Vec<u8>);
+
 impl Reading {
     fn texts(&self) -> impl Iterator<Item = &EventText> {
         self.events.iter().flat_map(|event| &event.texts)
@@ -182,7 +185,7 @@ impl Reading {
     }
 
     /// Everything comparable.
-    fn shown(&self) -> (Vec<(String, bool, usize, Vec<u8>)>, Option<WireError>) {
+    fn shown(&self) -> (Vec<Shown>, Option<WireError>) {
         let line = |text: &EventText| format!("{:?} {} {}\n", text.channel, text.editable, text.text);
         let shown = self.events.iter().map(|event| {
             let bytes = self.encode(event, &|_| None).expect("as it came");

@@ -61,7 +61,7 @@ fn recorded(number: usize) -> Recorded {
         _ => Box::new(Ollama::new(Api::Generate, MAX)),
     };
     // Of every nine, one of each dialect has nothing to find.
-    let said = Said::new(&mut random, number % 9 > 0);
+    let said = Said::new(&mut random, !number.is_multiple_of(9));
     let (framing, bytes) = match dialect.name() {
         "openai_chat" => framing::events(&mut random, &openai::chat(&said), "[DONE]"),
         "openai_completions" => framing::events(&mut random, &openai::completions(&said), "[DONE]"),

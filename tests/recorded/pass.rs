@@ -10,12 +10,14 @@ use super::{Judge, Recorded};
 /// What became of it.
 #[derive(Debug, PartialEq)]
 pub struct Trace {
-    /// Each verdict: what was asked (lane, text, where the new of it begins), and what was said.
-    pub verdicts: Vec<(Vec<(u32, String, usize)>, String)>,
+    pub verdicts: Vec<Judged>,
     /// All that left, but for a cut's own words.
     pub released: Vec<u8>,
     pub cut: Option<&'static str>,
 }
+
+/// A verdict: what was asked (lane, text, where the new of it begins), and what was said.
+pub type Judged = (Vec<(u32, String, usize)>, String);
 
 pub fn settings(window: usize) -> GateSettings {
     GateSettings {
