@@ -1,5 +1,5 @@
 //! What the pattern guard adds to a request's time at 500 requests a second, sent on schedule whether or not earlier
-//! ones are answered.
+//! ones are answered; and what the program without a guardrail adds to that of stock Pingora, on requests of 4 KB.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -21,31 +21,55 @@ const ROUND: Duration = Duration::from_secs(4);
 pub async fn measure() {
     let upstream = Process::role(&["run-upstream"]);
     let patterns = deployments::patterns(upstream.address);
-    let to = [upstream.address, patterns.process.address];
-    for address in to {
-        open_loop(address, Duration::from_secs(1)).await;
-    }
-    let mut percentiles = vec![vec![Vec::new(); 2]; to.len()];
-    for _ in 0..ROUNDS {
-        for (which, address) in to.into_iter().enumerate() {
-            let times = open_loop(address, ROUND).await;
-            for (index, quantile) in [0.50, 0.99].into_iter().enumerate() {
-                percentiles[which][index].push(times.value_at_quantile(quantile) as f64 / 1e3);
-            }
-        }
-    }
+    let request = load::request(load::SMALL);
+    let [direct, proxied] = percentiles([upstream.address, patterns.process.address], &request).await;
     println!();
     println!("Latency at {RATE} req/s, open loop, pattern guard on both stages; medians of {ROUNDS} rounds in turn");
-    println!("  {:<8}{:>12}{:>12}{:>12}{:>12}", "", "direct ms", "proxied ms", "added ms", "wanted");
-    for (index, (name, wanted)) in [("p50", "<= 0.5"), ("p99", "<= 3")].into_iter().enumerate() {
-        let [direct, proxied] = [0, 1].map(|which| median(percentiles[which][index].clone()));
-        println!("  {name:<8}{direct:>12.2}{proxied:>12.2}{:>12.2}{wanted:>12}", proxied - direct);
+    print("direct", "proxied", &direct, &proxied, ["<= 0.5", "<= 3"]);
+
+    let stock = Process::role(&["run-stock", &upstream.address.to_string()]);
+    let unguarded = deployments::unguarded(upstream.address);
+    let request = load::request(&four_kilobytes());
+    let [stock, own] = percentiles([stock.address, unguarded.process.address], &request).await;
+    println!();
+    println!("The same with requests of {} bytes, no guardrail, beside stock Pingora", request.len());
+    print("stock", "own", &stock, &own, ["<= 0.15", ""]);
+}
+
+fn print(from: &str, to: &str, base: &[f64; 2], own: &[f64; 2], wanted: [&str; 2]) {
+    println!("  {:<8}{:>12}{:>12}{:>12}{:>12}", "", format!("{from} ms"), format!("{to} ms"), "added ms", "wanted");
+    for (index, name) in ["p50", "p99"].into_iter().enumerate() {
+        let (base, own) = (base[index], own[index]);
+        println!("  {name:<8}{base:>12.2}{own:>12.2}{:>12.2}{:>12}", own - base, wanted[index]);
     }
 }
 
+/// A chat request of so much prose.
+fn four_kilobytes() -> String {
+    let text: String = "A few words that nobody objects to, and then a few more. ".chars().cycle().take(4000).collect();
+    format!(r#"{{"model":"m","messages":[{{"role":"user","content":"{text}"}}]}}"#)
+}
+
+/// Median and 99th percentile of each, in milliseconds; themselves the medians of rounds in turn.
+async fn percentiles<const N: usize>(to: [SocketAddr; N], request: &[u8]) -> [[f64; 2]; N] {
+    let request: Arc<[u8]> = request.into();
+    for address in to {
+        open_loop(address, &request, Duration::from_secs(1)).await;
+    }
+    let mut rounds = [const { [const { Vec::new() }; 2] }; N];
+    for _ in 0..ROUNDS {
+        for (address, seen) in to.into_iter().zip(&mut rounds) {
+            let times = open_loop(address, &request, ROUND).await;
+            for (seen, quantile) in seen.iter_mut().zip([0.50, 0.99]) {
+                seen.push(times.value_at_quantile(quantile) as f64 / 1e3);
+            }
+        }
+    }
+    rounds.map(|seen| seen.map(median))
+}
+
 /// Times from when each request was sent to when its answer was read, in microseconds.
-async fn open_loop(to: SocketAddr, time: Duration) -> Histogram<u64> {
-    let request: Arc<[u8]> = load::request(load::SMALL).into();
+async fn open_loop(to: SocketAddr, request: &Arc<[u8]>, time: Duration) -> Histogram<u64> {
     let idle = Arc::new(Mutex::new(Vec::<Connection>::new()));
     let times = Arc::new(Mutex::new(Histogram::<u64>::new(3).expect("three digits")));
     for _ in 0..CONNECTIONS {
