@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::{Value as Json, json};
 
 use crate::text::{Edit, Edits, Segment, SegmentId};
-use crate::wire::{AnswerCodec, Body, Dialect, Event, Framing, WireError, eventstream};
+use crate::wire::{AnswerCodec, Body, Dialect, Event, Framing, Prompt, WireError, eventstream};
 
 /// Bytes of an event, at most.
 pub const MAX: usize = 20_000;
@@ -18,7 +18,14 @@ pub fn run(
     framing: Framing,
     chunks: &[&[u8]],
 ) -> (Box<dyn AnswerCodec>, Vec<Event>, Option<WireError>) {
-    let mut codec = dialect.answer(framing, MAX);
+    drain(dialect.answer(framing, MAX), chunks)
+}
+
+/// The same of a codec that has read nothing yet.
+pub fn drain(
+    mut codec: Box<dyn AnswerCodec>,
+    chunks: &[&[u8]],
+) -> (Box<dyn AnswerCodec>, Vec<Event>, Option<WireError>) {
     let mut events = Vec::new();
     let mut error = None;
     for chunk in chunks {
@@ -63,12 +70,18 @@ pub fn written(codec: &dyn AnswerCodec, event: &Event, texts: &[Option<&str>]) -
 /// `turn role kind text` of each segment of a request, with `!` before what can't be edited.
 pub fn listed(dialect: &dyn Dialect, body: &Json) -> Vec<String> {
     let prompt = dialect.parse_request(body.to_string().into(), "").unwrap_or_else(|error| panic!("{error}: {body}"));
+    lines_of(&*prompt)
+}
+
+/// The same of one that was read. Its ids must count from 0.
+pub fn lines_of(prompt: &dyn Prompt) -> Vec<String> {
     let line = |segment: &Segment| {
         let place = segment.place;
         let turn = place.turn.map_or("-".into(), |turn| turn.to_string());
         let mark = if place.editable { "" } else { "!" };
         format!("{turn} {} {} {mark}{}", place.role.as_str(), place.kind.as_str(), segment.text)
     };
+    assert!(prompt.segments().iter().enumerate().all(|(index, segment)| segment.id == SegmentId(index as u32)));
     prompt.segments().iter().map(line).collect()
 }
 
@@ -82,12 +95,17 @@ pub fn refused(dialect: &dyn Dialect, body: &str) -> String {
 
 /// A request with spans of its segments replaced.
 pub fn edited(dialect: &dyn Dialect, body: &str, list: &[(u32, Range<usize>, &str)]) -> Result<String, WireError> {
+    let prompt = dialect.parse_request(body.to_owned().into(), "").unwrap();
+    prompt.edited(&edits(list)).map(|bytes| String::from_utf8(bytes.into()).unwrap())
+}
+
+/// Spans of segments, and what takes their place.
+pub fn edits(list: &[(u32, Range<usize>, &str)]) -> BTreeMap<SegmentId, Edits> {
     let mut edits: BTreeMap<SegmentId, Edits> = BTreeMap::new();
     for (segment, span, with) in list {
         edits.entry(SegmentId(*segment)).or_default().insert(Edit { span: span.clone(), with: (*with).into() });
     }
-    let prompt = dialect.parse_request(body.to_owned().into(), "").unwrap();
-    prompt.edited(&edits).map(|bytes| String::from_utf8(bytes.into()).unwrap())
+    edits
 }
 
 /// What the numbers that are canaries begin with.
@@ -119,6 +137,20 @@ pub fn canaries<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<String
         }
     }
     found
+}
+
+/// Every string, key and number below, as serde reads it.
+pub fn strings(json: &Json, out: &mut BTreeSet<String>) {
+    match json {
+        Json::String(text) => drop(out.insert(text.clone())),
+        Json::Array(items) => items.iter().for_each(|item| strings(item, out)),
+        Json::Object(members) => members.iter().for_each(|(key, value)| {
+            out.insert(key.clone());
+            strings(value, out);
+        }),
+        Json::Number(number) => drop(out.insert(number.to_string())),
+        _ => {}
+    }
 }
 
 /// What is said by turns in each string and number of a body.

@@ -1,26 +1,15 @@
 //! What messages say of their requests beside their members.
 
-use crate::text::Role;
 use crate::wire::WireError;
 use crate::wire::anthropic::fields::{REQUEST, TOOLS};
-use crate::wire::json::{Type, Value};
-use crate::wire::request::{Head, Requests, flag, model_of};
-use crate::wire::shape::{Rule, unexpected, unsupported};
+use crate::wire::json::Value;
+use crate::wire::request::{Head, Requests, flag, model_of, role};
+use crate::wire::shape::{Rule, unsupported};
 
 const OWN_TOOLS: &str =
     "this route judges the tools that the client runs; what a server's tool brings the model is not seen";
 
 pub static REQUESTS: Requests = Requests { body: Rule::Object(&REQUEST), role, head };
-
-fn role(message: Value<'_>) -> Result<Role, WireError> {
-    let role = message.get("role").filter(|role| role.kind() == Type::String);
-    match role.and_then(Value::text).as_deref() {
-        Some("user") => Ok(Role::User),
-        Some("assistant") => Ok(Role::Assistant),
-        Some("system") => Ok(Role::System),
-        _ => Err(unexpected(role.unwrap_or(message), "a role: user, assistant or system")),
-    }
-}
 
 fn head(root: Value<'_>) -> Result<Head, WireError> {
     let tools = root.get("tools").into_iter().flat_map(Value::elements);

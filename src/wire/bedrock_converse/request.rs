@@ -1,10 +1,9 @@
 //! What Converse says of its requests beside their members.
 
-use crate::text::Role;
 use crate::wire::WireError;
 use crate::wire::bedrock_converse::fields::REQUEST;
 use crate::wire::json::{Type, Value};
-use crate::wire::request::{Head, Requests};
+use crate::wire::request::{Head, Requests, role};
 use crate::wire::shape::{Rule, unexpected, unsupported};
 
 const OWN_TOOLS: &str =
@@ -14,16 +13,6 @@ const OWN_TOOLS: &str =
 const OWN: [&str; 7] = ["custom", "function", "bash_", "computer_", "memory_", "text_editor_", "tool_search_tool_"];
 
 pub static REQUESTS: Requests = Requests { body: Rule::Object(&REQUEST), role, head };
-
-fn role(message: Value<'_>) -> Result<Role, WireError> {
-    let role = message.get("role").filter(|role| role.kind() == Type::String);
-    match role.and_then(Value::text).as_deref() {
-        Some("user") => Ok(Role::User),
-        Some("assistant") => Ok(Role::Assistant),
-        Some("system") => Ok(Role::System),
-        _ => Err(unexpected(role.unwrap_or(message), "a role: user, assistant or system")),
-    }
-}
 
 /// The path says the rest: see [`crate::wire::request::Request::at`].
 fn head(root: Value<'_>) -> Result<Head, WireError> {

@@ -11,6 +11,7 @@ mod told;
 use serde_json::{Value as Json, json};
 
 use crate::wire::openai_responses::OpenAiResponses;
+use crate::wire::testing::{self, drain};
 use crate::wire::{AnswerCodec, Dialect, Event, Framing, Prompt, WireError};
 
 const MAX: usize = 100_000;
@@ -21,16 +22,7 @@ fn codec(framing: Framing) -> Box<dyn AnswerCodec> {
 
 /// What a codec makes of chunks: the events up to an error, and the error.
 fn run(framing: Framing, chunks: &[&[u8]]) -> (Box<dyn AnswerCodec>, Vec<Event>, Option<WireError>) {
-    let mut codec = codec(framing);
-    let mut events = Vec::new();
-    let mut error = None;
-    for chunk in chunks {
-        error = error.or(codec.push(chunk).err());
-        events.extend(std::iter::from_fn(|| codec.next()));
-    }
-    error = error.or(codec.finish().err());
-    events.extend(std::iter::from_fn(|| codec.next()));
-    (codec, events, error)
+    drain(codec(framing), chunks)
 }
 
 /// A stream of these events, numbered.
@@ -61,13 +53,8 @@ fn data(frames: &[u8]) -> Vec<Json> {
 
 /// `kind part text`, with `!` before what can't be edited.
 fn texts_of(event: &Event) -> Vec<String> {
-    let mark = |editable| if editable { "" } else { "!" };
-    let line = |text: &crate::wire::EventText| {
-        let channel = text.channel;
-        assert_eq!(channel.choice, 0);
-        format!("{} {} {}{}", channel.kind.as_str(), channel.part, mark(text.editable), text.text)
-    };
-    event.texts.iter().map(line).collect()
+    let lines = testing::texts_of(event).into_iter();
+    lines.map(|line| line.strip_prefix("0 ").expect("the only choice").to_owned()).collect()
 }
 
 /// The event as written with its texts as they came.

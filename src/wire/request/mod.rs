@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::text::{Edit, Edits, MediaCount, Role, Segment, SegmentId};
-use crate::wire::json::{self, Document, NodeId, Patch, Value};
+use crate::wire::json::{self, Document, NodeId, Patch, Type, Value};
 use crate::wire::request::segments::{Access, Segments};
 use crate::wire::shape::{Bounds, Rule, is_word, unexpected};
 use crate::wire::{Prompt, WireError};
@@ -163,6 +163,17 @@ impl Prompt for Request {
             }
         }
         Ok(self.document.render(&patch).into())
+    }
+}
+
+/// Who speaks in a message whose `role` is one of three.
+pub fn role(message: Value<'_>) -> Result<Role, WireError> {
+    let role = message.get("role").filter(|role| role.kind() == Type::String);
+    match role.and_then(Value::text).as_deref() {
+        Some("user") => Ok(Role::User),
+        Some("assistant") => Ok(Role::Assistant),
+        Some("system") => Ok(Role::System),
+        _ => Err(unexpected(role.unwrap_or(message), "a role: user, assistant or system")),
     }
 }
 

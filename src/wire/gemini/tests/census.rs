@@ -7,51 +7,8 @@ use serde_json::{Value as Json, json};
 
 use super::{PATH, edits, parse, run, written};
 use crate::wire::gemini::Gemini;
+use crate::wire::testing::{canaries, strings, with_canaries};
 use crate::wire::{Dialect, Framing};
-
-/// Every string, key and number below, as serde reads it.
-fn strings(json: &Json, out: &mut BTreeSet<String>) {
-    match json {
-        Json::String(text) => drop(out.insert(text.clone())),
-        Json::Array(items) => items.iter().for_each(|item| strings(item, out)),
-        Json::Object(members) => members.iter().for_each(|(key, value)| {
-            out.insert(key.clone());
-            strings(value, out);
-        }),
-        Json::Number(number) => drop(out.insert(number.to_string())),
-        _ => {}
-    }
-}
-
-/// What the numbers that are canaries begin with.
-const NUMBER: &str = "8800000";
-
-/// `json` with `~` in each string and key, and each number ` 0`, replaced by a number of its own, so that no two are equal.
-fn with_canaries(json: &str) -> String {
-    let mut out = String::new();
-    let mut number = 100..;
-    for (at, character) in json.char_indices() {
-        let is_value = || !json[at + 1..].starts_with(|next: char| next.is_ascii_digit()) && json[..at].ends_with(' ');
-        let next = |number: &mut std::ops::RangeFrom<i32>| number.next().unwrap_or_default();
-        match character {
-            '~' => out += &format!(" canary {}", next(&mut number)),
-            '0' if is_value() => out += &format!("{NUMBER}{}", next(&mut number)),
-            other => out.push(other),
-        }
-    }
-    out
-}
-
-/// The canaries in some strings.
-fn canaries<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for text in texts {
-        for mark in [" canary ", NUMBER] {
-            found.extend(text.match_indices(mark).map(|(at, mark)| text[at + mark.len()..][..3].to_owned()));
-        }
-    }
-    found
-}
 
 /// A request in which every string that may carry a text does.
 const REQUEST: &str = r#"{
