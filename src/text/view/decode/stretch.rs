@@ -342,9 +342,7 @@ impl Lane {
         match self.code {
             Code::Base64 => whole >= LEAST && padded || self.words >= WORDS || long || whole_text || alone,
             // Numbers are hexadecimal too.
-            Code::Hexadecimal if !self.spelled => {
-                self.words >= WORDS || self.one_piece && (whole_words || whole >= LONG)
-            }
+            Code::Hexadecimal if !self.spelled => self.words >= WORDS || alone,
             Code::Hexadecimal => {
                 let is_all = self.first && self.end == ends && whole >= LEAST;
                 is_all || self.words >= STRETCH || long || whole_text || alone
@@ -354,6 +352,10 @@ impl Lane {
 
     /// Whether it would do for a text in a piece that ends at `end`: half of that, or words in it, or the piece is long.
     fn stands_alone(&self, end: usize) -> bool {
+        if self.code == Code::Hexadecimal && !self.spelled {
+            let is_whole = self.clean.is_some() && self.end == end;
+            return is_whole && (self.seen >= LONG || self.seen.min(self.words) >= STRETCH);
+        }
         let letters = end.saturating_sub(self.piece);
         let is_half = self.seen * 16 >= letters * self.code.bits() as usize;
         self.seen >= STRETCH && (is_half || letters >= MIXED || self.words >= STRETCH)
