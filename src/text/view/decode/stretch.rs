@@ -82,6 +82,8 @@ struct Lane {
     /// Whether all of it stands in one piece, and whether it would have done alone as long as it did.
     one_piece: bool,
     alone: bool,
+    /// Whether all its pieces are pairs of letters.
+    pairs: bool,
     /// Whether the run begins with it, or nearly so.
     first: bool,
     end: usize,
@@ -158,6 +160,7 @@ impl Lane {
             piece: 0,
             one_piece: true,
             alone: false,
+            pairs: true,
             first: false,
             end: 0,
             seen: 0,
@@ -212,7 +215,7 @@ impl Lane {
         (self.live, self.start, self.skip, self.piece, self.one_piece) = (true, from, skip, here.start, true);
         (self.end, self.seen, self.word, self.words, self.last) = (from, 0, 0, 0, Class::Bad);
         (self.spelled, self.want, self.script) = (false, 0, 0);
-        (self.alone, self.first) = (false, from <= here.run + NEAR);
+        (self.alone, self.pairs, self.first) = (false, true, from <= here.run + NEAR);
         let is_clean = from == here.letters && skip == 0;
         (self.clean, self.edge) = (is_clean.then_some(Edge { at: here.start, seen: 0 }), None);
     }
@@ -264,13 +267,15 @@ impl Lane {
     }
 
     /// A piece ends at `end` and the run goes on at `next`.
-    fn cross(&mut self, end: usize, next: usize) {
+    fn cross(&mut self, here: &Here, next: usize) {
+        let end = here.end;
         if !self.live {
             return;
         }
         if self.one_piece {
             (self.alone, self.one_piece) = (self.stands_alone(end), false);
         }
+        self.pairs &= end - here.letters == 2;
         if self.end == end {
             self.edge = Some(Edge { at: end, seen: self.seen });
         }
@@ -342,7 +347,7 @@ impl Lane {
         match self.code {
             Code::Base64 => whole >= LEAST && padded || self.words >= WORDS || long || whole_text || alone,
             // Numbers are hexadecimal too.
-            Code::Hexadecimal if !self.spelled => self.words >= WORDS || alone,
+            Code::Hexadecimal if !self.spelled => self.words >= WORDS || alone || self.pairs && whole >= LONG,
             Code::Hexadecimal => {
                 let is_all = self.first && self.end == ends && whole >= LEAST;
                 is_all || self.words >= STRETCH || long || whole_text || alone
@@ -498,7 +503,7 @@ fn closely(bytes: &[u8], code: Code, nth: usize, glance: Glance, here: Here, to:
         }
         match next(bytes, code, here.end) {
             Ok(next) => {
-                lane.cross(here.end, next.letters);
+                lane.cross(&here, next.letters);
                 at = next.letters;
                 here = Here { run: here.run, start: next.start, letters: at, end: code.end(bytes, at) };
             }
