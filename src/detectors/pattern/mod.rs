@@ -342,6 +342,49 @@ mod tests {
         assert!(!verdict.contains_key("ticket"));
     }
 
+    /// This repository's own sources: code with hashes, escapes, base64 and long names.
+    #[test]
+    fn honest_texts_have_no_word_that_is_not_there() {
+        let phrases = ["project bluebird", "operation nightjar", "secret sauce"];
+        let detector = words(&phrases);
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut folders = vec![root.join("src/text"), root.join("src/proxy"), root.join("docs")];
+        let mut files = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if entry.is_dir() {
+                    folders.push(entry);
+                    continue;
+                }
+                let Ok(text) = std::fs::read_to_string(&entry) else { continue };
+                files += 1;
+                for hit in found(&detector, &text) {
+                    let hit = hit.to_ascii_lowercase();
+                    assert!(hit.contains("bluebird") || hit.contains("nightjar"), "{hit:?} in {entry:?}");
+                }
+            }
+        }
+        assert!(files > 50, "{files}");
+    }
+
+    #[test]
+    fn natural_spellings_of_a_phrase_are_found() {
+        let detector = words(&["project bluebird"]);
+        for marked in [
+            "«project\n    bluebird»",
+            "> «project\n> bluebird»",
+            "«project\u{200b}bluebird»",
+            "«ProjectBluebird»",
+            "«project, bluebird»",
+            "«pro**ject blue**bird»",
+            "«project\u{b7}bluebird»",
+            "\"«project\" (bluebird»)",
+        ] {
+            let expected = marked.split(['«', '»']).nth(1).unwrap();
+            assert_eq!(found(&detector, &marked.replace(['«', '»'], "")), [expected], "{marked}");
+        }
+    }
+
     #[test]
     fn bad_pattern_sets_are_errors_that_name_the_label() {
         let error = |spec: PatternSpec| PatternDetector::new(&spec).err().unwrap().to_string();
