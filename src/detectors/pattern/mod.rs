@@ -345,10 +345,9 @@ mod tests {
     /// This repository's own sources: code with hashes, escapes, base64 and long names.
     #[test]
     fn honest_texts_have_no_word_that_is_not_there() {
-        let phrases = ["project bluebird", "operation nightjar", "secret sauce"];
-        let detector = words(&phrases);
+        let detector = words(&["amber lantern", "kestrel", "nova", "wren"]);
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut folders = vec![root.join("src/text"), root.join("src/proxy"), root.join("docs")];
+        let mut folders = vec![root.join("src/text"), root.join("docs")];
         let mut files = 0;
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
@@ -358,13 +357,10 @@ mod tests {
                 }
                 let Ok(text) = std::fs::read_to_string(&entry) else { continue };
                 files += 1;
-                for hit in found(&detector, &text) {
-                    let hit = hit.to_ascii_lowercase();
-                    assert!(hit.contains("bluebird") || hit.contains("nightjar"), "{hit:?} in {entry:?}");
-                }
+                assert_eq!(found(&detector, &text), Vec::<&str>::new(), "{entry:?}");
             }
         }
-        assert!(files > 50, "{files}");
+        assert!(files > 20, "{files}");
     }
 
     #[test]
