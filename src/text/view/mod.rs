@@ -132,7 +132,9 @@ impl<'a> Views<'a> {
             if decoded.is_empty() {
                 continue;
             }
-            if rest.len() + 1 == LAYERS.len() {
+            // What only looks like a run must not hide the letters in it.
+            let letters_left = *layer == Layer::Runs && !deeper.is_empty() && decode::any_letter(&view.text);
+            if letters_left || rest.len() + 1 == LAYERS.len() {
                 self.todo.push_back(Step::Unpack(view.clone(), deeper));
             }
             for decoded in decoded {

@@ -155,6 +155,8 @@ fn hexadecimal_gap(bytes: &[u8], at: usize, end: usize) -> Option<usize> {
         b'\\' if matches!(next, Some(b'x' | b'X' | b'u')) => Some(2),
         b'U' | b'u' if next == Some(&b'+') => Some(2),
         b'h' | b'H' if at == end && next.is_none_or(|byte| !byte.is_ascii_alphanumeric()) => Some(1),
+        // What follows is a letter of its own.
+        b'%' => None,
         byte => (byte.is_ascii() && !byte.is_ascii_alphanumeric()).then_some(1),
     }
 }

@@ -34,7 +34,7 @@ pub(super) struct Decoded {
 impl Decoded {
     /// Whether anything may be encoded once more: a letter, or a part with what stands next to it.
     pub fn has_more(&self) -> bool {
-        letters(&self.text).next().is_some()
+        any_letter(&self.text)
             || self.parts.iter().any(|part| {
                 let start = floor(&self.text, part.decoded.start.saturating_sub(NEXT));
                 let end = floor(&self.text, part.decoded.end.saturating_add(NEXT));
@@ -88,6 +88,11 @@ pub(super) fn decoded(text: &str, layer: Layer) -> Vec<Decoded> {
 /// Whether anything in the text is encoded.
 pub(super) fn any(text: &str) -> bool {
     letters(text).next().is_some() || find::any(text)
+}
+
+/// Whether the text has single characters that are escaped.
+pub(super) fn any_letter(text: &str) -> bool {
+    letters(text).next().is_some()
 }
 
 /// Single characters that are escaped: where, as what, and in how many bytes.
