@@ -158,17 +158,17 @@ impl Letters {
         let mut at = from;
         loop {
             let piece_end = code.end(&source[..end], at);
-            for place in at..piece_end {
-                if is_sign(code, source[place]) {
+            for (place, &letter) in (at..).zip(&source[at..piece_end]) {
+                if is_sign(code, letter) {
                     to.last = Some(to.bytes.len());
                 }
-                bits = bits << code.bits() | u32::from(code.value(source[place]));
+                bits = bits << code.bits() | u32::from(code.value(letter));
                 have += if place == from { code.bits() - skip } else { code.bits() };
                 if have >= 8 {
                     have -= 8;
                     to.bytes.push(((bits >> have) as u8, place + 1));
                 }
-                if have == 0 && is_sign(code, source[place]) {
+                if have == 0 && is_sign(code, letter) {
                     to.begin();
                 }
             }

@@ -131,15 +131,15 @@ fn closely(bytes: &[u8], code: Code, nth: usize, glance: Glance, here: Here, to:
     let end = if start == here.start { here.end } else { code.end(bytes, at) };
     let mut here = Here { run: here.run, start, letters, end };
     loop {
-        for place in at..here.end {
-            to.extend(lane.push(code.value(bytes[place]), place, &here));
+        for (place, letter) in (at..).zip(&bytes[at..here.end]) {
+            to.extend(lane.push(code.value(*letter), place, &here));
             if lane.ends && !lane.live {
                 return place;
             }
         }
         match next(bytes, code, here.end) {
             Ok(next) => {
-                lane.cross(&here, next.letters);
+                lane.cross(&here, &next);
                 at = next.letters;
                 here = Here { run: here.run, start: next.start, letters: at, end: code.end(bytes, at) };
             }

@@ -1,6 +1,6 @@
 //! Stretches of text among the bytes that letters come to, told from what comes about by chance.
 
-use super::code::Code;
+use super::code::{Code, Piece};
 
 /// Readable bytes that a stretch of one piece has at least: fewer come about by chance.
 pub(super) const STRETCH: usize = 6;
@@ -48,6 +48,8 @@ pub(super) struct Stretch {
 #[derive(Debug, Clone, Copy)]
 struct Edge {
     at: usize,
+    /// Where the piece begins; what stands before its letters is of it.
+    piece: usize,
     seen: usize,
 }
 
@@ -217,7 +219,7 @@ impl Lane {
         (self.spelled, self.want, self.script) = (false, 0, 0);
         (self.alone, self.pairs, self.first) = (false, true, from <= here.run + NEAR);
         let is_clean = from == here.letters && skip == 0;
-        (self.clean, self.edge) = (is_clean.then_some(Edge { at: here.start, seen: 0 }), None);
+        (self.clean, self.edge) = (is_clean.then_some(Edge { at: here.letters, piece: here.start, seen: 0 }), None);
     }
 
     fn take(&mut self, byte: u8, class: Class, end: usize, here: &Here) -> Option<Stretch> {
@@ -267,7 +269,7 @@ impl Lane {
     }
 
     /// A piece ends at `end` and the run goes on at `next`.
-    pub fn cross(&mut self, here: &Here, next: usize) {
+    pub fn cross(&mut self, here: &Here, next: &Piece) {
         let end = here.end;
         if !self.live {
             return;
@@ -277,10 +279,10 @@ impl Lane {
         }
         self.pairs &= end - here.letters == 2;
         if self.end == end {
-            self.edge = Some(Edge { at: end, seen: self.seen });
+            self.edge = Some(Edge { at: end, piece: here.start, seen: self.seen });
         }
         if self.have == 0 {
-            self.clean = self.clean.or(Some(Edge { at: next, seen: self.seen }));
+            self.clean = self.clean.or(Some(Edge { at: next.letters, piece: next.start, seen: self.seen }));
         }
     }
 
@@ -302,7 +304,7 @@ impl Lane {
     fn end_stretch(&mut self, piece_end: usize, padded: bool) -> Option<Stretch> {
         (self.live, self.want) = (false, 0);
         let at_end = self.end == piece_end;
-        let edge = if at_end { Some(Edge { at: self.end, seen: self.seen }) } else { self.edge };
+        let edge = if at_end { Some(Edge { at: self.end, piece: self.piece, seen: self.seen }) } else { self.edge };
         let whole = match (self.clean, edge) {
             (Some(clean), Some(edge)) if clean.at < edge.at => edge.seen - clean.seen,
             _ => 0,
@@ -329,7 +331,7 @@ impl Lane {
             stretch.wider = Some((self.start, self.skip, self.end));
             stretch.seen = kept;
             if let Some(clean) = before {
-                (stretch.from, stretch.skip, stretch.piece) = (clean.at, 0, clean.at);
+                (stretch.from, stretch.skip, stretch.piece) = (clean.at, 0, clean.piece);
             }
             if let Some(edge) = after {
                 stretch.end = edge.at;
@@ -347,7 +349,9 @@ impl Lane {
         match self.code {
             Code::Base64 => whole >= LEAST && padded || self.words >= WORDS || long || whole_text || alone,
             // Numbers are hexadecimal too.
-            Code::Hexadecimal if !self.spelled => self.words >= WORDS || alone || self.pairs && whole >= LONG,
+            Code::Hexadecimal if !self.spelled => {
+                self.words >= WORDS || alone || self.pairs && (whole_words || whole >= LONG)
+            }
             Code::Hexadecimal => {
                 let is_all = self.first && self.end == ends && whole >= LEAST;
                 is_all || self.words >= STRETCH || long || whole_text || alone
