@@ -91,7 +91,7 @@ impl Channels {
     }
 
     /// The texts of one event, and the media that no event before had. Behind one for each of [`found`] come further views of
-    /// them, which can't be edited.
+    /// them.
     pub fn event(
         &mut self,
         document: &Document,
@@ -114,9 +114,10 @@ impl Channels {
                 editable &= self.piece(channel, &mut found)?;
             }
             if found.form == Form::Arguments {
-                views.extend(self.unescape(&found)?);
+                views.extend(self.unescape(&found, texts.len())?);
             }
-            texts.push(EventText { channel, text: found.text, editable });
+            let alone = found.form == Form::Whole;
+            texts.push(EventText { channel, text: found.text, editable, alone, view_of: None });
         }
         texts.extend(views);
         Ok((texts, media))
@@ -181,14 +182,19 @@ impl Channels {
     }
 
     /// A second view of tool arguments, with the escapes of their own strings undone: what the tool reads. Only once it differs
-    /// from the raw text. It can't be edited: a redaction that it asks for blocks.
-    fn unescape(&mut self, found: &Found) -> Result<Option<EventText>, WireError> {
-        let Some(text) = self.arguments.entry((found.choice, found.place)).or_default().push(&found.text) else {
-            return Ok(None);
-        };
+    /// from the raw text. It can't be edited: a redaction that it asks for blocks, unless those of the raw text make it, too.
+    fn unescape(&mut self, found: &Found, index: usize) -> Result<Option<EventText>, WireError> {
+        let arguments = self.arguments.entry((found.choice, found.place)).or_default();
+        let before = arguments.kept();
+        let text = arguments.push(&found.text);
+        self.kept = self.kept + arguments.kept() - before;
+        if self.kept > MAX_SAID {
+            return Err(WireError::TooLarge { limit: MAX_SAID });
+        }
+        let Some(text) = text else { return Ok(None) };
         // Any other place than that of the raw text.
         let channel = self.channel(found.choice, found.kind, !found.place)?;
-        Ok(Some(EventText { channel, text, editable: false }))
+        Ok(Some(EventText { channel, text, editable: false, alone: false, view_of: Some(index) }))
     }
 }
 

@@ -65,7 +65,7 @@ fn chunks<'b>(bytes: &'b [u8], cuts: &[prop::sample::Index]) -> Vec<&'b [u8]> {
 /// Everything comparable of an event.
 fn shown(event: &Event) -> (Vec<String>, bool, usize, Option<Vec<u8>>) {
     let source = match &event.body {
-        Body::Json(document) => Some(document.source().to_vec()),
+        Body::Json(source) => Some(source.to_vec()),
         Body::End => None,
     };
     (texts_of(event), event.last, event.size, source)
