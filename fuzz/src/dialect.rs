@@ -1,9 +1,7 @@
 //! Every dialect: the first byte says what the bytes are, three more are a seed.
 
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use portcullis::config::{self, Handling};
 use portcullis::wire::anthropic::Anthropic;
 use portcullis::wire::bedrock_converse::BedrockConverse;
 use portcullis::wire::custom::{Custom, Form};
@@ -17,6 +15,7 @@ use portcullis::wire::openai_moderations::OpenAiModerations;
 use portcullis::wire::openai_responses::OpenAiResponses;
 use portcullis::wire::{Dialect, Framing};
 
+use super::form::form;
 use super::random::Random;
 use super::{answer, request};
 
@@ -95,15 +94,4 @@ pub fn custom(data: &[u8]) {
     let Some(first) = data.first() else { return };
     let form = &forms[usize::from(first / 4) % 2];
     check(&Custom::new(Arc::clone(form), MAX), &["/generate", "/generate_stream"], data);
-}
-
-/// The dialect that an example describes.
-fn form(example: &str) -> Arc<Form> {
-    let folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("examples"));
-    let path = folders.map(|folder| folder.join(example)).find(|path| path.exists()).expect("an example");
-    let config = config::load_with_env(&path, &|_| None).expect("an example is sound");
-    match &config.routes[0].handling {
-        Handling::Inspect { dialect: config::Dialect::Own(form), .. } => Arc::clone(form),
-        other => panic!("no dialect of its own: {other:?}"),
-    }
 }

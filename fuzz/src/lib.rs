@@ -4,6 +4,7 @@ pub mod answer;
 pub mod content;
 pub mod dialect;
 pub mod eventstream;
+pub mod form;
 pub mod json;
 pub mod ndjson;
 pub mod path;
