@@ -31,6 +31,7 @@ scripts! {
     ends: "test_ends.py" on World::start(answering);
     anthropic: "test_anthropic.py" on every_api();
     google: "test_google.py" on every_api();
+    bedrock: "test_bedrock.py" on every_api();
     ollama: "test_ollama.py" on every_api();
     langchain: "test_langchain.py" on every_api();
     openai_in_javascript: "openai.test.mjs" on every_api();
