@@ -65,7 +65,7 @@ pub fn messages(random: &mut Random, events: &[Json]) -> (Framing, Vec<u8>) {
         let mut headers =
             vec![text(":event-type", name), text(":content-type", "application/json"), text(":message-type", "event")];
         if dated {
-            headers.push([b"\x05:date\x08".to_vec(), 1_790_000_000_000_u64.to_be_bytes().to_vec()].concat());
+            headers.push(header(":date", 8, &1_790_000_000_000_u64.to_be_bytes()));
         }
         let turn = random.below(headers.len());
         headers.rotate_left(turn);
@@ -75,11 +75,18 @@ pub fn messages(random: &mut Random, events: &[Json]) -> (Framing, Vec<u8>) {
     (Framing::EventStream, out)
 }
 
-fn text(name: &str, value: &str) -> Vec<u8> {
-    [&[name.len() as u8], name.as_bytes(), &[7, 0, value.len() as u8], value.as_bytes()].concat()
+/// A header that is a string, of 255 bytes at most.
+pub fn text(name: &str, value: &str) -> Vec<u8> {
+    header(name, 7, &[&[0, value.len() as u8], value.as_bytes()].concat())
 }
 
-fn message(head: &[u8], payload: &[u8]) -> Vec<u8> {
+/// A header of this type, with the value as it stands on the wire.
+pub fn header(name: &str, kind: u8, value: &[u8]) -> Vec<u8> {
+    [&[name.len() as u8], name.as_bytes(), &[kind], value].concat()
+}
+
+/// A message with these headers.
+pub fn message(head: &[u8], payload: &[u8]) -> Vec<u8> {
     let (total, headers) = ((16 + head.len() + payload.len()) as u32, head.len() as u32);
     let mut out = [total.to_be_bytes(), headers.to_be_bytes()].concat();
     out.extend(crc32fast::hash(&out).to_be_bytes());

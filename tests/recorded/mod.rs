@@ -13,6 +13,7 @@ mod form;
 mod framing;
 mod gemini;
 mod judge;
+pub mod odd;
 mod ollama;
 mod openai;
 mod pass;
