@@ -37,6 +37,7 @@ scripts! {
     openai_in_javascript: "openai.test.mjs" on every_api();
     anthropic_in_javascript: "anthropic.test.mjs" on every_api();
     google_in_javascript: "google.test.mjs" on every_api();
+    bedrock_in_javascript: "bedrock.test.mjs" on every_api();
     ollama_in_javascript: "ollama.test.mjs" on every_api();
 }
 
