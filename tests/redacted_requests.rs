@@ -11,11 +11,11 @@ use portcullis::wire::gemini::Gemini;
 use portcullis::wire::ollama::{Api, Ollama};
 use portcullis::wire::openai_chat::OpenAiChat;
 use portcullis::wire::openai_completions::OpenAiCompletions;
-use portcullis::wire::openai_embeddings::OpenAiEmbeddings;
-use portcullis::wire::openai_images::OpenAiImages;
-use portcullis::wire::openai_moderations::OpenAiModerations;
+use portcullis::wire::openai_embeddings;
+use portcullis::wire::openai_images;
+use portcullis::wire::openai_moderations;
 use portcullis::wire::openai_responses::OpenAiResponses;
-use portcullis::wire::{Dialect, Framing, WireError};
+use portcullis::wire::{Bounds, Dialect, Framing, WireError};
 use recorded::{Judge, SECRETS, form, shows, strings};
 
 const MAX: usize = 1000;
@@ -40,12 +40,15 @@ fn requests() -> Vec<(Box<dyn Dialect>, &'static str)> {
             Box::new(OpenAiCompletions::new(MAX)),
             r#"{"model": "m", "prompt": ["~", "~"], "suffix": "~", "stop": ["~"], "user": "~", "odd": "~"}"#,
         ),
-        (Box::new(OpenAiEmbeddings::new(MAX)), r#"{"model": "m", "input": ["~", "~"], "user": "~", "odd": ["~"]}"#),
         (
-            Box::new(OpenAiModerations::new(MAX)),
+            Box::new(openai_embeddings::dialect(Bounds::of(MAX))),
+            r#"{"model": "m", "input": ["~", "~"], "user": "~", "odd": ["~"]}"#,
+        ),
+        (
+            Box::new(openai_moderations::dialect(Bounds::of(MAX))),
             r#"{"input": [{"type": "text", "text": "~"}, {"type": "text", "text": "~"}], "odd": "~"}"#,
         ),
-        (Box::new(OpenAiImages::new(MAX)), r#"{"prompt": "~", "user": "~", "odd": "~"}"#),
+        (Box::new(openai_images::dialect(Bounds::of(MAX))), r#"{"prompt": "~", "user": "~", "odd": "~"}"#),
         (
             Box::new(OpenAiResponses::new(MAX)),
             r#"{"model": "m", "instructions": "~", "metadata": {"k": "~"}, "input": [

@@ -9,11 +9,11 @@ use portcullis::wire::gemini::Gemini;
 use portcullis::wire::ollama::{Api, Ollama};
 use portcullis::wire::openai_chat::OpenAiChat;
 use portcullis::wire::openai_completions::OpenAiCompletions;
-use portcullis::wire::openai_embeddings::OpenAiEmbeddings;
-use portcullis::wire::openai_images::OpenAiImages;
-use portcullis::wire::openai_moderations::OpenAiModerations;
+use portcullis::wire::openai_embeddings;
+use portcullis::wire::openai_images;
+use portcullis::wire::openai_moderations;
 use portcullis::wire::openai_responses::OpenAiResponses;
-use portcullis::wire::{Dialect, Framing};
+use portcullis::wire::{Bounds, Dialect, Framing};
 
 use super::form::form;
 use super::random::Random;
@@ -51,15 +51,15 @@ pub fn openai_responses(data: &[u8]) {
 }
 
 pub fn openai_embeddings(data: &[u8]) {
-    check(&OpenAiEmbeddings::new(MAX), ANYWHERE, data);
+    check(&openai_embeddings::dialect(Bounds::of(MAX)), ANYWHERE, data);
 }
 
 pub fn openai_moderations(data: &[u8]) {
-    check(&OpenAiModerations::new(MAX), ANYWHERE, data);
+    check(&openai_moderations::dialect(Bounds::of(MAX)), ANYWHERE, data);
 }
 
 pub fn openai_images(data: &[u8]) {
-    check(&OpenAiImages::new(MAX), ANYWHERE, data);
+    check(&openai_images::dialect(Bounds::of(MAX)), ANYWHERE, data);
 }
 
 pub fn anthropic(data: &[u8]) {

@@ -17,9 +17,9 @@ use crate::wire::gemini::Gemini;
 use crate::wire::ollama::{Api, Ollama};
 use crate::wire::openai_chat::OpenAiChat;
 use crate::wire::openai_completions::OpenAiCompletions;
-use crate::wire::openai_embeddings::OpenAiEmbeddings;
-use crate::wire::openai_images::OpenAiImages;
-use crate::wire::openai_moderations::OpenAiModerations;
+use crate::wire::openai_embeddings;
+use crate::wire::openai_images;
+use crate::wire::openai_moderations;
 use crate::wire::openai_responses::OpenAiResponses;
 use crate::wire::{Bounds, Dialect};
 
@@ -155,9 +155,9 @@ fn dialect_of(dialect: &config::Dialect, bounds: Bounds) -> Arc<dyn Dialect> {
         config::Dialect::OpenAiChat => Arc::new(OpenAiChat::new(bounds)),
         config::Dialect::OpenAiResponses => Arc::new(OpenAiResponses::new(bounds)),
         config::Dialect::OpenAiCompletions => Arc::new(OpenAiCompletions::new(bounds.max_segments)),
-        config::Dialect::OpenAiEmbeddings => Arc::new(OpenAiEmbeddings::new(bounds.max_segments)),
-        config::Dialect::OpenAiModerations => Arc::new(OpenAiModerations::new(bounds)),
-        config::Dialect::OpenAiImages => Arc::new(OpenAiImages::new(bounds)),
+        config::Dialect::OpenAiEmbeddings => Arc::new(openai_embeddings::dialect(bounds)),
+        config::Dialect::OpenAiModerations => Arc::new(openai_moderations::dialect(bounds)),
+        config::Dialect::OpenAiImages => Arc::new(openai_images::dialect(bounds)),
         config::Dialect::Anthropic => Arc::new(Anthropic::new(bounds)),
         config::Dialect::OllamaChat => Arc::new(Ollama::new(Api::Chat, bounds)),
         config::Dialect::OllamaGenerate => Arc::new(Ollama::new(Api::Generate, bounds)),

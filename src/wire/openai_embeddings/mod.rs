@@ -1,56 +1,78 @@
-//! OpenAI's embeddings: `POST /v1/embeddings`.
+//! OpenAI's embeddings: `POST /v1/embeddings`. After the SDK's types.
 //!
 //! Each text of a request is judged by itself, as the model reads it. An answer is numbers, as JSON or as base64: what has the
 //! shape of a vector is not judged, whatever else stands in its place is.
 
-mod fields;
-mod request;
 mod vector;
 
-use bytes::Bytes;
-
-use crate::wire::answer::Codec;
-use crate::wire::openai::reply::{error, unspoken};
+use crate::text::{Kind, Role};
+use crate::wire::ids::is_id;
+use crate::wire::openai::fields::{ERROR, USAGE};
 use crate::wire::openai::whole::Whole;
-use crate::wire::request::Request;
-use crate::wire::shape::Rule;
-use crate::wire::{AnswerCodec, Dialect, Framing, Prompt, Refusal, WireError};
+use crate::wire::openai_embeddings::vector::is_vector;
+use crate::wire::shape::{Bounds, Object, Rule, TOKEN_IDS};
+use Rule::*;
 
 /// The dialect.
-#[derive(Debug, Clone, Copy)]
-pub struct OpenAiEmbeddings {
-    /// Texts of one request, and channels of one answer, at most.
-    max_segments: usize,
+pub const fn dialect(bounds: Bounds) -> Whole {
+    Whole { name: "openai_embeddings", request: &REQUEST, answer: &ANSWER, bounds }
 }
 
-impl OpenAiEmbeddings {
-    pub fn new(max_segments: usize) -> Self {
-        OpenAiEmbeddings { max_segments }
-    }
-}
+const INPUT_ONLY: &str = "this route judges text only: an `input` that is a string or several";
 
-impl Dialect for OpenAiEmbeddings {
-    fn name(&self) -> &'static str {
-        "openai_embeddings"
-    }
+/// The body of a request.
+static REQUEST: Object = Object {
+    required: &["input"],
+    fields: &[
+        ("input", INPUT),
+        ("model", Rule::OPEN_WORD),
+        ("dimensions", Plain),
+        ("encoding_format", OneOf(&["float", "base64"])),
+        ("user", Text(Kind::Other)),
+        ("add_special_tokens", Plain),
+        ("truncate_prompt_tokens", Plain),
+        ("normalize", Plain),
+        // Whole conversations, with pictures and templates.
+        ("messages", Refuse(INPUT_ONLY)),
+        ("chat_template", Refuse(INPUT_ONLY)),
+        ("image", Refuse(INPUT_ONLY)),
+        ("images", Refuse(INPUT_ONLY)),
+        ("prompt_token_ids", Refuse(INPUT_ONLY)),
+        ("input_ids", Refuse(INPUT_ONLY)),
+        ("input_embeds", Refuse(INPUT_ONLY)),
+        ("prompt_embeds", Refuse(INPUT_ONLY)),
+        ("multi_modal_data", Refuse(INPUT_ONLY)),
+    ],
+};
 
-    fn parse_request(&self, body: Bytes, _: &str) -> Result<Box<dyn Prompt>, WireError> {
-        Ok(Box::new(Request::parse(body, &request::REQUESTS, self.max_segments)?))
-    }
+/// One text, or several that have a vector each.
+const INPUT: Rule = IfNumber(&NO_TOKENS, &ByType(Some(&SAID), Some(&Each(&IfNumber(&NO_TOKENS, &ONE))), None));
+const ONE: Rule = ByType(Some(&SAID), Some(&NO_TOKENS), None);
+const SAID: Rule = By(Role::User, &Text(Kind::Content));
+const NO_TOKENS: Rule = Refuse(TOKEN_IDS);
 
-    fn answer(&self, framing: Framing, max_event: usize) -> Box<dyn AnswerCodec> {
-        Box::new(Codec::new(Whole(Rule::Object(&fields::ANSWER)), framing, max_event, self.max_segments))
-    }
+/// An answer, or an error.
+static ANSWER: Object = Object {
+    required: &[],
+    fields: &[
+        ("id", Like(is_id)),
+        ("object", OneOf(&["list", "error"])),
+        ("created", Plain),
+        ("model", Rule::OPEN_WORD),
+        ("data", Each(&Object(&EMBEDDING))),
+        ("usage", Object(&USAGE)),
+        ("error", ERROR),
+    ],
+};
 
-    fn refuse(&self, refusal: &Refusal) -> Bytes {
-        error(refusal).into()
-    }
-
-    /// An error: vectors say nothing.
-    fn answer_with(&self, _: &dyn Prompt, text: &str) -> (Framing, Bytes) {
-        (Framing::Json, unspoken(text).into())
-    }
-}
+static EMBEDDING: Object = Object {
+    required: &[],
+    fields: &[
+        ("object", OneOf(&["embedding"])),
+        ("index", Plain),
+        ("embedding", ByType(Some(&Like(is_vector)), Some(&Each(&Plain)), None)),
+    ],
+};
 
 #[cfg(test)]
 mod tests;

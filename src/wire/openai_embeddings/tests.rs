@@ -3,12 +3,13 @@
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
-use crate::wire::openai_embeddings::OpenAiEmbeddings;
+use crate::wire::openai::whole::Whole;
+use crate::wire::openai_embeddings::dialect;
 use crate::wire::openai_embeddings::vector::tests::{encode, vector};
 use crate::wire::testing::{answer_is_seen, edited, encoded, listed, refused, request_is_seen, run, texts_of, unary};
-use crate::wire::{Cut, Dialect, Framing};
+use crate::wire::{Bounds, Cut, Dialect, Framing};
 
-const DIALECT: OpenAiEmbeddings = OpenAiEmbeddings { max_segments: 1000 };
+const DIALECT: Whole = dialect(Bounds::of(1000));
 
 #[test]
 fn each_text_is_judged_by_itself() {

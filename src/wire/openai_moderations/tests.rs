@@ -2,11 +2,12 @@
 
 use serde_json::json;
 
-use crate::wire::openai_moderations::OpenAiModerations;
+use crate::wire::openai::whole::Whole;
+use crate::wire::openai_moderations::dialect;
 use crate::wire::testing::{answer_is_seen, edited, encoded, listed, refused, request_is_seen, run, texts_of, unary};
 use crate::wire::{Bounds, Dialect, Framing};
 
-const DIALECT: OpenAiModerations = OpenAiModerations { bounds: Bounds::of(1000) };
+const DIALECT: Whole = dialect(Bounds::of(1000));
 
 #[test]
 fn texts_are_judged_joined() {

@@ -283,7 +283,7 @@ fn edits_in_place() {
     let out = edited(body, &[(0, 5..12, "[E]"), (3, 3..10, "[E]"), (6, 2..8, "[S]")]).unwrap();
     assert_eq!(
         out,
-        r#"{"top_p":1.0e0, "messages":[{"role":"user","content":"mail [E] é"},{"role":"assistant" , "content":[{"type":"tool_use","id":"t","name":"f","input":{"to":"[E]","n":1.50}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"text","text":"a [S]"},{"type":"text","text":" b"}]}]}]}"#
+        r#"{"top_p":1.0e0, "messages":[{"role":"user","content":"mail [E] \u00e9"},{"role":"assistant" , "content":[{"type":"tool_use","id":"t","name":"f","input":{"to":"[E]","n":1.50}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"text","text":"a [S]"},{"type":"text","text":" b"}]}]}]}"#
     );
     // Ids, names, keys and numbers stay what they are.
     for (segment, span, at) in [

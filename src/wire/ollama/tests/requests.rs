@@ -165,7 +165,7 @@ fn edits_in_place() {
     let body = r#"{"prompt": "mail bob@x.y \u00e9", "options": {"top_p": 1.0e0}}"#;
     assert_eq!(edited(&GENERATE, body, &[]).as_deref(), Ok(body));
     let out = edited(&GENERATE, body, &[(0, 5..12, "[E]")]).unwrap();
-    assert_eq!(out, r#"{"prompt": "mail [E] é", "options": {"top_p": 1.0e0}}"#);
+    assert_eq!(out, r#"{"prompt": "mail [E] \u00e9", "options": {"top_p": 1.0e0}}"#);
     let call = r#"{"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":{"to":"bob","n":5}}}]}]}"#;
     let out = edited(&CHAT, call, &[(1, 3..6, "#")]).unwrap();
     assert!(out.contains(r##""arguments":{"to":"#","n":5}"##), "{out}");

@@ -216,7 +216,7 @@ fn edits_in_place() {
     let out = edited(body, &[(0, 5..12, "[E]"), (2, 2..8, "[S]")]).unwrap();
     assert_eq!(
         out,
-        r#"{"top_p":1.0e0, "messages":[{"role":"user","content":"mail [E] é"},{"role":"user" , "content":[{"type":"text","text":"a [S]"},{"type":"text","text":" b"}]}]}"#
+        r#"{"top_p":1.0e0, "messages":[{"role":"user","content":"mail [E] \u00e9"},{"role":"user" , "content":[{"type":"text","text":"a [S]"},{"type":"text","text":" b"}]}]}"#
     );
     // The same finding in both views of the parts is one redaction.
     let out = edited(body, &[(1, 0..1, "#"), (2, 0..1, "#")]).unwrap();

@@ -7,8 +7,8 @@ use crate::wire::anthropic::Anthropic;
 use crate::wire::gemini::Gemini;
 use crate::wire::ollama::{Api, Ollama};
 use crate::wire::openai_chat::OpenAiChat;
-use crate::wire::openai_images::OpenAiImages;
-use crate::wire::openai_moderations::OpenAiModerations;
+use crate::wire::openai_images;
+use crate::wire::openai_moderations;
 use crate::wire::openai_responses::OpenAiResponses;
 use crate::wire::testing::run;
 use crate::wire::{Bounds, Dialect, Framing, WireError};
@@ -29,8 +29,8 @@ fn dialect(name: &str, bounds: Bounds) -> Box<dyn Dialect> {
         "gemini" => Box::new(Gemini::new(bounds)),
         "ollama_chat" => Box::new(Ollama::new(Api::Chat, bounds)),
         "ollama_generate" => Box::new(Ollama::new(Api::Generate, bounds)),
-        "images" => Box::new(OpenAiImages::new(bounds)),
-        "moderations" => Box::new(OpenAiModerations::new(bounds)),
+        "images" => Box::new(openai_images::dialect(bounds)),
+        "moderations" => Box::new(openai_moderations::dialect(bounds)),
         other => panic!("{other}"),
     }
 }
