@@ -6,7 +6,7 @@ pub mod anthropic;
 pub mod bedrock_converse;
 mod blob;
 pub mod custom;
-mod eventstream;
+pub mod eventstream;
 pub mod gemini;
 mod ids;
 pub mod json;
