@@ -2,7 +2,7 @@
 
 use super::{CALLED, CALLS, REASONING, ROLES};
 use crate::text::{Kind, Media};
-use crate::wire::ids::is_id;
+use crate::wire::ids::{is_id, is_opaque};
 use crate::wire::openai::fields::{ERROR, FILTERS, FINISH, PROMPT_FILTER, TIERS, USAGE};
 use crate::wire::shape::{Object, Rule, Sort};
 use Rule::*;
@@ -65,7 +65,14 @@ static SAID: Object = Object {
         ("tool_calls", Indexed(&Object(&SAID_CALL))),
         ("function_call", Object(&CALLED)),
         ("audio", Object(&AUDIO)),
+        ("images", Each(&ByType(Some(&PICTURE), None, Some(&Object(&SAID_PART))))),
+        ("image", PICTURE),
         ("annotations", Each(&Object(&ANNOTATION))),
+        // What is signed or encrypted: of LiteLLM, xAI, Gemini's own such API.
+        ("thinking_blocks", One(&Each(&Object(&THOUGHT)))),
+        ("encrypted_content", Like(is_opaque)),
+        ("extra_content", Object(&EXTRA)),
+        ("provider_specific_fields", Object(&SPECIFIC)),
         // Dropped when written.
         ("token_ids", Unread),
         ("prompt_token_ids", Unread),
@@ -76,9 +83,46 @@ static SAID: Object = Object {
 static SAID_PART: Object = Object {
     required: &[],
     fields: &[
-        ("type", OneOf(&["text", "output_text", "refusal"])),
+        ("type", OneOf(&["text", "output_text", "refusal", "image_url"])),
+        ("index", Plain),
         ("text", Text(Kind::Content)),
         ("refusal", Text(Kind::Refusal)),
+        ("image_url", PICTURE),
+    ],
+};
+
+const NO_PICTURE: &str = "this route judges text only, and a picture says what no detector sees";
+const PICTURE: Rule = Pass(Sort::Is(Media::Image), &ByType(Some(&Blob), None, Some(&Object(&DRAWN))), NO_PICTURE);
+
+static DRAWN: Object = Object {
+    required: &[],
+    fields: &[
+        ("url", Blob),
+        ("b64_json", Blob),
+        ("detail", OneOf(&["auto", "low", "high"])),
+        ("revised_prompt", Text(Kind::Other)),
+    ],
+};
+
+/// Thinking, as Anthropic has it.
+static THOUGHT: Object = Object {
+    required: &[],
+    fields: &[
+        ("type", OneOf(&["thinking", "redacted_thinking"])),
+        ("thinking", Text(Kind::Reasoning)),
+        ("signature", Like(is_opaque)),
+        ("data", Like(is_opaque)),
+    ],
+};
+
+static EXTRA: Object = Object { required: &[], fields: &[("google", Object(&SPECIFIC))] };
+
+static SPECIFIC: Object = Object {
+    required: &[],
+    fields: &[
+        ("thought_signature", Like(is_opaque)),
+        ("thought_signatures", Each(&Like(is_opaque))),
+        ("thinking_blocks", One(&Each(&Object(&THOUGHT)))),
     ],
 };
 
@@ -89,6 +133,8 @@ static DETAIL: Object = Object {
         ("type", OneOf(&["reasoning.text", "reasoning.summary", "reasoning.encrypted"])),
         ("text", Text(Kind::Reasoning)),
         ("summary", Text(Kind::Reasoning)),
+        ("signature", Like(is_opaque)),
+        ("data", Like(is_opaque)),
         (
             "format",
             OneOf(&[
@@ -113,6 +159,8 @@ static SAID_CALL: Object = Object {
         ("index", Plain),
         ("function", Object(&CALLED)),
         ("custom", Object(&CALLED)),
+        ("extra_content", Object(&EXTRA)),
+        ("provider_specific_fields", Object(&SPECIFIC)),
     ],
 };
 
