@@ -74,6 +74,8 @@ pub enum Rule<'t> {
     TwoNames(&'t Rule<'t>),
     /// By the first where this boolean of the object is true, else by the second.
     If(&'t str, &'t Rule<'t>, &'t Rule<'t>),
+    /// By the first where this holds of the value, else by the second.
+    Where(fn(Value<'_>) -> bool, &'t Rule<'t>, &'t Rule<'t>),
     /// All below is one text.
     Group(Kind, &'t Rule<'t>),
     /// By JSON type: string, array, object.
@@ -275,7 +277,7 @@ impl Rule<'_> {
             }
             Rule::Plain => "a number or a boolean",
             Rule::Object(_) | Rule::Union(..) | Rule::Tagged(..) | Rule::Typed(..) | Rule::Keyed(..) => "an object",
-            Rule::TwoNames(inner) | Rule::If(_, inner, _) => inner.wants(),
+            Rule::TwoNames(inner) | Rule::If(_, inner, _) | Rule::Where(_, inner, _) => inner.wants(),
             Rule::Each(_) | Rule::Indexed(_) | Rule::Turns(_) | Rule::Joined(_) => "an array",
             Rule::ByType(None, Some(_), None) => "an array",
             Rule::ByType(Some(inner), Some(Rule::Refuse(_)), None) => inner.wants(),

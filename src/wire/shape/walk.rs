@@ -104,6 +104,7 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
                 Some(flag) if flag.bool() == Some(true) => self.visit(value, *yes, at),
                 _ => self.visit(value, *no, at),
             },
+            (Rule::Where(holds, yes, no), _) => self.visit(value, if holds(value) { *yes } else { *no }, at),
             (Rule::By(role, inner), _) => {
                 self.sink.by(Some(role));
                 let visited = self.visit(value, *inner, at);

@@ -3,14 +3,25 @@
 use super::{CALLED, CALLS, REASONING, ROLES};
 use crate::text::{Kind, Media};
 use crate::wire::ids::{is_id, is_opaque};
+use crate::wire::json::Value;
 use crate::wire::openai::fields::{ERROR, FILTERS, FINISH, PROMPT_FILTER, TIERS, USAGE};
 use crate::wire::shape::{Object, Rule, Sort};
 use Rule::*;
 
-/// A whole answer, a chunk of a stream, or an error.
-pub static ANSWER: Object = Object {
-    required: &[],
-    fields: &[
+/// A whole answer, or an error.
+pub static ANSWER: Object = Object { required: &[], fields: &answer(&Object(&CHOICE)) };
+
+/// A chunk of a stream, or an error.
+pub static CHUNK: Object =
+    Object { required: &[], fields: &answer(&Where(says_twice, &Object(&PIECE), &Object(&CHOICE))) };
+
+/// Whether a choice of a chunk has a message beside its piece: Perplexity's says there what it has said so far.
+pub fn says_twice(choice: Value<'_>) -> bool {
+    choice.get("delta").is_some_and(|delta| !delta.is_null()) && choice.get("message").is_some()
+}
+
+const fn answer(choice: &'static Rule) -> [(&'static str, Rule<'static>); 16] {
+    [
         ("id", Like(is_id)),
         ("object", OneOf(&["chat.completion", "chat.completion.chunk", "error"])),
         ("created", Plain),
@@ -18,9 +29,9 @@ pub static ANSWER: Object = Object {
         ("system_fingerprint", Like(is_id)),
         ("service_tier", TIERS),
         ("provider", Rule::OPEN_WORD),
-        ("choices", Turns(&Object(&CHOICE))),
+        ("choices", Turns(choice)),
         ("usage", Object(&USAGE)),
-        ("prompt_filter_results", Each(&Object(&PROMPT_FILTER))),
+        ("prompt_filter_results", PROMPT_FILTERS),
         ("error", ERROR),
         // Dropped when written.
         ("obfuscation", Unread),
@@ -28,15 +39,21 @@ pub static ANSWER: Object = Object {
         ("token_ids", Unread),
         ("prompt_token_ids", Unread),
         ("output_token_ids", Unread),
-    ],
-};
+    ]
+}
 
-static CHOICE: Object = Object {
-    required: &["index"],
-    fields: &[
+const PROMPT_FILTERS: Rule = Each(&Object(&PROMPT_FILTER));
+
+static CHOICE: Object = Object { required: &["index"], fields: &choice(Object(&SAID)) };
+
+/// Its message is dropped when written.
+static PIECE: Object = Object { required: &["index"], fields: &choice(Unread) };
+
+const fn choice(message: Rule<'static>) -> [(&'static str, Rule<'static>); 13] {
+    [
         ("index", Plain),
         ("delta", Object(&SAID)),
-        ("message", Object(&SAID)),
+        ("message", message),
         ("text", Text(Kind::Content)),
         ("finish_reason", FINISH),
         ("native_finish_reason", FINISH),
@@ -49,8 +66,8 @@ static CHOICE: Object = Object {
         ("token_ids", Unread),
         ("prompt_token_ids", Unread),
         ("output_token_ids", Unread),
-    ],
-};
+    ]
+}
 
 /// What the assistant says: a message, or a piece of one.
 static SAID: Object = Object {

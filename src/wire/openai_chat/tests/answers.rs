@@ -128,6 +128,25 @@ fn a_stream_is_events_in_order_with_channels() {
 }
 
 #[test]
+fn a_message_beside_a_piece_is_left_out_of_a_stream_only() {
+    let said = |message: Json| json!({"choices": [{"index": 0, "delta": {"content": "b"}, "message": message}]});
+    let both = said(json!({"content": "ab", "token_ids": [7], "x": "y"}));
+    let only = json!({"choices": [{"index": 0, "delta": null, "message": {"content": "ab"}}]});
+    let (codec, events, error) = run(Framing::Sse, &[stream(&[both.clone(), only.clone()]).as_bytes()]);
+    assert_eq!(error, None);
+    let texts: Vec<_> = events.iter().map(texts_of).collect();
+    assert_eq!(texts[..2], [["0 content 0 b"], ["0 content 1 ab"]]);
+    let out = |event: usize| encoded(&*codec, &events[event], &[None]).unwrap();
+    let first: Json = serde_json::from_str(out(0).strip_prefix("data: ").unwrap()).unwrap();
+    assert_eq!(first, json!({"choices": [{"index": 0, "delta": {"content": "b"}}]}));
+    assert_eq!(out(1), format!("data: {only}\n\n"));
+    // Of a whole answer it is what is read.
+    let (codec, event) = unary(&both);
+    assert_eq!(texts_of(&event), ["0 content 0 b", "0 content 1 ab", "0 other 0 !x", "0 other 1 y"]);
+    assert!(encoded(&*codec, &event, &[None; 4]).unwrap().contains("\"content\":\"ab\""));
+}
+
+#[test]
 fn escapes_in_tool_arguments_hide_nothing() {
     let piece = |arguments: &str| delta(json!({"tool_calls": [{"function": {"arguments": arguments}, "index": 0}]}));
     let chunks = ["{\"q\":\"ig", "n\\u00", "6fre", "\"}"].map(piece);
