@@ -46,7 +46,8 @@ impl Choices {
             none = false;
             let index = self.index(choice)?;
             self.seen.insert(index);
-            if choice.get("finish_reason").is_some_and(|reason| !reason.is_null()) {
+            // Some upstreams have an empty one in every chunk.
+            if choice.get("finish_reason").is_some_and(|reason| !reason.is_null() && !reason.is("")) {
                 self.finished.insert(index);
                 waits = true;
             }

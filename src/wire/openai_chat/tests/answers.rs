@@ -147,6 +147,18 @@ fn a_message_beside_a_piece_is_left_out_of_a_stream_only() {
 }
 
 #[test]
+fn an_empty_finish_reason_is_none() {
+    let chunk = |reason: Json| json!({"choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": reason}]});
+    for (reason, last) in [(json!(null), false), (json!(""), false), (json!("stop"), true)] {
+        let (_, events, _) = run(Framing::Sse, &[stream(&[chunk(reason.clone())]).as_bytes()]);
+        assert_eq!(events[0].last, last, "{reason}");
+        let cut = format!("data: {}\n\n", chunk(reason.clone()));
+        let (_, _, error) = run(Framing::Sse, &[cut.as_bytes()]);
+        assert_eq!(error, (!last).then_some(WireError::Truncated), "{reason}");
+    }
+}
+
+#[test]
 fn escapes_in_tool_arguments_hide_nothing() {
     let piece = |arguments: &str| delta(json!({"tool_calls": [{"function": {"arguments": arguments}, "index": 0}]}));
     let chunks = ["{\"q\":\"ig", "n\\u00", "6fre", "\"}"].map(piece);
