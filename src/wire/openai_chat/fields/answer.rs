@@ -20,7 +20,7 @@ pub fn says_twice(choice: Value<'_>) -> bool {
     choice.get("delta").is_some_and(|delta| !delta.is_null()) && choice.get("message").is_some()
 }
 
-const fn answer(choice: &'static Rule) -> [(&'static str, Rule<'static>); 16] {
+const fn answer(choice: &'static Rule) -> [(&'static str, Rule<'static>); 18] {
     [
         ("id", Like(is_id)),
         ("object", OneOf(&["chat.completion", "chat.completion.chunk", "error"])),
@@ -39,6 +39,8 @@ const fn answer(choice: &'static Rule) -> [(&'static str, Rule<'static>); 16] {
         ("token_ids", Unread),
         ("prompt_token_ids", Unread),
         ("output_token_ids", Unread),
+        ("completion_probabilities", Unread),
+        ("tokens", Unread),
     ]
 }
 
@@ -49,7 +51,7 @@ static CHOICE: Object = Object { required: &["index"], fields: &choice(Object(&S
 /// Its message is dropped when written.
 static PIECE: Object = Object { required: &["index"], fields: &choice(Unread) };
 
-const fn choice(message: Rule<'static>) -> [(&'static str, Rule<'static>); 13] {
+const fn choice(message: Rule<'static>) -> [(&'static str, Rule<'static>); 15] {
     [
         ("index", Plain),
         ("delta", Object(&SAID)),
@@ -66,6 +68,8 @@ const fn choice(message: Rule<'static>) -> [(&'static str, Rule<'static>); 13] {
         ("token_ids", Unread),
         ("prompt_token_ids", Unread),
         ("output_token_ids", Unread),
+        ("completion_probabilities", Unread),
+        ("tokens", Unread),
     ]
 }
 
@@ -94,6 +98,7 @@ static SAID: Object = Object {
         ("token_ids", Unread),
         ("prompt_token_ids", Unread),
         ("output_token_ids", Unread),
+        ("tokens", Unread),
     ],
 };
 

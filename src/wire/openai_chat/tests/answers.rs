@@ -232,7 +232,8 @@ fn sizes_are_bounded() {
 #[test]
 fn writes_changed_texts_and_nothing_that_repeats_them() {
     let body = json!({"choices": [{"index": 0, "logprobs": {"content": [{"bytes": [104, 105], "logprob": -0.5, "token": "hi", "top_logprobs": [{"logprob": -1, "token": "ho"}]}]},
-        "message": {"content": "hi", "token_ids": [7]}, "token_ids": [7]}], "prompt_logprobs": [{"1": {"decoded_token": "secret"}}], "prompt_token_ids": [1]});
+        "message": {"content": "hi", "token_ids": [7], "tokens": [7]}, "token_ids": [7], "completion_probabilities": [{"content": "hi"}]}],
+        "tokens": ["hi"], "prompt_logprobs": [{"1": {"decoded_token": "secret"}}], "prompt_token_ids": [1]});
     let (codec, event) = unary(&body);
     assert_eq!(texts_of(&event), ["0 content 0 hi"]);
     // Copies of the text that are not judged stay away, changed or not, and so do the tokens that were not chosen.

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::{run, stream, texts_of};
-use crate::wire::Framing;
+use crate::wire::{Framing, WireError};
 
 /// The texts of each event of a stream of these chunks, less the end mark.
 fn judged(chunks: &[Json]) -> Vec<Vec<String>> {
@@ -113,4 +113,24 @@ fn a_text_in_several_parts_is_one_text() {
         said(json!({"audio": {"transcript": "word"}, "content": "bird"})),
     ];
     assert_eq!(judged(&chunks)[1], ["0 content 0 word", "0 content 1 bird"]);
+}
+
+#[test]
+fn what_may_be_token_ids_is_refused() {
+    let refused = |chunk: Json| {
+        let (_, events, error) = run(Framing::Sse, &[stream(std::slice::from_ref(&chunk)).as_bytes()]);
+        matches!(error, Some(WireError::Unsupported { .. })) && events.is_empty()
+    };
+    let ids: Vec<u32> = (0..17).map(|id| 90_000 + id).collect();
+    assert!(refused(json!({"ids": ids})));
+    assert!(refused(said(json!({"content": "hi", "ids": [{"of": [ids]}]}))));
+    assert!(refused(
+        json!({"choices": [{"index": 0, "delta": {}, "bytes": "bob@example.com 12".bytes().collect::<Vec<_>>()}]})
+    ));
+    assert!(refused(json!({"choices": [], "odd": [1.5, ids[0], "a", ids]})));
+    // A few numbers, and others, are judged as any text is.
+    assert!(!refused(json!({"ids": ids[1..]})));
+    assert!(!refused(json!({"scores": ids.iter().map(|id| f64::from(*id) / 7.0).collect::<Vec<_>>()})));
+    assert!(!refused(json!({"rows": ids.iter().map(|id| json!([id])).collect::<Vec<_>>()})));
+    assert!(!refused(said(json!({"tool_calls": [{"function": {"arguments": {"rows": ids}}}]}))));
 }
