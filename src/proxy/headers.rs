@@ -7,6 +7,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use crate::live::{Limits, Upstream, UpstreamVersion};
 use crate::proxy::coding::Coding;
 use crate::proxy::refused::Refused;
+use crate::proxy::relayed::is_relayed;
 
 /// Headers of ours; whoever else sends one is not believed.
 pub const OURS: &str = "x-portcullis-";
@@ -65,30 +66,6 @@ const SET_ANEW: [&str; 12] = [
     "if-unmodified-since",
     "range",
 ];
-
-/// Comes back from a judged answer besides what is set anew. Anything else could carry text that nobody judged.
-const RELAYED: [&str; 13] = [
-    "date",
-    "retry-after",
-    // Read by the SDKs: when and whether to try again, and ids that they put on what they parse.
-    "retry-after-ms",
-    "x-should-retry",
-    "x-request-id",
-    "request-id",
-    "apim-request-id",
-    "anthropic-organization-id",
-    "anthropic-workspace-id",
-    "openai-processing-ms",
-    "openai-version",
-    "x-amzn-errortype",
-    "x-amzn-requestid",
-];
-
-/// The same, by what their names begin with.
-const RELAYED_FAMILIES: [&str; 2] = ["x-ratelimit-", "anthropic-ratelimit-"];
-
-/// A relayed header's value is at most so long.
-const RELAYED_MAX: usize = 256;
 
 /// What every request must keep to, whatever its route.
 pub fn check(request: &RequestHeader, limits: &Limits) -> Result<(), Refused> {
@@ -231,9 +208,7 @@ pub fn address(out: &mut RequestHeader, upstream: &Upstream, target: &str) -> pi
 /// What of an upstream's answer header comes back with a judged body.
 pub fn relay_judged(from: &ResponseHeader, to: &mut ResponseHeader) -> pingora::Result<()> {
     for (name, value) in &from.headers {
-        let of_a_family = RELAYED_FAMILIES.iter().any(|family| name.as_str().starts_with(family));
-        let named = of_a_family || RELAYED.contains(&name.as_str());
-        if named && value.len() <= RELAYED_MAX && value.to_str().is_ok() {
+        if is_relayed(name.as_str(), value.as_bytes()) {
             to.append_header(name.clone(), value.clone())?;
         }
     }
@@ -242,7 +217,8 @@ pub fn relay_judged(from: &ResponseHeader, to: &mut ResponseHeader) -> pingora::
 
 /// When the upstream asks to be tried again.
 pub fn retry_after(from: &ResponseHeader) -> Option<HeaderValue> {
-    from.headers.get(header::RETRY_AFTER).filter(|value| value.len() <= RELAYED_MAX && value.to_str().is_ok()).cloned()
+    let fits = |value: &&HeaderValue| is_relayed(header::RETRY_AFTER.as_str(), value.as_bytes());
+    from.headers.get(header::RETRY_AFTER).filter(fits).cloned()
 }
 
 /// What of it comes back with a body that no guardrail stands before.

@@ -5,6 +5,9 @@ use std::borrow::Cow;
 
 use crate::wire::ids::from_base64;
 
+/// Letters of base64 on end, at least, that are bytes wherever they stand.
+const LEAST: usize = 256;
+
 /// Bytes of an address, at most.
 const MAX_ADDRESS: usize = 4096;
 
@@ -96,6 +99,29 @@ impl<'t> Blob<'t> {
         }
         decode(text).map(of_bytes)
     }
+}
+
+/// Whether a string is a data URI of what is no text, or bytes in base64.
+///
+/// No text is taken for such. Nobody writes 256 letters on end with small ones, capitals and digits among them and not one
+/// blank or stop, and of what is written as base64 that can be read the text counts. A data URI must say of what type it is.
+pub fn is_bytes(text: &str) -> bool {
+    let text = text.trim_ascii();
+    match strip_scheme(text, "data:") {
+        Some(rest) => says_type(rest) && !matches!(data_uri(rest), Some(Blob::Text(_))),
+        None => {
+            let has = |fits: fn(&u8) -> bool| text.bytes().any(|byte| fits(&byte));
+            let mixed = || has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_digit);
+            text.len() >= LEAST && decode(text).is_some_and(|bytes| mixed() && of_bytes(bytes) == Blob::Opaque)
+        }
+    }
+}
+
+/// Whether a media type stands behind `data:`.
+fn says_type(rest: &str) -> bool {
+    let head = rest.split_once(',').map_or("", |(head, _)| head);
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"!#$&^_.+-/;=\"".contains(&b);
+    head.contains(['/', ';']) && head.bytes().all(plain)
 }
 
 /// Whether a media type is one of a text.
@@ -278,6 +304,45 @@ mod tests {
             assert_eq!(Blob::read(written), None, "{written}");
         }
         assert_eq!(Blob::read(&format!("https://example.com/{}", "a".repeat(MAX_ADDRESS))), None);
+    }
+
+    #[test]
+    fn bytes_are_told_from_any_text() {
+        let bytes = PNG.trim_end_matches('=').repeat(4);
+        for written in [
+            &*bytes,
+            &bytes.replace('+', "-").replace('/', "_"),
+            &format!("data:image/png;base64,{PNG}"),
+            &format!(" DATA:image/png;base64,{PNG}\n"),
+            &format!("data:;base64,{PNG}"),
+            &format!("data:text/plain;base64,{PNG}"),
+            "data:image/png;base64,a b=",
+            "data:audio/wav;codecs=\"1\",%ff",
+        ] {
+            assert!(is_bytes(written), "{written}");
+        }
+        for text in [
+            "",
+            PNG,
+            "data: image/png, and so on",
+            "data:",
+            "data:1,2",
+            "data:{\"a\":1},{}",
+            "data:text/plain,hi",
+            "data:text/plain;base64,aGkgdGhlcmU=",
+            "data:image/svg+xml;utf8,<svg>hi</svg>",
+            "https://example.com/a.png",
+            &"ACGT".repeat(100),
+            &"0123456789abcdef".repeat(40),
+            &"A".repeat(400),
+            &"-".repeat(400),
+            &"The 3 birds are blue. ".repeat(40),
+            &"VGhlIGJpcmQgaXMgYmx1ZSwg".repeat(40),
+            &"https://example.com/AbC123/".repeat(20),
+            &"abc.DEF/123".repeat(40),
+        ] {
+            assert!(!is_bytes(text), "{text}");
+        }
     }
 
     #[test]

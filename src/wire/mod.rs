@@ -26,6 +26,7 @@ pub mod sse;
 #[cfg(test)]
 mod testing;
 
+pub use ids::is_id;
 pub use request::Known;
 pub use shape::Bounds;
 
