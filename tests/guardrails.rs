@@ -210,10 +210,6 @@ fn places() -> Vec<(&'static str, Value)> {
         ),
         ("safety_identifier", with("safety_identifier", json!("@"))),
         ("prompt_cache_key", with("prompt_cache_key", json!("@"))),
-        (
-            "web search",
-            with("web_search_options", json!({"user_location": {"type": "approximate", "approximate": {"city": "@"}}})),
-        ),
     ]
 }
 

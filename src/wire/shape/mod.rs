@@ -3,6 +3,7 @@
 //! The walk leaves nothing out: what a table does not name is judged, key and all, and a value that no rule takes is an
 //! error (or, in an answer, text). Unjudged stay only booleans, the API's own words and ids, and the numbers of its own members.
 
+mod elsewhere;
 mod own;
 mod schema;
 mod walk;
@@ -247,6 +248,15 @@ pub fn member<'d>(object: Value<'d>, name: &str) -> Option<Value<'d>> {
 /// `foo_bar` for `fooBar`.
 pub fn second_name(name: &str) -> impl Iterator<Item = char> {
     name.chars().flat_map(|c| c.is_ascii_uppercase().then_some('_').into_iter().chain([c.to_ascii_lowercase()]))
+}
+
+/// Simple case folding, as far as it leads to ASCII: the long s and the Kelvin sign are the only others.
+fn fold(c: char) -> char {
+    match c {
+        'ſ' => 's',
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    }
 }
 
 /// The error for a value that is not what the shape wants.

@@ -52,6 +52,8 @@ struct Marks {
     two_names: bool,
     /// See [`Rule::Pass`].
     media: Option<Media>,
+    /// See [`Rule::Own`]: what a member that it does not name may be, its author knows.
+    own: bool,
     /// See [`Rule::Closed`].
     closed: bool,
 }
@@ -97,7 +99,10 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
             (Rule::Echo(inner), _) => self.marked(Marks { echo: true, ..self.marks }, value, *inner, at),
             (Rule::TwoNames(inner), _) => self.marked(Marks { two_names: true, ..self.marks }, value, *inner, at),
             (Rule::Closed(own), _) => self.marked(Marks { closed: true, ..self.marks }, value, Rule::Own(own), at),
-            (Rule::Own(own), _) => own.unfold(value, |rule| self.visit(value, rule, at)),
+            (Rule::Own(own), _) => {
+                let marks = Marks { own: true, ..self.marks };
+                own.unfold(value, |rule| self.marked(marks, value, rule, at))
+            }
             (Rule::Unlisted, _) => self.unlisted(value, None, at.place),
             (Rule::If(flag, yes, no), Type::Object) => match value.get(flag).filter(|flag| !flag.is_null()) {
                 Some(flag) if flag.kind() != Type::Bool => Err(unexpected(flag, "a boolean")),

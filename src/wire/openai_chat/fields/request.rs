@@ -54,7 +54,6 @@ pub static REQUEST: Object = Object {
         ("prediction", Object(&PREDICTION)),
         ("safety_identifier", Text(Kind::Other)),
         ("prompt_cache_key", Text(Kind::Other)),
-        ("web_search_options", Any(Kind::Other)),
         ("audio", Pass(Is(Media::Audio), &Object(&VOICE), TEXT_ONLY)),
         // Sampling, as vLLM, SGLang, llama.cpp and OpenRouter extend it.
         ("top_k", Plain),

@@ -44,7 +44,6 @@ pub static REQUEST: Object = Object {
         ("include_stop_str_in_output", Plain),
         ("truncate_prompt_tokens", Plain),
         ("prompt_logprobs", Plain),
-        ("return_token_ids", Plain),
         ("stop_token_ids", Each(&Plain)),
         // Prompts in a form that only the upstream's tokenizer can read.
         ("prompt_token_ids", Refuse(TEXT_ONLY)),

@@ -6,7 +6,9 @@ use super::{At, Walk};
 use crate::text::Kind;
 use crate::wire::WireError;
 use crate::wire::json::{Type, Value};
-use crate::wire::shape::{Object, Rule, Sink, Style, TOKEN_IDS, member, missing, second_name, unexpected, unsupported};
+use crate::wire::shape::{
+    Object, Rule, Sink, Style, TOKEN_IDS, elsewhere, fold, member, missing, second_name, unexpected, unsupported,
+};
 
 /// Why what no table names is refused below [`Rule::Closed`].
 const UNLISTED: &str = "this route takes what its dialect names, and nothing else";
@@ -72,10 +74,15 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
         match number_in_array(value) {
             _ if self.marks.closed => Err(unsupported(key.unwrap_or(value), UNLISTED)),
             Some(number) if self.style == Style::Strict => Err(unsupported(number, TOKEN_IDS)),
-            _ => self.group(Kind::Other, |walk| {
-                key.map_or(Ok(()), |key| walk.key(key, Kind::Other, place))?;
-                walk.any(value, Kind::Other, place)
-            }),
+            _ => {
+                if let Some(key) = key.filter(|_| self.style == Style::Strict && !self.marks.own) {
+                    elsewhere::check(key, value)?;
+                }
+                self.group(Kind::Other, |walk| {
+                    key.map_or(Ok(()), |key| walk.key(key, Kind::Other, place))?;
+                    walk.any(value, Kind::Other, place)
+                })
+            }
         }
     }
 }
@@ -103,13 +110,4 @@ fn number_in_array(value: Value<'_>) -> Option<Value<'_>> {
     let own = value.elements().find(|element| element.kind() == Type::Number);
     own.or_else(|| value.elements().find_map(number_in_array))
         .or_else(|| value.members().find_map(|(_, member)| number_in_array(member)))
-}
-
-/// Simple case folding, as far as it leads to ASCII: the long s and the Kelvin sign are the only others.
-fn fold(c: char) -> char {
-    match c {
-        'ſ' => 's',
-        '\u{212a}' => 'k',
-        c => c.to_ascii_lowercase(),
-    }
 }
