@@ -45,6 +45,7 @@ pub static REQUEST: Object = Object {
         ("truncate_prompt_tokens", Plain),
         ("prompt_logprobs", Plain),
         ("stop_token_ids", Each(&Plain)),
+        ("allowed_token_ids", Each(&Plain)),
         // Prompts in a form that only the upstream's tokenizer can read.
         ("prompt_token_ids", Refuse(TEXT_ONLY)),
         ("input_ids", Refuse(TEXT_ONLY)),
