@@ -20,6 +20,7 @@ pub mod openai_embeddings;
 pub mod openai_images;
 pub mod openai_moderations;
 pub mod openai_responses;
+mod readings;
 mod request;
 pub mod shape;
 pub mod sse;

@@ -294,7 +294,9 @@ impl Rule<'_> {
             Rule::ByType(Some(_), None, Some(_)) => "a string or an object",
             Rule::By(_, inner) | Rule::IfNumber(_, inner) => inner.wants(),
             Rule::PassTyped(_, inner) | Rule::PassWords(_, inner) => inner.wants(),
-            Rule::Blob => "base64, a data URI, or an address with the name of a public host",
+            Rule::Blob => {
+                "base64 or a data URI, a file as a text or of a known format, or an address with the name of a public host"
+            }
             Rule::BlobType | Rule::Kept(_) => "a string",
             _ => "another type",
         }
