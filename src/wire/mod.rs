@@ -27,7 +27,7 @@ pub mod sse;
 #[cfg(test)]
 mod testing;
 
-pub use request::Known;
+pub use request::{Known, Named};
 pub use shape::Bounds;
 
 use bytes::Bytes;
