@@ -129,10 +129,20 @@ async fn an_id_is_its_callers_alone() {
     for (key, status) in [("one", 200), ("two", 400), ("", 400), ("one", 200)] {
         assert_eq!(ask(&proxy, PATH, key, &after("resp_1")).await.status, status, "{key}");
     }
-    // Another project of the same key.
-    let headers = [("content-type", "application/json"), ("authorization", "Bearer one"), ("openai-project", "p")];
-    let other = proxy.connect().await.request("POST", PATH, &headers, after("resp_1").to_string()).await;
-    assert_eq!((other.status, other.code()), unknown());
+    // Another project of the same key, and whatever else tells callers apart.
+    for name in [
+        "openai-project",
+        "cookie",
+        "ocp-apim-subscription-key",
+        "x-ms-token-aad-id-token",
+        "x-api-key",
+        "api-key",
+        "x-goog-api-key",
+    ] {
+        let headers = [("content-type", "application/json"), ("authorization", "Bearer one"), (name, "p=1")];
+        let other = proxy.connect().await.request("POST", PATH, &headers, after("resp_1").to_string()).await;
+        assert_eq!((other.status, other.code()), unknown(), "{name}");
+    }
 }
 
 #[tokio::test]
