@@ -55,14 +55,6 @@ async fn forwards_one_form_of_a_request() {
         ("range", "bytes=0-1"),
         ("if-none-match", "\"x\""),
         ("x-forwarded-for", "9.9.9.9"),
-        ("x-forwarded-uri", "/v1/models"),
-        ("x-original-uri", "/v1/models"),
-        ("x-envoy-original-path", "/v1/models"),
-        ("x-accel-redirect", "/v1/models"),
-        ("x-portkey-config", "{\"override_params\":{\"prompt\":\"x\"}}"),
-        ("helicone-prompt-id", "x"),
-        ("x-litellm-tags", "x"),
-        ("cf-aig-cache-key", "x"),
         ("forwarded", "for=9.9.9.9"),
         ("x-http-method-override", "DELETE"),
         ("x-portcullis-decision", "allow"),
@@ -313,7 +305,6 @@ async fn passes_what_is_declared_to_pass() {
         ("x-mine", "1"),
         ("x-http-method-override", "POST"),
         ("x-original-url", "/v1/chat/completions"),
-        ("x-envoy-original-path", "/v1/chat/completions"),
         ("x-real-ip", "10.0.0.1"),
     ];
     let answer = client.request("GET", "/v1/%6dodels?limit=1&x=%2f", &headers, "").await;
@@ -331,9 +322,7 @@ async fn passes_what_is_declared_to_pass() {
     assert_eq!(sent.header("host"), Some(upstream.address().to_string().as_str()));
     assert_eq!((sent.header("authorization"), sent.header("x-mine")), (Some("Bearer sk-ours"), Some("1")));
     let stripped = ["x-portcullis-decision", "x_underscore", "upgrade"];
-    for name in
-        stripped.into_iter().chain(["x-http-method-override", "x-original-url", "x-envoy-original-path", "x-real-ip"])
-    {
+    for name in stripped.into_iter().chain(["x-http-method-override", "x-original-url", "x-real-ip"]) {
         assert_eq!(sent.all(name), Vec::<&str>::new(), "{}", sent.raw);
     }
     assert_eq!((requests[1].body.as_slice(), requests[1].head.header("content-type")), (&b"a\0b"[..], Some("x/y")));

@@ -254,6 +254,37 @@ async fn no_name_of_a_model_leads_around() {
 }
 
 #[tokio::test]
+async fn no_header_leads_elsewhere() {
+    let upstream = upstream().await;
+    let pass = "[[route]]\nid = \"files\"\npath = \"/v1/files\"\nupstream = \"main\"\npass = true";
+    let proxy = Proxy::start(Config::new(upstream.address()).block("\"input\"", &["forbidden"]).section(pass));
+    let mut client = proxy.connect().await;
+    for name in [
+        "x-forwarded-uri",
+        "x-forwarded-path",
+        "x-original-uri",
+        "x-original-host",
+        "x-envoy-original-path",
+        "x-accel-redirect",
+        "x-target-url",
+        "x-upstream",
+        "x-http-destinationurl",
+        "x-portkey-config",
+        "helicone-prompt-id",
+        "helicone-target-url",
+        "x-litellm-tags",
+        "cf-aig-cache-key",
+        "request-uri",
+    ] {
+        let before = upstream.requests().len();
+        assert_eq!(client.request("POST", CHAT, &[JSON, (name, "/x")], chat("hello", false)).await.status, 200);
+        assert_eq!(client.request("GET", "/v1/files", &[(name, "/x")], "").await.status, 200);
+        let sent = upstream.requests().split_off(before);
+        assert!(sent.len() == 2 && sent.iter().all(|sent| sent.head.header(name).is_none()), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn what_the_path_and_the_query_say_is_judged() {
     let upstream = upstream().await;
     let route = |id: &str, path: &str, dialect: &str, query: &str| {

@@ -29,19 +29,19 @@ const HOP_BY_HOP: [&str; 10] = [
 const UNTRUSTED: [&str; 10] = [
     "cf-connecting-ip",
     "forwarded",
+    "request-uri",
     "true-client-ip",
+    "x-base-url",
     "x-client-ip",
     "x-host",
-    "x-http-method",
-    "x-http-method-override",
     "x-method-override",
-    "x-real-ip",
-    "x-rewrite-url",
+    "x-middleware-subrequest",
+    "x-sendfile",
 ];
 
 /// The same, by what their names begin with: what one server in front tells the next, and what has a gateway take another
 /// prompt, model or provider than the body says, or an answer that it has kept.
-const UNTRUSTED_FAMILIES: [&str; 12] = [
+const UNTRUSTED_FAMILIES: [&str; 19] = [
     "cf-aig-",
     "helicone-",
     "x-accel-",
@@ -50,10 +50,17 @@ const UNTRUSTED_FAMILIES: [&str; 12] = [
     "x-bf-",
     "x-envoy-",
     "x-forwarded-",
+    "x-http-",
     "x-kong-",
     "x-litellm-",
     "x-original-",
+    "x-override-",
     "x-portkey-",
+    "x-proxy-",
+    "x-real-",
+    "x-rewrite-",
+    "x-target-",
+    "x-upstream",
 ];
 
 /// Not forwarded with a judged body: framing and host are set anew; validators and ranges would make the answer partial,
