@@ -152,6 +152,7 @@ async fn it_is_refused_in_a_message_a_part_and_a_tool() {
             ("/ollama/chat", json!({"messages": [message]})),
             ("/ollama/chat", json!({"messages": [], "tools": [tool]})),
             ("/messages", json!({"messages": [message]})),
+            ("/messages", json!({"messages": [], "fallbacks": [message]})),
         ];
         // Anthropic's blocks have a `file_id` of their own, of files that a tool has written.
         if more.get("file_id").is_none() {

@@ -58,7 +58,8 @@ pub fn check(key: Value<'_>, value: Value<'_>) -> Result<(), WireError> {
     }
 }
 
-fn check_below(value: Value<'_>) -> Result<(), WireError> {
+/// Checks what stands in a value.
+pub fn check_below(value: Value<'_>) -> Result<(), WireError> {
     // What a client calls its own is no option of the upstream.
     let is_option = |key: Value<'_>| !OWN.iter().any(|own| key.is(own));
     value.members().filter(|(key, _)| is_option(*key)).try_for_each(|(key, member)| check(key, member))?;
@@ -66,7 +67,7 @@ fn check_below(value: Value<'_>) -> Result<(), WireError> {
 }
 
 /// JSON of the client's own, whatever stands above: properties of a schema, labels, what a tool was called with.
-const OWN: [&str; 5] = ["$defs", "arguments", "definitions", "metadata", "properties"];
+const OWN: [&str; 6] = ["$defs", "args", "arguments", "definitions", "metadata", "properties"];
 
 /// Switched off, or empty. `{}` is not: it is how a tool without settings is asked for.
 fn is_nothing(value: Value<'_>) -> bool {

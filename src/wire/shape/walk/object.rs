@@ -75,8 +75,8 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
             _ if self.marks.closed => Err(unsupported(key.unwrap_or(value), UNLISTED)),
             Some(number) if self.style == Style::Strict => Err(unsupported(number, TOKEN_IDS)),
             _ => {
-                if let Some(key) = key.filter(|_| self.style == Style::Strict && !self.marks.own) {
-                    elsewhere::check(key, value)?;
+                if self.style == Style::Strict && !self.marks.own {
+                    key.map_or_else(|| elsewhere::check_below(value), |key| elsewhere::check(key, value))?;
                 }
                 self.group(Kind::Other, |walk| {
                     key.map_or(Ok(()), |key| walk.key(key, Kind::Other, place))?;
