@@ -79,7 +79,7 @@ fn the_example_of_every_api_has_them_all() {
     });
     let openai = ["chat", "completions", "embeddings", "images", "moderations", "responses"];
     let mut dialects: BTreeSet<String> = openai.iter().map(|api| format!("openai_{api}")).collect();
-    dialects.extend(["anthropic", "gemini", "ollama_chat", "ollama_generate"].map(str::to_owned));
+    dialects.extend(["anthropic", "bedrock_converse", "gemini", "ollama_chat", "ollama_generate"].map(str::to_owned));
     assert_eq!(judged.map(str::to_owned).collect::<BTreeSet<_>>(), dialects);
 }
 
