@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::text::{Kind, Media, MediaCount};
 use crate::wire::answer::Answers;
+use crate::wire::answer::seams::Seams;
 use crate::wire::answer::unescape::Unescaper;
 use crate::wire::json::{Document, NodeId, Type, Value};
 use crate::wire::shape::{Bounds, Form, Leaf, Rule, Sink, Style, unexpected, walk};
@@ -73,6 +74,7 @@ pub struct Channels {
     parts: HashMap<(u32, Kind, u64), u32>,
     next: HashMap<(u32, Kind), u32>,
     arguments: HashMap<(u32, u64), Unescaper>,
+    seams: HashMap<Channel, Seams>,
     /// What each channel of whole values had last.
     whole: HashMap<Channel, String>,
     /// What each channel had so far, where the dialect says it again.
@@ -86,23 +88,25 @@ pub struct Channels {
 impl Channels {
     pub fn new(bounds: Bounds) -> Self {
         let (parts, next, media) = (HashMap::new(), HashMap::new(), HashSet::new());
-        let (arguments, whole, said) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Channels { bounds, events: 0, parts, next, arguments, whole, said, media, kept: 0 }
+        let (arguments, seams, whole, said) = (HashMap::new(), HashMap::new(), HashMap::new(), HashMap::new());
+        Channels { bounds, events: 0, parts, next, arguments, seams, whole, said, media, kept: 0 }
     }
 
-    /// The texts of one event, and the media that no event before had. Behind one for each of [`found`] come further views of
-    /// them, which can't be edited.
+    /// The texts of one event, or of a `whole` body, and the media that no event before had. Behind one for each of [`found`]
+    /// come further views of them, which can't be edited.
     pub fn event(
         &mut self,
         document: &Document,
         answers: &impl Answers,
+        whole: bool,
     ) -> Result<(Vec<EventText>, MediaCount), WireError> {
         let mut texts = Vec::new();
         let mut views = Vec::new();
         self.events += 1;
         let (found, media) = found(document, answers, self.bounds)?;
         let media = self.new_media(media)?;
-        for mut found in found {
+        let event = document.root();
+        for (mut found, position) in found.into_iter().zip(0..) {
             if found.apart {
                 found.place = place_of_its_own(found.place, self.events);
             }
@@ -115,6 +119,12 @@ impl Channels {
             }
             if found.form == Form::Arguments {
                 views.extend(self.unescape(&found)?);
+            }
+            // In a body each text is a part; the elements of an array are events.
+            let part =
+                if whole && event.kind() == Type::Object { Some(position) } else { answers.part(event).map(u64::from) };
+            if let Some(part) = part.filter(|_| found.form == Form::Free && !found.again) {
+                views.extend(self.seam(channel, part, &found)?);
             }
             texts.push(EventText { channel, text: found.text, editable });
         }
@@ -187,6 +197,13 @@ impl Channels {
             return Ok(None);
         };
         // Any other place than that of the raw text.
+        let channel = self.channel(found.choice, found.kind, !found.place)?;
+        Ok(Some(EventText { channel, text, editable: false }))
+    }
+
+    /// A second view of a text in parts, for readers that do not join them. It can't be edited either.
+    fn seam(&mut self, channel: Channel, part: u64, found: &Found) -> Result<Option<EventText>, WireError> {
+        let Some(text) = self.seams.entry(channel).or_default().push(part, &found.text) else { return Ok(None) };
         let channel = self.channel(found.choice, found.kind, !found.place)?;
         Ok(Some(EventText { channel, text, editable: false }))
     }

@@ -2,6 +2,7 @@
 
 mod channels;
 mod frames;
+mod seams;
 mod unescape;
 
 use std::cell::{Cell, RefCell};
@@ -23,6 +24,11 @@ pub trait Answers: Send {
 
     /// The number of an element of [`Rule::Turns`].
     fn choice(&self, element: Value<'_>, position: u32) -> Result<u32, WireError>;
+
+    /// The part of the answer that an event of a stream speaks of, where texts of several parts have one place.
+    fn part(&self, _event: Value<'_>) -> Option<u32> {
+        None
+    }
 
     /// Takes note of an event.
     fn note(&mut self, event: Value<'_>) -> Result<Moment, WireError>;
@@ -173,7 +179,7 @@ impl<A: Answers> Codec<A> {
     }
 
     fn event(&mut self, document: Document, last: bool) -> Result<Event, WireError> {
-        let (texts, media) = self.channels.event(&document, &self.answers)?;
+        let (texts, media) = self.channels.event(&document, &self.answers, self.frames.is_whole())?;
         let held: usize = texts.iter().map(|text| text.text.len() + size_of::<EventText>()).sum();
         Ok(Event { size: document.cost() + held, texts, media, last, body: Body::Json(document) })
     }
@@ -193,7 +199,7 @@ impl<A: Answers> Codec<A> {
     fn patch(&self, document: &Document, texts: &[Option<String>], patch: &mut Patch) -> Result<bool, WireError> {
         let (found, _) = found(document, &self.answers, self.bounds)?;
         if texts.iter().skip(found.len()).any(Option::is_some) {
-            return Err(WireError::NotEditable { at: "tool call arguments".into() });
+            return Err(WireError::NotEditable { at: "a further view of a text".into() });
         }
         let mut changed = false;
         for (found, text) in found.into_iter().zip(texts) {
