@@ -176,14 +176,35 @@ async fn a_blocked_prompt_is_an_exception_of_the_api() {
         assert_eq!(post(&proxy, WHOLE, &body).await.status, 400, "{body}");
     }
     // Stored prompts and whatever else has an ARN; other operations.
-    for (path, status, code) in [
-        ("/model/arn:aws:bedrock:us-east-1:123456789012:prompt%2FABCDE12345/converse", 400, "invalid_path"),
-        ("/model/arn:aws:bedrock:us-east-1:123456789012:prompt/ABCDE12345/converse", 404, "route_not_found"),
-        ("/model/arn:aws:bedrock:us-east-1/converse", 400, "unsupported_content"),
-        ("/model/m/invoke-with-response-stream", 404, "route_not_found"),
+    let arn = "arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Aapplication-inference-profile%2Fabcde12345";
+    for (path, status, code, kind) in [
+        (
+            "/model/arn:aws:bedrock:us-east-1:123456789012:prompt%2FABCDE12345/converse",
+            400,
+            "invalid_path",
+            "ValidationException",
+        ),
+        (
+            "/model/arn:aws:bedrock:us-east-1:123456789012:prompt/ABCDE12345/converse",
+            404,
+            "route_not_found",
+            "ResourceNotFoundException",
+        ),
+        (&*format!("/model/{arn}/converse"), 400, "invalid_path", "ValidationException"),
+        (&*format!("/model/{arn}/converse-stream"), 400, "invalid_path", "ValidationException"),
+        ("/model/arn:aws:bedrock:us-east-1/converse", 400, "unsupported_content", "ValidationException"),
+        ("/model/m/Converse", 404, "route_not_found", "ResourceNotFoundException"),
+        // Of no route that is here.
+        ("/model/m/invoke-with-response-stream", 404, "route_not_found", ""),
     ] {
         let refused = post(&proxy, path, &ask("hi")).await;
         assert!(refused.status == status && refused.text().contains(code), "{path}: {}", refused.text());
+        let error = refused.json();
+        assert_eq!(
+            error["__type"].as_str().unwrap_or_default(),
+            kind,
+            "{path}: in the words of the API that was meant: {error}"
+        );
     }
     assert!(upstream.requests().is_empty());
 }

@@ -24,6 +24,8 @@ pub(super) struct Lanes {
 pub(super) struct Piece {
     pub lane: usize,
     pub span: Span,
+    /// See [`EventText::alone`].
+    alone: bool,
 }
 
 impl Lanes {
@@ -73,7 +75,9 @@ impl Lanes {
     /// Whether a piece lies before the release point of its channel.
     pub fn is_free(&self, piece: &Piece, lookahead: usize) -> bool {
         let lane = &self.lanes[piece.lane];
-        piece.span.end <= lane.limit(lookahead, self.written(lane.choice()))
+        // Nothing that follows can complete what stands alone.
+        let limit = if piece.alone { lane.judged() } else { lane.limit(lookahead, self.written(lane.choice())) };
+        piece.span.end <= limit
     }
 
     /// The piece's text with the redactions made; `None` where none falls on it.
@@ -92,7 +96,7 @@ impl Lanes {
         });
         self.unasked += text.text.len();
         let written = self.written(text.channel.choice);
-        Piece { lane, span: self.lanes[lane].append(text, written) }
+        Piece { lane, span: self.lanes[lane].append(text, written), alone: text.alone }
     }
 
     fn written(&self, choice: u32) -> usize {

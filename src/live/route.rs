@@ -140,6 +140,11 @@ impl Live {
         }
         other
     }
+
+    /// The judged route that a path was meant for, which no route takes: it says in its dialect that there is none.
+    pub fn meant(&self, path: &str) -> Option<&Arc<Route>> {
+        self.routes.iter().find(|route| route.is_judged() && route.path.is_meant(path))
+    }
 }
 
 impl Route {

@@ -207,11 +207,16 @@ pub struct EventText {
     pub text: String,
     /// See [`crate::text::Place::editable`].
     pub editable: bool,
+    /// No reader joins it to other pieces of its channel: a number, a word of the API.
+    pub alone: bool,
+    /// It is another view of the text at this index of its event, and is not written itself.
+    pub view_of: Option<usize>,
 }
 
 /// What an event is made of.
 pub enum Body {
-    Json(json::Document),
+    /// Sound JSON, as it came: it is read again when it is written, so that holding it costs no more than its bytes.
+    Json(Bytes),
     /// The dialect's end-of-stream mark (`[DONE]`).
     End,
 }

@@ -6,7 +6,7 @@ mod escape;
 mod fold;
 mod map;
 
-pub use back::back;
+pub use back::{ahead, back};
 
 use std::borrow::Cow;
 use std::rc::Rc;

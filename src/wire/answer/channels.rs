@@ -8,7 +8,7 @@ use crate::wire::answer::Answers;
 use crate::wire::answer::seams::Seams;
 use crate::wire::answer::unescape::Unescaper;
 use crate::wire::json::{Document, NodeId, Type, Value};
-use crate::wire::shape::{Bounds, Form, Leaf, Rule, Sink, Style, unexpected, walk};
+use crate::wire::shape::{Bounds, Form, Joint, Leaf, Rule, Sink, Style, unexpected, walk};
 use crate::wire::{Channel, EventText, WireError};
 
 /// A whole value (see [`Form::Whole`]) up to this many bytes is remembered, to be judged once and not in every event.
@@ -29,6 +29,8 @@ pub struct Found {
     /// See [`Rule::Apart`].
     pub apart: bool,
     pub place: u64,
+    /// See [`Rule::Joint`].
+    pub joint: Option<Joint>,
 }
 
 /// Media, and the place where it stands.
@@ -66,7 +68,16 @@ fn place_of_its_own(place: u64, event: u64) -> u64 {
     hasher.finish()
 }
 
-/// The channels of an answer: a number for each place of one choice and kind, in the order of their first texts.
+/// How far a text has come that some reader joins: see [`Rule::Joint`].
+struct Joined {
+    /// Of the piece that came last.
+    order: u64,
+    /// The text of that place was told again in other words.
+    retold: bool,
+}
+
+/// The channels of an answer: a number for each place of one choice and kind, in the order of their first texts. What some
+/// reader joins has one place.
 pub struct Channels {
     bounds: Bounds,
     /// Events so far.
@@ -77,8 +88,9 @@ pub struct Channels {
     seams: HashMap<Channel, Seams>,
     /// What each channel of whole values had last.
     whole: HashMap<Channel, String>,
-    /// What each channel had so far, where the dialect says it again.
-    said: HashMap<Channel, String>,
+    /// What each place had so far, where the dialect says it again.
+    said: HashMap<(u32, Kind, u64), String>,
+    joined: HashMap<Channel, Joined>,
     /// The places of media.
     media: HashSet<MediaAt>,
     /// Bytes of all that.
@@ -88,12 +100,13 @@ pub struct Channels {
 impl Channels {
     pub fn new(bounds: Bounds) -> Self {
         let (parts, next, media) = (HashMap::new(), HashMap::new(), HashSet::new());
-        let (arguments, seams, whole, said) = (HashMap::new(), HashMap::new(), HashMap::new(), HashMap::new());
-        Channels { bounds, events: 0, parts, next, arguments, seams, whole, said, media, kept: 0 }
+        let (arguments, seams, whole) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let (said, joined) = (HashMap::new(), HashMap::new());
+        Channels { bounds, events: 0, parts, next, arguments, seams, whole, said, joined, media, kept: 0 }
     }
 
     /// The texts of one event, or of a `whole` body, and the media that no event before had. Behind one for each of [`found`]
-    /// come further views of them, which can't be edited.
+    /// come further views of them.
     pub fn event(
         &mut self,
         document: &Document,
@@ -110,23 +123,31 @@ impl Channels {
             if found.apart {
                 found.place = place_of_its_own(found.place, self.events);
             }
-            let channel = self.channel(found.choice, found.kind, found.place)?;
-            let mut editable = found.form.is_editable();
+            let joint = found.joint.filter(|_| found.form != Form::Whole && !found.apart);
+            let channel = self.channel(found.choice, found.kind, joint.map_or(found.place, |joint| joint.place))?;
+            let mut follows = true;
             if found.form == Form::Whole {
                 found.text = self.news(channel, found.text);
             } else if answers.says_again() && !found.apart {
-                editable &= self.piece(channel, &mut found)?;
+                follows = self.piece(&mut found)?;
             }
+            if let Some(Joint { order, .. }) = joint.filter(|_| !found.text.is_empty())
+                && !self.comes_next(channel, order, !follows)
+            {
+                return Err(unexpected(document.value(found.node), "texts in their order: some readers join them"));
+            }
+            let editable = follows && found.form.is_editable();
             if found.form == Form::Arguments {
-                views.extend(self.unescape(&found)?);
+                views.extend(self.unescape(&found, texts.len())?);
             }
             // In a body each text is a part; the elements of an array are events.
-            let part =
-                if whole && event.kind() == Type::Object { Some(position) } else { answers.part(event).map(u64::from) };
+            let in_body = whole && event.kind() == Type::Object;
+            let part = joint.map(|joint| joint.order).or(if in_body { Some(position) } else { answers.part(event) });
             if let Some(part) = part.filter(|_| found.form == Form::Free && !found.again) {
-                views.extend(self.seam(channel, part, &found)?);
+                views.extend(self.seam(channel, part, &found, texts.len())?);
             }
-            texts.push(EventText { channel, text: found.text, editable });
+            let alone = found.form == Form::Whole;
+            texts.push(EventText { channel, text: found.text, editable, alone, view_of: None });
         }
         texts.extend(views);
         Ok((texts, media))
@@ -177,8 +198,8 @@ impl Channels {
 
     /// Leaves of a text that is said again what its channel has not had; whether that is a piece like any other. Where it says
     /// something else, it is all new, and a line.
-    fn piece(&mut self, channel: Channel, found: &mut Found) -> Result<bool, WireError> {
-        let said = self.said.entry(channel).or_default();
+    fn piece(&mut self, found: &mut Found) -> Result<bool, WireError> {
+        let said = self.said.entry((found.choice, found.kind, found.place)).or_default();
         let before = said.len();
         let follows = !found.again || remainder(said, &mut found.text);
         if follows {
@@ -190,22 +211,44 @@ impl Channels {
         if self.kept > MAX_SAID { Err(WireError::TooLarge { limit: MAX_SAID }) } else { Ok(follows) }
     }
 
-    /// A second view of tool arguments, with the escapes of their own strings undone: what the tool reads. Only once it differs
-    /// from the raw text. It can't be edited: a redaction that it asks for blocks.
-    fn unescape(&mut self, found: &Found) -> Result<Option<EventText>, WireError> {
-        let Some(text) = self.arguments.entry((found.choice, found.place)).or_default().push(&found.text) else {
-            return Ok(None);
-        };
-        // Any other place than that of the raw text.
-        let channel = self.channel(found.choice, found.kind, !found.place)?;
-        Ok(Some(EventText { channel, text, editable: false }))
+    /// Takes note of a piece of a channel that some reader joins; whether the channel reads as that reader does. It goes on
+    /// with the last text or with one behind it, and with the latter only where the last is what it was judged as.
+    fn comes_next(&mut self, channel: Channel, order: u64, retold: bool) -> bool {
+        let joined = self.joined.entry(channel).or_insert(Joined { order, retold: false });
+        let next = order >= joined.order && !(order > joined.order && joined.retold);
+        *joined = Joined { order, retold: joined.retold || retold };
+        next
     }
 
-    /// A second view of a text in parts, for readers that do not join them. It can't be edited either.
-    fn seam(&mut self, channel: Channel, part: u64, found: &Found) -> Result<Option<EventText>, WireError> {
-        let Some(text) = self.seams.entry(channel).or_default().push(part, &found.text) else { return Ok(None) };
+    /// A second view of tool arguments, with the escapes of their own strings undone: what the tool reads. Only once it differs
+    /// from the raw text. It can't be edited: a redaction that it asks for blocks, unless those of the raw text make it, too.
+    fn unescape(&mut self, found: &Found, index: usize) -> Result<Option<EventText>, WireError> {
+        let arguments = self.arguments.entry((found.choice, found.place)).or_default();
+        let before = arguments.kept();
+        let text = arguments.push(&found.text);
+        self.kept = self.kept + arguments.kept() - before;
+        if self.kept > MAX_SAID {
+            return Err(WireError::TooLarge { limit: MAX_SAID });
+        }
+        let Some(text) = text else { return Ok(None) };
+        // Any other place than that of the raw text.
         let channel = self.channel(found.choice, found.kind, !found.place)?;
-        Ok(Some(EventText { channel, text, editable: false }))
+        Ok(Some(EventText { channel, text, editable: false, alone: false, view_of: Some(index) }))
+    }
+
+    /// A second view of a text in parts, for readers that do not join them. It can't be edited: a redaction that it asks for
+    /// blocks.
+    fn seam(
+        &mut self,
+        channel: Channel,
+        part: u64,
+        found: &Found,
+        index: usize,
+    ) -> Result<Option<EventText>, WireError> {
+        let Some(text) = self.seams.entry(channel).or_default().push(part, &found.text) else { return Ok(None) };
+        let place = found.joint.map_or(found.place, |joint| joint.place);
+        let channel = self.channel(found.choice, found.kind, !place)?;
+        Ok(Some(EventText { channel, text, editable: false, alone: false, view_of: Some(index) }))
     }
 }
 
@@ -233,12 +276,12 @@ impl<A: Answers> Texts<'_, A> {
 
 impl<'d, A: Answers> Sink<'d> for Texts<'_, A> {
     fn leaf(&mut self, leaf: Leaf<'d>) -> Result<(), WireError> {
-        let Leaf { value, text, kind, form, again, apart, echo, place } = leaf;
+        let Leaf { value, text, kind, form, again, apart, echo, place, joint } = leaf;
         let said_before = echo && self.answers.knows(&text);
         if !text.is_empty() && !said_before {
             let (node, text) = (value.id(), text.into_owned());
             let place = if apart && self.element > 0 { place_of_its_own(place, self.element) } else { place };
-            self.found.push(Found { node, choice: self.choice, kind, text, form, again, apart, place });
+            self.found.push(Found { node, choice: self.choice, kind, text, form, again, apart, place, joint });
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use crate::text::{Kind, MediaCount};
 use crate::wire::answer::channels::{Channels, Found, found, remainder};
 use crate::wire::answer::frames::Frames;
+use crate::wire::answer::unescape::Twice;
 use crate::wire::json::{Document, Limits, Patch, Type, Value};
 use crate::wire::shape::{Bounds, Form, Rule, unexpected};
 use crate::wire::{AnswerCodec, Body, Cut, Event, EventText, Framing, WireError, sse};
@@ -26,7 +27,7 @@ pub trait Answers: Send {
     fn choice(&self, element: Value<'_>, position: u32) -> Result<u32, WireError>;
 
     /// The part of the answer that an event of a stream speaks of, where texts of several parts have one place.
-    fn part(&self, _event: Value<'_>) -> Option<u32> {
+    fn part(&self, _event: Value<'_>) -> Option<u64> {
         None
     }
 
@@ -118,6 +119,8 @@ pub struct Codec<A> {
     bounds: Bounds,
     /// See [`AnswerCodec::media`].
     media: Cell<MediaCount>,
+    /// The arguments of each tool call, as they are written.
+    twice: RefCell<HashMap<(u32, u64), Twice>>,
     /// A text was changed.
     changed: Cell<bool>,
     /// See [`AnswerCodec::kept`].
@@ -140,6 +143,7 @@ impl<A: Answers> Codec<A> {
             said: RefCell::default(),
             bounds,
             media: Cell::default(),
+            twice: RefCell::default(),
             changed: Cell::new(false),
             kept: RefCell::default(),
             ended: false,
@@ -181,7 +185,8 @@ impl<A: Answers> Codec<A> {
     fn event(&mut self, document: Document, last: bool) -> Result<Event, WireError> {
         let (texts, media) = self.channels.event(&document, &self.answers, self.frames.is_whole())?;
         let held: usize = texts.iter().map(|text| text.text.len() + size_of::<EventText>()).sum();
-        Ok(Event { size: document.cost() + held, texts, media, last, body: Body::Json(document) })
+        let source = document.source().clone();
+        Ok(Event { size: source.len() + held, texts, media, last, body: Body::Json(source) })
     }
 
     fn end(&mut self) {
@@ -196,11 +201,15 @@ impl<A: Answers> Codec<A> {
     }
 
     /// The document's texts replaced by those that are given, and what says them again by what was written; whether any was.
-    fn patch(&self, document: &Document, texts: &[Option<String>], patch: &mut Patch) -> Result<bool, WireError> {
+    fn patch(
+        &self,
+        document: &Document,
+        event: &Event,
+        texts: &[Option<String>],
+        patch: &mut Patch,
+    ) -> Result<bool, WireError> {
         let (found, _) = found(document, &self.answers, self.bounds)?;
-        if texts.iter().skip(found.len()).any(Option::is_some) {
-            return Err(WireError::NotEditable { at: "a further view of a text".into() });
-        }
+        self.views_agree(&found, event, texts)?;
         let mut changed = false;
         for (found, text) in found.into_iter().zip(texts) {
             let not_editable = || WireError::NotEditable { at: document.path(found.node) };
@@ -219,6 +228,27 @@ impl<A: Answers> Codec<A> {
             changed = true;
         }
         Ok(changed)
+    }
+
+    /// Refuses edits of a further view; of tool arguments those that the edits of the raw text do not make, too.
+    fn views_agree(&self, found: &[Found], event: &Event, texts: &[Option<String>]) -> Result<(), WireError> {
+        let of = |text: &EventText| text.view_of.is_some_and(|index| found[index].form != Form::Arguments);
+        if event.texts.iter().zip(texts).any(|(text, edit)| edit.is_some() && of(text)) {
+            return Err(WireError::NotEditable { at: "the edge of a part".into() });
+        }
+        let mut twice = self.twice.borrow_mut();
+        let now = |index: usize| texts[index].as_ref().unwrap_or(&event.texts[index].text);
+        for (index, found) in found.iter().enumerate().filter(|(_, found)| found.form == Form::Arguments) {
+            let twice = twice.entry((found.choice, found.place)).or_default();
+            twice.write(now(index));
+            let view = event.texts.iter().position(|text| text.view_of == Some(index));
+            let Some(view) = view else { continue };
+            twice.decide(now(view));
+            if texts[view].is_some() && !twice.agrees() {
+                return Err(WireError::NotEditable { at: "tool call arguments".into() });
+            }
+        }
+        Ok(())
     }
 
     /// Takes note of a text that is written now, as `with` where that is given; what has to stand there in its place.
@@ -285,11 +315,13 @@ impl<A: Answers> AnswerCodec for Codec<A> {
     }
 
     fn encode(&self, event: &Event, texts: &[Option<String>]) -> Result<Bytes, WireError> {
-        let Body::Json(document) = &event.body else { return Ok(self.answers.end()) };
+        let Body::Json(source) = &event.body else { return Ok(self.answers.end()) };
+        let document = &Document::parse(source.clone(), &Limits::default())?;
         let mut patch = Patch::default();
         let mut changed = texts.iter().any(Option::is_some);
-        if changed || self.answers.says_again() {
-            changed |= self.patch(document, texts, &mut patch)?;
+        let calls = || event.texts.iter().any(|text| text.channel.kind == Kind::ToolArguments);
+        if changed || self.answers.says_again() || calls() {
+            changed |= self.patch(document, event, texts, &mut patch)?;
         }
         self.answers.strip(document.root(), changed, &mut patch);
         self.written.set(true);

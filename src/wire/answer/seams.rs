@@ -33,6 +33,9 @@ impl Seams {
         let near = floor(piece, self.near);
         told.push_str(&piece[..near]);
         self.near = if near < piece.len() { 0 } else { self.near - near };
+        if piece.len() > NEAR {
+            self.end.clear();
+        }
         self.end.push_str(last(piece));
         self.end.drain(..self.end.len() - last(&self.end).len());
         (!told.is_empty()).then_some(told)

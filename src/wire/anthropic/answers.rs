@@ -116,8 +116,8 @@ impl Answers for MessageAnswers {
         Ok(0)
     }
 
-    fn part(&self, event: Value<'_>) -> Option<u32> {
-        event.get("index").and_then(Value::u32)
+    fn part(&self, event: Value<'_>) -> Option<u64> {
+        event.get("index").and_then(Value::u32).map(Into::into)
     }
 
     /// Calls of tools wait for the final verdict. Those that a server has made already are past holding.

@@ -82,8 +82,8 @@ impl Answers for ConverseAnswers {
         Ok(0)
     }
 
-    fn part(&self, event: Value<'_>) -> Option<u32> {
-        event.get("contentBlockIndex").and_then(Value::u32)
+    fn part(&self, event: Value<'_>) -> Option<u64> {
+        event.get("contentBlockIndex").and_then(Value::u32).map(Into::into)
     }
 
     /// Calls of tools wait for the final verdict, those that the service has made too: to some clients all are alike.

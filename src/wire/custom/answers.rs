@@ -79,10 +79,10 @@ impl Answers for CustomAnswers {
         index.ok_or_else(|| unexpected(choice, &format!("a choice with its `{name}` below {MAX_CHOICES}")))
     }
 
-    fn part(&self, event: Value<'_>) -> Option<u32> {
+    fn part(&self, event: Value<'_>) -> Option<u64> {
         let orders = self.stream()?.order.iter().filter(|order| !order.in_choice);
         let speaks = |texts: &Pointer| texts.values(event).into_iter().any(is_something);
-        orders.filter(|order| speaks(&order.texts)).find_map(|order| order.number.value(event)?.u32())
+        orders.filter(|order| speaks(&order.texts)).find_map(|order| order.number.value(event)?.u32().map(Into::into))
     }
 
     fn note(&mut self, event: Value<'_>) -> Result<Moment, WireError> {

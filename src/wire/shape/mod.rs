@@ -33,6 +33,8 @@ pub enum Rule<'t> {
     Only(&'t [&'t str], &'static str),
     /// A boolean, or a number that means what the API says.
     Plain,
+    /// A number in a vector, which has as many digits as a float.
+    Float,
     /// Any JSON: each string, number and key below is part of one text.
     Any(Kind),
     /// The same for a JSON schema, less its own words.
@@ -61,6 +63,9 @@ pub enum Rule<'t> {
     One(&'t Rule<'t>),
     /// The place of what is below is not where it stands, but this path from the body's root.
     At(&'t [Hop<'t>], &'t Rule<'t>),
+    /// The texts below keep their places, and some reader of the answer joins them to all others of this path, in the order
+    /// of the arrays that they stand in: they have to come so.
+    Joint(&'t [Hop<'t>], &'t Rule<'t>),
     /// All below says whole what the same places have had in pieces, or will have.
     Again(&'t Rule<'t>),
     /// No reader joins what is below to what stands there in another event of a stream.
@@ -74,6 +79,8 @@ pub enum Rule<'t> {
     TwoNames(&'t Rule<'t>),
     /// By the first where this boolean of the object is true, else by the second.
     If(&'t str, &'t Rule<'t>, &'t Rule<'t>),
+    /// By the first where this holds of the value, else by the second.
+    Where(fn(Value<'_>) -> bool, &'t Rule<'t>, &'t Rule<'t>),
     /// All below is one text.
     Group(Kind, &'t Rule<'t>),
     /// By JSON type: string, array, object.
@@ -167,6 +174,17 @@ pub struct Leaf<'d> {
     pub echo: bool,
     /// A digest of the path: equal for equal places of different events of a stream.
     pub place: u64,
+    /// See [`Rule::Joint`].
+    pub joint: Option<Joint>,
+}
+
+/// A text among those that some reader joins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Joint {
+    /// A digest of the path that they have in common.
+    pub place: u64,
+    /// Grows from one to the next.
+    pub order: u64,
 }
 
 /// What may be done with a leaf.
@@ -274,8 +292,9 @@ impl Rule<'_> {
                 "a string"
             }
             Rule::Plain => "a number or a boolean",
+            Rule::Float => "a number",
             Rule::Object(_) | Rule::Union(..) | Rule::Tagged(..) | Rule::Typed(..) | Rule::Keyed(..) => "an object",
-            Rule::TwoNames(inner) | Rule::If(_, inner, _) => inner.wants(),
+            Rule::TwoNames(inner) | Rule::If(_, inner, _) | Rule::Where(_, inner, _) => inner.wants(),
             Rule::Each(_) | Rule::Indexed(_) | Rule::Turns(_) | Rule::Joined(_) => "an array",
             Rule::ByType(None, Some(_), None) => "an array",
             Rule::ByType(Some(inner), Some(Rule::Refuse(_)), None) => inner.wants(),

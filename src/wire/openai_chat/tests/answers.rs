@@ -147,6 +147,34 @@ fn escapes_in_tool_arguments_hide_nothing() {
     assert!(matches!(encoded(&*codec, &events[2], &[None, Some("x")]), Err(WireError::NotEditable { .. })));
 }
 
+/// What is found in both views of the arguments is masked in both, and the client reads one.
+#[test]
+fn arguments_are_redacted_though_they_have_escapes() {
+    let raw = r#"{"body":"Hi,\nbob@x.y","to":"bob@x.y"}"#;
+    let mask = |text: &str| text.contains("bob@x.y").then(|| text.replace("bob@x.y", "[E]"));
+    let body = json!({"choices": [{"index": 0, "message": {"tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": raw}}]}, "finish_reason": "tool_calls"}]});
+    let (codec, event) = unary(&body);
+    let texts: Vec<_> = event.texts.iter().map(|text| mask(&text.text)).collect();
+    let out: Json = serde_json::from_slice(&codec.encode(&event, &texts).unwrap()).unwrap();
+    assert_eq!(out["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"], mask(raw).unwrap());
+
+    let pieces = [r#"{"to":"bob@x.y","a":"bob"#, "@", r#"x.y","b":"\"#, r#"nbob@x.y, "#, r#"\u0062ob@x.y"}"#];
+    let chunks = pieces.map(|piece| delta(json!({"tool_calls": [{"function": {"arguments": piece}, "index": 0}]})));
+    let (codec, events, _) = run(Framing::Sse, &[stream(&chunks).as_bytes()]);
+    let decided = [
+        vec![Some(r#"{"to":"[E]","a":"[E]"#)],
+        vec![Some("")],
+        vec![Some(r#"","b":"\"#)],
+        vec![Some("n[E], "), Some("{\"to\":\"[E]\",\"a\":\"[E]\",\"b\":\"\n[E], ")],
+    ];
+    for (event, texts) in events.iter().zip(&decided) {
+        assert!(encoded(&*codec, event, texts).is_ok(), "{texts:?}");
+    }
+    // Only the second view shows what this says.
+    assert_eq!(texts_of(&events[4]).len(), 2);
+    assert!(matches!(encoded(&*codec, &events[4], &[None, Some("[E]\"}")]), Err(WireError::NotEditable { .. })));
+}
+
 #[test]
 fn a_stream_ends_once_and_only_when_complete() {
     let text = delta(json!({"content": "a"}));

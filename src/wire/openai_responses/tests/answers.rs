@@ -91,7 +91,7 @@ fn what_the_request_said_is_not_judged_again() {
 }
 
 #[test]
-fn each_text_has_a_channel_of_its_own() {
+fn what_readers_join_has_one_channel_and_each_other_text_its_own() {
     let items = [
         Item::Reasoning(vec!["s0".into(), "s1".into()], vec!["r0".into()]),
         Item::Message(vec![Part::Said("c0".into()), Part::Refused("n0".into())]),
@@ -105,11 +105,13 @@ fn each_text_has_a_channel_of_its_own() {
         new,
         [
             "reasoning 0 s0",
-            "reasoning 1 s1",
+            "reasoning 0 s1",
+            "reasoning 1 !\ns0\ns1",
             "reasoning 2 r0",
             "content 0 c0",
             "refusal 0 n0",
-            "content 1 c1",
+            "content 0 c1",
+            "content 1 !\nc0\nc1",
             "tool_arguments 0 i0"
         ]
     );

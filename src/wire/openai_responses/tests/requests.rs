@@ -162,7 +162,9 @@ fn what_the_user_says_in_items_on_end_is_judged_joined() {
             "1 user content blue\nbird",
             "1 user content bluebird",
             "2 tool content x",
-            "3 user content c"
+            "3 user content c",
+            "0 user content blue\nbird\nc",
+            "0 user seam bluebirdc"
         ]
     );
 }
