@@ -68,7 +68,9 @@ fn same(value: Value<'_>, other: &Json) {
         (Type::Bool, Json::Bool(other)) => assert_eq!(value.bool(), Some(*other)),
         (Type::Number, Json::Number(other)) => {
             let number: f64 = value.raw().parse().expect("a number");
-            assert_eq!(Some(number), other.as_f64(), "{path}");
+            let other = other.as_f64().expect("a number");
+            // Of many digits serde_json reads the last one wrong, unless it is built to take its time.
+            assert!(number == other || (number / other - 1.0).abs() < 1e-15, "{path}: {number} {other}");
         }
         (Type::String, Json::String(other)) => {
             assert_eq!(value.text().as_deref(), Some(&**other), "{path}");

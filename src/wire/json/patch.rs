@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use crate::text::Edits;
+use crate::wire::json::string::edit;
 use crate::wire::json::{Document, NodeId, Value, json_text};
 
 /// Changes to one document: strings replaced, arrays emptied, object members removed.
@@ -19,6 +21,11 @@ impl Patch {
     /// Gives a string (or key) a new text.
     pub fn set_text(&mut self, string: NodeId, text: &str) {
         self.values.insert(string, json_text(text).into());
+    }
+
+    /// Edits the text of a string.
+    pub fn edit(&mut self, string: Value<'_>, edits: &Edits) {
+        self.values.insert(string.id(), edit(string.raw(), edits).into());
     }
 
     /// Makes a value an array without elements.

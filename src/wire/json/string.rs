@@ -2,10 +2,57 @@
 
 use std::fmt::Write;
 
+use crate::text::Edits;
+
 /// `text` as a JSON string, with its quotes. Also escaped: what some line readers take for a line's end.
 pub fn json_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
+    escape_into(text, &mut out);
+    out.push('"');
+    out
+}
+
+/// A JSON string, `raw` with its quotes, with edits of its text made. What no edit replaces stays as it was written.
+pub(super) fn edit(raw: &str, edits: &Edits) -> String {
+    let mut out = String::with_capacity(raw.len());
+    let mut place = Place { raw, at: 1, text: 0 };
+    let mut copied = 0;
+    for edit in edits.iter() {
+        out.push_str(&raw[copied..place.advance(edit.span.start)]);
+        escape_into(&edit.with, &mut out);
+        copied = place.advance(edit.span.end);
+    }
+    out.push_str(&raw[copied..]);
+    out
+}
+
+/// The same place in a string as it is written, and in its text.
+struct Place<'r> {
+    raw: &'r str,
+    at: usize,
+    text: usize,
+}
+
+impl Place<'_> {
+    /// Goes on to a place in the text, and says where that is written.
+    fn advance(&mut self, to: usize) -> usize {
+        while self.text < to && self.at < self.raw.len() {
+            let rest = &self.raw[self.at..];
+            // Nothing is written shorter than it reads, so an escape before the place starts within its distance.
+            let near = &rest.as_bytes()[..(to - self.text).min(rest.len())];
+            let (read, written) = match memchr::memchr(b'\\', near) {
+                Some(0) => escape(rest).map_or((1, 1), |(character, written)| (character.len_utf8(), written)),
+                plain => (plain.unwrap_or(near.len()), plain.unwrap_or(near.len())),
+            };
+            self.text += read;
+            self.at += written;
+        }
+        self.at
+    }
+}
+
+fn escape_into(text: &str, out: &mut String) {
     let mut copied = 0;
     for (at, character) in text.char_indices() {
         let short = match character {
@@ -27,8 +74,6 @@ pub fn json_text(text: &str) -> String {
         }
     }
     out.push_str(&text[copied..]);
-    out.push('"');
-    out
 }
 
 /// The text of a string's inside. What is no escape of JSON stays as it is, so that a loose reader's view of broken JSON can be
@@ -117,6 +162,31 @@ mod tests {
             let from = from.min(bytes.len());
             let naive = from + bytes[from..].iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20).unwrap_or(bytes.len() - from);
             prop_assert_eq!(plain_run(&bytes, from), naive);
+        }
+
+        #[test]
+        fn an_edited_string_reads_as_its_edited_text(
+            parts in proptest::collection::vec(prop_oneof!["[a-c\\\\/é世😀]{0,4}", Just("\"\n'".to_owned()), Just("\u{2028}".to_owned())], 0..12),
+            styles in proptest::collection::vec(0usize..3, 12),
+            spans in proptest::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..5),
+        ) {
+            let write = |(part, style): (&String, &usize)| match style {
+                0 => json_text(part)[1..].strip_suffix('"').unwrap().to_owned(),
+                1 => json_text(part)[1..].strip_suffix('"').unwrap().replace('/', "\\/"),
+                _ => part.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect(),
+            };
+            let raw = format!("\"{}\"", parts.iter().zip(&styles).map(write).collect::<String>());
+            let text = parts.concat();
+            let borders: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+            let edits: Edits = spans.iter().map(|(one, other)| {
+                let (one, other) = (*one.get(&borders), *other.get(&borders));
+                crate::text::Edit { span: one.min(other)..one.max(other), with: "<\"\n>".into() }
+            }).collect();
+            let after = edit(&raw, &edits);
+            prop_assert_eq!(serde_json::from_str::<String>(&after).unwrap(), edits.apply(&text), "{}", raw);
+            if edits.is_empty() {
+                prop_assert_eq!(after, raw);
+            }
         }
 
         #[test]

@@ -154,7 +154,7 @@ impl Prompt for Request {
                 Some((id, document)) => (document, id, inner_patches.entry(string).or_default()),
                 None => (&self.document, string, &mut patch),
             };
-            patch.set_text(id, &edits.apply(&document.value(id).text().unwrap_or_default()));
+            patch.edit(document.value(id), &edits);
         }
         for (string, document) in &self.found.inner {
             if let Some(inner) = inner_patches.get(string) {
