@@ -27,27 +27,41 @@ const HOP_BY_HOP: [&str; 10] = [
 ];
 
 /// Would let a client speak for another, or send an upstream that believes it to another place. Never forwarded.
-const UNTRUSTED: [&str; 20] = [
+const UNTRUSTED: [&str; 10] = [
     "cf-connecting-ip",
     "forwarded",
+    "request-uri",
     "true-client-ip",
+    "x-base-url",
     "x-client-ip",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-forwarded-scheme",
-    "x-forwarded-server",
-    "x-forwarded-ssl",
     "x-host",
-    "x-http-method",
-    "x-http-method-override",
     "x-method-override",
-    "x-original-method",
-    "x-original-url",
-    "x-real-ip",
-    "x-rewrite-url",
+    "x-middleware-subrequest",
+    "x-sendfile",
+];
+
+/// The same, by what their names begin with: what one server in front tells the next, and what has a gateway take another
+/// prompt, model or provider than the body says, or an answer that it has kept.
+const UNTRUSTED_FAMILIES: [&str; 19] = [
+    "cf-aig-",
+    "helicone-",
+    "x-accel-",
+    "x-apisix-",
+    "x-arch-",
+    "x-bf-",
+    "x-envoy-",
+    "x-forwarded-",
+    "x-http-",
+    "x-kong-",
+    "x-litellm-",
+    "x-original-",
+    "x-override-",
+    "x-portkey-",
+    "x-proxy-",
+    "x-real-",
+    "x-rewrite-",
+    "x-target-",
+    "x-upstream",
 ];
 
 /// Not forwarded with a judged body: framing and host are set anew; validators and ranges would make the answer partial,
@@ -139,7 +153,8 @@ pub fn check_body(request: &RequestHeader) -> Result<Option<Coding>, Refused> {
 pub fn is_untrusted(name: &HeaderName) -> bool {
     let name = name.as_str();
     // Servers that speak CGI read `_` as `-`, so an underscore could smuggle any of the others.
-    name.starts_with(OURS) || name.contains('_') || UNTRUSTED.contains(&name)
+    let of_a_family = UNTRUSTED_FAMILIES.iter().any(|family| name.starts_with(family));
+    of_a_family || name.starts_with(OURS) || name.contains('_') || UNTRUSTED.contains(&name)
 }
 
 fn is_stripped(name: &HeaderName) -> bool {

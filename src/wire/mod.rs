@@ -20,6 +20,7 @@ pub mod openai_embeddings;
 pub mod openai_images;
 pub mod openai_moderations;
 pub mod openai_responses;
+mod readings;
 mod request;
 pub mod shape;
 pub mod sse;
@@ -27,7 +28,7 @@ pub mod sse;
 mod testing;
 
 pub use ids::is_id;
-pub use request::Known;
+pub use request::{Known, Named};
 pub use shape::Bounds;
 
 use bytes::Bytes;

@@ -73,8 +73,9 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
     /// See [`Rule::Blob`]. What of it is a text stands apart from the texts around it, which it must not part.
     pub(super) fn blob(&mut self, value: Value<'d>, at: At) -> Result<(), WireError> {
         let written = value.text().unwrap_or_default();
-        self.sink.media(self.marks.media.unwrap_or(Media::File), at.place);
-        match Blob::read(&written) {
+        let kind = self.marks.media.unwrap_or(Media::File);
+        self.sink.media(kind, at.place);
+        match Blob::read(&written, kind) {
             Some(Blob::Opaque) => Ok(()),
             Some(Blob::Text(text)) => {
                 let text = Cow::Owned(text.into_owned());

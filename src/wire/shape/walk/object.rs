@@ -6,7 +6,9 @@ use super::{At, Walk};
 use crate::text::Kind;
 use crate::wire::WireError;
 use crate::wire::json::{Type, Value};
-use crate::wire::shape::{Object, Rule, Sink, Style, TOKEN_IDS, member, missing, second_name, unexpected, unsupported};
+use crate::wire::shape::{
+    Object, Rule, Sink, Style, TOKEN_IDS, elsewhere, fold, member, missing, second_name, unexpected, unsupported,
+};
 
 /// So many whole numbers on end, in an answer, may be something else than token ids or bytes.
 const FEW: usize = 16;
@@ -79,10 +81,15 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
         match number {
             _ if self.marks.closed => Err(unsupported(key.unwrap_or(value), UNLISTED)),
             Some(number) => Err(unsupported(number, TOKEN_IDS)),
-            None => self.group(Kind::Other, |walk| {
-                key.map_or(Ok(()), |key| walk.key(key, Kind::Other, place))?;
-                walk.any(value, Kind::Other, place)
-            }),
+            None => {
+                if self.style == Style::Strict && !self.marks.own {
+                    key.map_or_else(|| elsewhere::check_below(value), |key| elsewhere::check(key, value))?;
+                }
+                self.group(Kind::Other, |walk| {
+                    key.map_or(Ok(()), |key| walk.key(key, Kind::Other, place))?;
+                    walk.any(value, Kind::Other, place)
+                })
+            }
         }
     }
 }
@@ -118,13 +125,4 @@ fn many_numbers(value: Value<'_>) -> Option<Value<'_>> {
     let many = value.elements().filter(is_whole).nth(FEW).map(|_| value);
     many.or_else(|| value.elements().find_map(many_numbers))
         .or_else(|| value.members().find_map(|(_, member)| many_numbers(member)))
-}
-
-/// Simple case folding, as far as it leads to ASCII: the long s and the Kelvin sign are the only others.
-fn fold(c: char) -> char {
-    match c {
-        'ſ' => 's',
-        '\u{212a}' => 'k',
-        c => c.to_ascii_lowercase(),
-    }
 }
