@@ -20,13 +20,15 @@ pub mod openai_embeddings;
 pub mod openai_images;
 pub mod openai_moderations;
 pub mod openai_responses;
+mod readings;
 mod request;
 pub mod shape;
 pub mod sse;
 #[cfg(test)]
 mod testing;
 
-pub use request::Known;
+pub use ids::is_id;
+pub use request::{Known, Named};
 pub use shape::Bounds;
 
 use bytes::Bytes;
@@ -211,6 +213,13 @@ pub struct EventText {
     pub alone: bool,
     /// It is another view of the text at this index of its event, and is not written itself.
     pub view_of: Option<usize>,
+}
+
+impl EventText {
+    /// Whether an edit of it can be made by itself. One of a view can't: its text has to be edited with it.
+    pub fn can_be_edited(&self) -> bool {
+        self.editable && self.view_of.is_none()
+    }
 }
 
 /// What an event is made of.

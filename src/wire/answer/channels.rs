@@ -1,7 +1,6 @@
 //! The texts of an answer, and the channel that each is a piece of.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::text::{Kind, Media, MediaCount};
 use crate::wire::answer::Answers;
@@ -12,6 +11,9 @@ use crate::wire::{Channel, EventText, WireError};
 
 /// A whole value (see [`Form::Whole`]) up to this many bytes is remembered, to be judged once and not in every event.
 const REMEMBERED: usize = 128;
+
+/// A text of its own up to this many bytes is joined to others only once there are others.
+const AWAITED: usize = 4096;
 
 /// Bytes of an answer that says again what it has said, at most.
 const MAX_SAID: usize = 8 << 20;
@@ -30,6 +32,18 @@ pub struct Found {
     pub place: u64,
     /// See [`Rule::Joint`].
     pub joint: Option<Joint>,
+    /// See [`Leaf::loose`].
+    pub loose: bool,
+}
+
+impl Found {
+    /// Whether it is a text of its own, and no piece of what its place has had. So is all that is no answer's own words: a
+    /// reader shows each error, each title by itself.
+    pub fn is_own(&self, says_again: bool) -> bool {
+        let repeats = says_again && (self.again || !(self.loose || self.apart));
+        let said = self.kind.is_said() && !self.loose && !self.apart;
+        !matches!(self.form, Form::Whole | Form::Arguments) && !repeats && !said
+    }
 }
 
 /// Media, and the place where it stands.
@@ -42,7 +56,7 @@ pub fn found(
     bounds: Bounds,
 ) -> Result<(Vec<Found>, Vec<MediaAt>), WireError> {
     let (found, media, seen) = (Vec::new(), Vec::new(), BTreeSet::new());
-    let mut texts = Texts { answers, bounds, choice: 0, element: 0, found, media, seen };
+    let mut texts = Texts { answers, bounds, choice: 0, found, media, seen };
     let root = document.root();
     if root.kind() == Type::Array && answers.has_arrays() {
         root.elements().try_for_each(|event| texts.read(event))?;
@@ -61,12 +75,6 @@ pub fn remainder(said: &str, text: &mut String) -> bool {
     follows
 }
 
-fn place_of_its_own(place: u64, event: u64) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (place, event).hash(&mut hasher);
-    hasher.finish()
-}
-
 /// How far a text has come that some reader joins: see [`Rule::Joint`].
 struct Joined {
     /// Of the piece that came last.
@@ -79,8 +87,6 @@ struct Joined {
 /// reader joins has one place.
 pub struct Channels {
     bounds: Bounds,
-    /// Events so far.
-    events: u64,
     parts: HashMap<(u32, Kind, u64), u32>,
     next: HashMap<(u32, Kind), u32>,
     arguments: HashMap<(u32, u64), Unescaper>,
@@ -89,6 +95,12 @@ pub struct Channels {
     /// What each place had so far, where the dialect says it again.
     said: HashMap<(u32, Kind, u64), String>,
     joined: HashMap<Channel, Joined>,
+    /// The channels of texts of their own that have one.
+    begun: HashSet<Channel>,
+    /// The first text of its own of a place, until there is a second.
+    first: HashMap<(u32, Kind, u64), String>,
+    /// The same of an event's texts that no reader joins to those of another.
+    first_apart: HashMap<(u32, Kind, u64), String>,
     /// The places of media.
     media: HashSet<MediaAt>,
     /// Bytes of all that.
@@ -99,8 +111,9 @@ impl Channels {
     pub fn new(bounds: Bounds) -> Self {
         let (parts, next, media) = (HashMap::new(), HashMap::new(), HashSet::new());
         let (arguments, whole) = (HashMap::new(), HashMap::new());
-        let (said, joined) = (HashMap::new(), HashMap::new());
-        Channels { bounds, events: 0, parts, next, arguments, whole, said, joined, media, kept: 0 }
+        let (said, joined, begun) = (HashMap::new(), HashMap::new(), HashSet::new());
+        let (first, first_apart) = (HashMap::new(), HashMap::new());
+        Channels { bounds, parts, next, arguments, whole, said, joined, begun, first, first_apart, media, kept: 0 }
     }
 
     /// The texts of one event, and the media that no event before had. Behind one for each of [`found`] come further views of
@@ -112,19 +125,24 @@ impl Channels {
     ) -> Result<(Vec<EventText>, MediaCount), WireError> {
         let mut texts = Vec::new();
         let mut views = Vec::new();
-        self.events += 1;
+        self.first_apart.clear();
         let (found, media) = found(document, answers, self.bounds)?;
         let media = self.new_media(media)?;
         for mut found in found {
-            if found.apart {
-                found.place = place_of_its_own(found.place, self.events);
-            }
-            let joint = found.joint.filter(|_| found.form != Form::Whole && !found.apart);
+            let own = found.is_own(answers.says_again());
+            let joint = found.joint.filter(|_| found.form != Form::Whole && !own);
             let channel = self.channel(found.choice, found.kind, joint.map_or(found.place, |joint| joint.place))?;
             let mut follows = true;
             if found.form == Form::Whole {
                 found.text = self.news(channel, found.text);
-            } else if answers.says_again() && !found.apart {
+            } else if own {
+                if found.loose || !found.apart {
+                    views.extend(self.joined_to_others(&found, texts.len())?);
+                }
+                if !self.begun.insert(channel) {
+                    found.text.insert(0, '\n');
+                }
+            } else if answers.says_again() {
                 follows = self.piece(&mut found)?;
             }
             if let Some(Joint { order, .. }) = joint.filter(|_| !found.text.is_empty())
@@ -136,7 +154,7 @@ impl Channels {
             if found.form == Form::Arguments {
                 views.extend(self.unescape(&found, texts.len())?);
             }
-            let alone = found.form == Form::Whole;
+            let alone = found.form == Form::Whole || own;
             texts.push(EventText { channel, text: found.text, editable, alone, view_of: None });
         }
         texts.extend(views);
@@ -210,8 +228,28 @@ impl Channels {
         next
     }
 
+    /// A second view of texts of their own at one place: joined, as a reader would read them to whom they are pieces of one. From
+    /// the second on, which brings the first along.
+    fn joined_to_others(&mut self, found: &Found, index: usize) -> Result<Option<EventText>, WireError> {
+        let key = (found.choice, found.kind, found.place);
+        let firsts = if found.apart { &mut self.first_apart } else { &mut self.first };
+        let text = match firsts.get_mut(&key) {
+            Some(first) => std::mem::take(first) + &found.text,
+            None if found.text.len() > AWAITED => {
+                firsts.insert(key, String::new());
+                found.text.clone()
+            }
+            None => {
+                firsts.insert(key, found.text.clone());
+                return Ok(None);
+            }
+        };
+        let channel = self.channel(found.choice, found.kind, !found.place)?;
+        Ok(Some(EventText { channel, text, editable: found.form.is_editable(), alone: false, view_of: Some(index) }))
+    }
+
     /// A second view of tool arguments, with the escapes of their own strings undone: what the tool reads. Only once it differs
-    /// from the raw text. It can't be edited: a redaction that it asks for blocks, unless those of the raw text make it, too.
+    /// from the raw text. A redaction that it asks for blocks, unless those of the raw text make it, too.
     fn unescape(&mut self, found: &Found, index: usize) -> Result<Option<EventText>, WireError> {
         let arguments = self.arguments.entry((found.choice, found.place)).or_default();
         let before = arguments.kept();
@@ -223,7 +261,7 @@ impl Channels {
         let Some(text) = text else { return Ok(None) };
         // Any other place than that of the raw text.
         let channel = self.channel(found.choice, found.kind, !found.place)?;
-        Ok(Some(EventText { channel, text, editable: false, alone: false, view_of: Some(index) }))
+        Ok(Some(EventText { channel, text, editable: true, alone: false, view_of: Some(index) }))
     }
 }
 
@@ -231,8 +269,6 @@ struct Texts<'a, A> {
     answers: &'a A,
     bounds: Bounds,
     choice: u32,
-    /// Of an array of events, how many have been read.
-    element: u64,
     found: Vec<Found>,
     media: Vec<MediaAt>,
     seen: BTreeSet<u32>,
@@ -244,19 +280,17 @@ impl<A: Answers> Texts<'_, A> {
         let rule = if root.kind() == Type::Object { self.answers.body() } else { Rule::Any(Kind::Other) };
         walk(root, rule, Style::Lenient, self.bounds, self)?;
         self.seen.clear();
-        self.element += 1;
         Ok(())
     }
 }
 
 impl<'d, A: Answers> Sink<'d> for Texts<'_, A> {
     fn leaf(&mut self, leaf: Leaf<'d>) -> Result<(), WireError> {
-        let Leaf { value, text, kind, form, again, apart, echo, place, joint } = leaf;
+        let Leaf { value, text, kind, form, again, apart, echo, place, joint, loose } = leaf;
         let said_before = echo && self.answers.knows(&text);
         if !text.is_empty() && !said_before {
             let (node, text) = (value.id(), text.into_owned());
-            let place = if apart && self.element > 0 { place_of_its_own(place, self.element) } else { place };
-            self.found.push(Found { node, choice: self.choice, kind, text, form, again, apart, place, joint });
+            self.found.push(Found { node, choice: self.choice, kind, text, form, again, apart, place, joint, loose });
         }
         Ok(())
     }

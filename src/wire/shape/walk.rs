@@ -53,9 +53,14 @@ struct Marks {
     two_names: bool,
     /// See [`Rule::Pass`].
     media: Option<Media>,
+    /// See [`Rule::Own`]: what a member that it does not name may be, its author knows.
+    own: bool,
     /// See [`Rule::Closed`].
     closed: bool,
+    /// See [`Rule::Joint`].
     joint: Option<Joint>,
+    /// See [`Leaf::loose`].
+    loose: bool,
 }
 
 /// Where a value stands.
@@ -108,7 +113,10 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
             (Rule::Echo(inner), _) => self.marked(Marks { echo: true, ..self.marks }, value, *inner, at),
             (Rule::TwoNames(inner), _) => self.marked(Marks { two_names: true, ..self.marks }, value, *inner, at),
             (Rule::Closed(own), _) => self.marked(Marks { closed: true, ..self.marks }, value, Rule::Own(own), at),
-            (Rule::Own(own), _) => own.unfold(value, |rule| self.visit(value, rule, at)),
+            (Rule::Own(own), _) => {
+                let marks = Marks { own: true, ..self.marks };
+                own.unfold(value, |rule| self.marked(marks, value, rule, at))
+            }
             (Rule::Unlisted, _) => self.unlisted(value, None, at.place),
             (Rule::If(flag, yes, no), Type::Object) => match value.get(flag).filter(|flag| !flag.is_null()) {
                 Some(flag) if flag.kind() != Type::Bool => Err(unexpected(flag, "a boolean")),
@@ -206,15 +214,27 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
     }
 
     fn any(&mut self, value: Value<'d>, kind: Kind, place: u64) -> Result<(), WireError> {
+        let marks = self.marks;
+        self.marks.loose = true;
+        let walked = self.any_value(value, kind, place);
+        self.marks = marks;
+        walked
+    }
+
+    fn any_value(&mut self, value: Value<'d>, kind: Kind, place: u64) -> Result<(), WireError> {
         match value.kind() {
-            Type::String => self.leaf(value, kind, Form::Free, place),
+            Type::String => self.bytes_or_text(value, kind, place),
             Type::Number => self.leaf(value, kind, Form::Whole, step(place, "number")),
             Type::Object => value.members().try_for_each(|(key, member)| {
                 let place = step(place, key.text().unwrap_or_default());
                 self.key(key, kind, place)?;
-                self.any(member, kind, place)
+                self.any_value(member, kind, place)
             }),
-            _ => self.elements(value, |walk, element, position| walk.any(element, kind, step(place, position))),
+            _ => self.elements(value, |walk, element, position| {
+                // What is told again is known by its position.
+                let place = if walk.marks.again { step(place, position) } else { step(place, "element") };
+                walk.any_value(element, kind, place)
+            }),
         }
     }
 
@@ -270,8 +290,8 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
         form: Form,
         place: u64,
     ) -> Result<(), WireError> {
-        let Marks { again, apart, echo, joint, .. } = self.marks;
-        self.sink.leaf(Leaf { value, text, kind, form, again, apart, echo, place, joint })
+        let Marks { again, apart, echo, joint, loose, .. } = self.marks;
+        self.sink.leaf(Leaf { value, text, kind, form, again, apart, echo, place, joint, loose })
     }
 
     /// Where a path leads, as walking it gives it.
