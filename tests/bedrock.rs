@@ -245,6 +245,36 @@ async fn a_stream_is_cut_in_messages() {
     assert_eq!((refused.status, &refused.json()["__type"]), (400, &json!("ValidationException")));
 }
 
+/// Some clients join the blocks, and others show each for itself.
+#[tokio::test]
+async fn a_word_at_the_edge_of_a_block_is_found() {
+    for (one, other, found) in [
+        ("Watch the bluebird", "It flies.", true),
+        ("Watch this a", "bluebird.", true),
+        ("Watch the blue", "bird.", true),
+        ("Watch the bluebird", "\nIt flies.", true),
+        ("Watch all those blue", "birds.", false),
+    ] {
+        let mut whole = answer(one);
+        whole["output"]["message"]["content"] = json!([{"text": one}, {"text": other}]);
+        let in_second = json!({"contentBlockIndex": 1, "delta": {"text": other}});
+        let [stop, ended @ ..] = end();
+        let closed = event("contentBlockStop", &json!({"contentBlockIndex": 1}));
+        let streamed = said(&[one]).chunk(stop).chunk(event("contentBlockDelta", &in_second)).chunk(closed);
+        let streamed = ended.iter().fold(streamed, Answer::chunk).end();
+        for action in ["block", "redact"] {
+            let upstream = Upstream::scripted(vec![Answer::json(whole.to_string()), streamed.clone()]).await;
+            let proxy = Proxy::start(config(&upstream, &words("\"output\"", action, ""), SMALL));
+            let got = post(&proxy, WHOLE, &ask("hi")).await;
+            assert_eq!(got.status == 200 && got.json() == whole, !found, "{action} {one}|{other}: {}", got.text());
+            let streamed = post(&proxy, STREAM, &ask("hi")).await;
+            let left = if streamed.status == 200 { text(&messages(&streamed.body)) } else { String::new() };
+            assert_eq!(left == format!("{one}{other}"), !found, "{action} {one}|{other}: {left}");
+            assert!(!found || !got.text().contains(WORD) && !left.contains(WORD), "{left} {}", got.text());
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_breaks_off_ends_in_an_exception() {
     for answer in [

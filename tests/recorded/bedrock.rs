@@ -28,10 +28,6 @@ pub fn events(said: &Said) -> Vec<Json> {
             let quote = json!({"title": "a page", "sourceContent": [{"text": content.concat()}], "location": {"documentPage": {"documentIndex": 0, "start": 1, "end": 2}}});
             told.push(json!({"citation": quote}));
         }
-        // The texts of all blocks are one.
-        if at > 0 {
-            told.insert(0, json!({"text": "\n"}));
-        }
         block(None, told);
     }
     for (at, call) in said.calls.iter().enumerate() {

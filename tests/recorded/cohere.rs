@@ -20,9 +20,7 @@ pub fn events(said: &Said) -> Vec<Json> {
     let texts = said.content.iter().chain([&said.refusal]).map(|content| ("text", content));
     let parts = [("thinking", &said.thought)].into_iter().chain(texts).filter(|(_, pieces)| !pieces.is_empty());
     for (index, (kind, pieces)) in parts.enumerate() {
-        // The texts of all parts are one.
-        let begin = if index > 0 { "\n" } else { "" };
-        at(index, event("content-start", json!({"content": {"type": kind, kind: begin}})));
+        at(index, event("content-start", json!({"content": {"type": kind, kind: ""}})));
         for piece in pieces {
             at(index, event("content-delta", json!({"content": {kind: piece}})));
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::text::{Kind, Media, MediaCount};
 use crate::wire::answer::Answers;
+use crate::wire::answer::seams::Seams;
 use crate::wire::answer::unescape::Unescaper;
 use crate::wire::json::{Document, NodeId, Type, Value};
 use crate::wire::shape::{Bounds, Form, Joint, Leaf, Rule, Sink, Style, unexpected, walk};
@@ -90,6 +91,7 @@ pub struct Channels {
     parts: HashMap<(u32, Kind, u64), u32>,
     next: HashMap<(u32, Kind), u32>,
     arguments: HashMap<(u32, u64), Unescaper>,
+    seams: HashMap<Channel, Seams>,
     /// What each channel of whole values had last.
     whole: HashMap<Channel, String>,
     /// What each place had so far, where the dialect says it again.
@@ -110,25 +112,41 @@ pub struct Channels {
 impl Channels {
     pub fn new(bounds: Bounds) -> Self {
         let (parts, next, media) = (HashMap::new(), HashMap::new(), HashSet::new());
-        let (arguments, whole) = (HashMap::new(), HashMap::new());
+        let (arguments, seams, whole) = (HashMap::new(), HashMap::new(), HashMap::new());
         let (said, joined, begun) = (HashMap::new(), HashMap::new(), HashSet::new());
         let (first, first_apart) = (HashMap::new(), HashMap::new());
-        Channels { bounds, parts, next, arguments, whole, said, joined, begun, first, first_apart, media, kept: 0 }
+        Channels {
+            bounds,
+            parts,
+            next,
+            arguments,
+            seams,
+            whole,
+            said,
+            joined,
+            begun,
+            first,
+            first_apart,
+            media,
+            kept: 0,
+        }
     }
 
-    /// The texts of one event, and the media that no event before had. Behind one for each of [`found`] come further views of
-    /// them.
+    /// The texts of one event, or of a `whole` body, and the media that no event before had. Behind one for each of [`found`]
+    /// come further views of them.
     pub fn event(
         &mut self,
         document: &Document,
         answers: &impl Answers,
+        whole: bool,
     ) -> Result<(Vec<EventText>, MediaCount), WireError> {
         let mut texts = Vec::new();
         let mut views = Vec::new();
         self.first_apart.clear();
         let (found, media) = found(document, answers, self.bounds)?;
         let media = self.new_media(media)?;
-        for mut found in found {
+        let event = document.root();
+        for (mut found, position) in found.into_iter().zip(0..) {
             let own = found.is_own(answers.says_again());
             let joint = found.joint.filter(|_| found.form != Form::Whole && !own);
             let channel = self.channel(found.choice, found.kind, joint.map_or(found.place, |joint| joint.place))?;
@@ -153,6 +171,12 @@ impl Channels {
             let editable = follows && found.form.is_editable();
             if found.form == Form::Arguments {
                 views.extend(self.unescape(&found, texts.len())?);
+            }
+            // In a body each text is a part; the elements of an array are events.
+            let in_body = whole && event.kind() == Type::Object;
+            let part = joint.map(|joint| joint.order).or(if in_body { Some(position) } else { answers.part(event) });
+            if let Some(part) = part.filter(|_| found.form == Form::Free && !found.again && !own) {
+                views.extend(self.seam(channel, part, &found, texts.len())?);
             }
             let alone = found.form == Form::Whole || own;
             texts.push(EventText { channel, text: found.text, editable, alone, view_of: None });
@@ -262,6 +286,21 @@ impl Channels {
         // Any other place than that of the raw text.
         let channel = self.channel(found.choice, found.kind, !found.place)?;
         Ok(Some(EventText { channel, text, editable: true, alone: false, view_of: Some(index) }))
+    }
+
+    /// A second view of a text in parts, for readers that do not join them. It can't be edited: a redaction that it asks for
+    /// blocks.
+    fn seam(
+        &mut self,
+        channel: Channel,
+        part: u64,
+        found: &Found,
+        index: usize,
+    ) -> Result<Option<EventText>, WireError> {
+        let Some(text) = self.seams.entry(channel).or_default().push(part, &found.text) else { return Ok(None) };
+        let place = found.joint.map_or(found.place, |joint| joint.place);
+        let channel = self.channel(found.choice, found.kind, !place)?;
+        Ok(Some(EventText { channel, text, editable: false, alone: false, view_of: Some(index) }))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod channels;
 mod frames;
+mod seams;
 mod unescape;
 
 use std::cell::{Cell, RefCell};
@@ -24,6 +25,11 @@ pub trait Answers: Send {
 
     /// The number of an element of [`Rule::Turns`].
     fn choice(&self, element: Value<'_>, position: u32) -> Result<u32, WireError>;
+
+    /// The part of the answer that an event of a stream speaks of, where texts of several parts have one place.
+    fn part(&self, _event: Value<'_>) -> Option<u64> {
+        None
+    }
 
     /// Takes note of an event.
     fn note(&mut self, event: Value<'_>) -> Result<Moment, WireError>;
@@ -180,7 +186,7 @@ impl<A: Answers> Codec<A> {
     }
 
     fn event(&mut self, document: Document, last: bool) -> Result<Event, WireError> {
-        let (texts, media) = self.channels.event(&document, &self.answers)?;
+        let (texts, media) = self.channels.event(&document, &self.answers, self.frames.is_whole())?;
         let held: usize = texts.iter().map(|text| text.text.len() + size_of::<EventText>()).sum();
         let source = document.source().clone();
         Ok(Event { size: source.len() + held, texts, media, last, body: Body::Json(source) })
@@ -246,6 +252,8 @@ impl<A: Answers> Codec<A> {
                     call.decide(now(view));
                     texts[view].is_none() || call.agrees()
                 })
+            } else if !found.is_own(self.answers.says_again()) {
+                view.is_none_or(|view| texts[view].is_none())
             } else {
                 let (channel, came) = (event.texts[index].channel, &event.texts[index].text);
                 let own = now(index);

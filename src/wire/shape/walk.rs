@@ -223,7 +223,7 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
 
     fn any_value(&mut self, value: Value<'d>, kind: Kind, place: u64) -> Result<(), WireError> {
         match value.kind() {
-            Type::String => self.any_string(value, kind, place),
+            Type::String => self.bytes_or_text(value, kind, place),
             Type::Number => self.leaf(value, kind, Form::Whole, step(place, "number")),
             Type::Object => value.members().try_for_each(|(key, member)| {
                 let place = step(place, key.text().unwrap_or_default());

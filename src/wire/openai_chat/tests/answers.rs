@@ -64,6 +64,7 @@ fn finds_the_texts_of_a_completion() {
         "0 other 1 !x",
         "0 other 2 !odd key",
         "0 other 3 !1",
+        "1 content 1 !\np0\np1",
     ];
     assert_eq!(texts_of(&event), expected);
 }

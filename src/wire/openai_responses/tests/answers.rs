@@ -106,10 +106,12 @@ fn what_readers_join_has_one_channel_and_each_other_text_its_own() {
         [
             "reasoning 0 s0",
             "reasoning 0 s1",
-            "reasoning 1 r0",
+            "reasoning 1 !\ns0\ns1",
+            "reasoning 2 r0",
             "content 0 c0",
             "refusal 0 n0",
             "content 0 c1",
+            "content 1 !\nc0\nc1",
             "tool_arguments 0 i0"
         ]
     );

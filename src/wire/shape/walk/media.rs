@@ -60,7 +60,7 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
 
     /// A string of which no table says what it is. In an answer bytes are a file: pictures come under ever new names. What a
     /// model writes for a tool stays what it wrote.
-    pub(super) fn any_string(&mut self, value: Value<'d>, kind: Kind, place: u64) -> Result<(), WireError> {
+    pub(super) fn bytes_or_text(&mut self, value: Value<'d>, kind: Kind, place: u64) -> Result<(), WireError> {
         let may_be = self.style == Style::Lenient && kind != Kind::ToolArguments && !self.marks.echo;
         match may_be && value.text().is_some_and(|text| is_bytes(&text)) {
             true if self.bounds.pass.has(Media::File) => self.sink.media(Media::File, place),
