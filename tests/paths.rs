@@ -316,10 +316,5 @@ async fn what_the_path_and_the_query_say_is_judged() {
         let answer = client.request("POST", path, &[JSON], body).await;
         assert_eq!(answer.status, status, "{path}: {}", answer.text());
     }
-    assert!(
-        upstream
-            .requests()
-            .iter()
-            .all(|sent| !sent.head.start.contains("forbidden ") && !sent.head.start.contains("/forbidden"))
-    );
+    assert_eq!(upstream.requests().len(), 3);
 }

@@ -42,6 +42,9 @@ const PLAIN: usize = 2 * (REACH + WORD);
 const BUDGET: usize = 64 << 10;
 const BUDGET_OF_TURN: usize = REACH;
 
+/// Parts in all seams of a request: turns of a letter each would be some hundred to a seam.
+const PARTS: usize = 512 << 10;
+
 /// Listens to the user, and finds the seams.
 pub struct Seams<'d> {
     /// What the user said before this turn: all that a phrase can reach back over, and mostly more.
@@ -52,6 +55,7 @@ pub struct Seams<'d> {
     run: u32,
     answers: u32,
     budget: usize,
+    parts: usize,
 }
 
 /// The texts that a seam joins, in order.
@@ -66,7 +70,7 @@ impl Cut<'_> {
 impl Default for Seams<'_> {
     fn default() -> Self {
         let (before, now) = (Vec::new(), Vec::new());
-        Seams { before, beyond: None, now, run: 0, answers: 0, budget: BUDGET }
+        Seams { before, beyond: None, now, run: 0, answers: 0, budget: BUDGET, parts: 0 }
     }
 }
 
@@ -111,6 +115,10 @@ impl<'d> Seams<'d> {
             let since = self.before.partition_point(|cut| cut.answers != answers);
             let starts = [0, since].into_iter().take(if since > 0 { 2 } else { 1 });
             for before in starts.map(|at| &self.before[at..]).filter(|before| is_seam(before)) {
+                self.parts += before.len() + start.len();
+                if self.parts > PARTS {
+                    return Err(unexpected(value, "fewer turns of the user that say so little"));
+                }
                 seams.push([before, &start[..]].concat());
             }
         }
@@ -356,5 +364,15 @@ mod tests {
         let spelled = format!("&#{}98;", "0".repeat(4));
         let refused = refused(&OpenAiChat::default(), &body(&turns(2000, &spelled)).to_string());
         assert!(refused.contains("expected texts of which so much is seen"), "{refused}");
+    }
+
+    #[test]
+    fn turns_of_a_letter_are_some_and_not_many() {
+        let turns = |count: usize| -> Vec<_> {
+            (0..count).flat_map(|_| [(0, vec!["y ".to_owned()]), (2, vec!["n".to_owned()])]).collect()
+        };
+        read(&body(&turns(1000)));
+        let refused = refused(&OpenAiChat::new(100_000), &body(&turns(10_000)).to_string());
+        assert!(refused.ends_with("expected fewer turns of the user that say so little"), "{refused}");
     }
 }
