@@ -299,6 +299,24 @@ async fn an_item_that_says_nothing_but_its_id_stands_for_what_is_kept() {
 }
 
 #[tokio::test]
+async fn reasoning_that_was_seen_may_be_named() {
+    let answer = json!({"id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "m", "output": [
+        {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "hm"}]},
+        {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed",
+         "content": [{"type": "output_text", "text": "so", "annotations": []}]}]});
+    let upstream = Upstream::scripted(vec![Answer::json(answer.to_string()), Answer::error(429, "fine")]).await;
+    let proxy = Proxy::start(config(&upstream, &words("\"input\", \"output\"", "block", "")));
+    assert_eq!(post(&proxy, "/v1/responses", &json!({"model": "m", "input": "hi"})).await.status, 200);
+    // As the SDK's users write it: all of the output, and what they say next.
+    let mut input = answer["output"].as_array().expect("items").clone();
+    input.push(json!({"role": "user", "content": "go on"}));
+    assert_eq!(post(&proxy, "/v1/responses", &json!({"model": "m", "input": input})).await.status, 429);
+    input[0]["id"] = json!("rs_2");
+    let refused = post(&proxy, "/v1/responses", &json!({"model": "m", "input": input})).await;
+    assert_eq!((refused.status, &*refused.code()), (400, "unknown_reference"));
+}
+
+#[tokio::test]
 async fn a_number_of_an_answer_is_judged_with_all_its_digits() {
     let guardrail = "stage = [\"output\"]\non_error = \"block\"\ndeadline = \"5s\"\n[patterns.regex]\ncode = \"415555\"\n[actions]\ncode = \"block\"\n";
     let scored = |score: &str| {

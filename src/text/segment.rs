@@ -68,6 +68,11 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether a model writes such text in the course of its answer, piece by piece.
+    pub fn is_said(self) -> bool {
+        matches!(self, Kind::Content | Kind::Reasoning | Kind::Refusal | Kind::ToolArguments)
+    }
+
     /// The word for logs and headers.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -213,6 +213,13 @@ pub struct EventText {
     pub view_of: Option<usize>,
 }
 
+impl EventText {
+    /// Whether an edit of it can be made by itself. One of a view can't: its text has to be edited with it.
+    pub fn can_be_edited(&self) -> bool {
+        self.editable && self.view_of.is_none()
+    }
+}
+
 /// What an event is made of.
 pub enum Body {
     /// Sound JSON, as it came: it is read again when it is written, so that holding it costs no more than its bytes.

@@ -132,9 +132,9 @@ proptest! {
             let mut edits = vec![None; event.texts.len()];
             edits[at] = Some(with.clone());
             match codec.encode(event, &edits) {
-                Err(_) => prop_assert!(!event.texts[at].editable || event.texts[at].text.is_empty()),
+                Err(_) => prop_assert!(!event.texts[at].can_be_edited() || event.texts[at].text.is_empty()),
                 Ok(frame) => {
-                    prop_assert!(event.texts[at].editable);
+                    prop_assert!(event.texts[at].can_be_edited());
                     let json = String::from_utf8(frame.into()).unwrap();
                     let data = json.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
                     let read: Json = serde_json::from_str(data).unwrap();

@@ -16,7 +16,7 @@ use crate::wire::answer::frames::Frames;
 use crate::wire::answer::unescape::Twice;
 use crate::wire::json::{Document, Limits, Patch, Type, Value};
 use crate::wire::shape::{Bounds, Form, Rule, unexpected};
-use crate::wire::{AnswerCodec, Body, Cut, Event, EventText, Framing, WireError, sse};
+use crate::wire::{AnswerCodec, Body, Channel, Cut, Event, EventText, Framing, WireError, sse};
 
 /// What a dialect says of its answers. One for each answer: it remembers of a stream what its end needs.
 pub trait Answers: Send {
@@ -120,7 +120,9 @@ pub struct Codec<A> {
     /// See [`AnswerCodec::media`].
     media: Cell<MediaCount>,
     /// The arguments of each tool call, as they are written.
-    twice: RefCell<HashMap<(u32, u64), Twice>>,
+    calls: RefCell<HashMap<(u32, u64), Twice>>,
+    /// What a channel of texts of their own had last, where that was replaced.
+    replaced: RefCell<HashMap<Channel, String>>,
     /// A text was changed.
     changed: Cell<bool>,
     /// See [`AnswerCodec::kept`].
@@ -143,7 +145,8 @@ impl<A: Answers> Codec<A> {
             said: RefCell::default(),
             bounds,
             media: Cell::default(),
-            twice: RefCell::default(),
+            calls: RefCell::default(),
+            replaced: RefCell::default(),
             changed: Cell::new(false),
             kept: RefCell::default(),
             ended: false,
@@ -211,13 +214,19 @@ impl<A: Answers> Codec<A> {
         let (found, _) = found(document, &self.answers, self.bounds)?;
         self.views_agree(&found, event, texts)?;
         let mut changed = false;
-        for (found, text) in found.into_iter().zip(texts) {
+        for (index, (found, text)) in found.into_iter().zip(texts).enumerate() {
             let not_editable = || WireError::NotEditable { at: document.path(found.node) };
             if text.is_some() && !found.form.is_editable() {
                 return Err(not_editable());
             }
-            let again = self.answers.says_again() && found.form != Form::Whole && !found.apart;
-            let text = if again { self.write(&found, text.as_deref()) } else { text.clone() };
+            let own = found.is_own(self.answers.says_again());
+            let lined = own && event.texts[index].text.len() > found.text.len();
+            let text = text
+                .as_deref()
+                .map(|text| if lined { text.strip_prefix('\n').ok_or_else(not_editable) } else { Ok(text) });
+            let text = text.transpose()?;
+            let again = self.answers.says_again() && found.form != Form::Whole && !own;
+            let text = if again { self.write(&found, text) } else { text.map(Into::into) };
             let Some(text) = text else { continue };
             // The pieces of a stream need not be JSON each; a whole call's must stay what it was.
             let whole = self.frames.is_whole() || found.again;
@@ -230,22 +239,36 @@ impl<A: Answers> Codec<A> {
         Ok(changed)
     }
 
-    /// Refuses edits of a further view; of tool arguments those that the edits of the raw text do not make, too.
+    /// Refuses edits of a further view of a text that those of the text itself do not make, too.
     fn views_agree(&self, found: &[Found], event: &Event, texts: &[Option<String>]) -> Result<(), WireError> {
-        let of = |text: &EventText| text.view_of.is_some_and(|index| found[index].form != Form::Arguments);
-        if event.texts.iter().zip(texts).any(|(text, edit)| edit.is_some() && of(text)) {
-            return Err(WireError::NotEditable { at: "the edge of a part".into() });
-        }
-        let mut twice = self.twice.borrow_mut();
+        let (mut calls, mut replaced) = (self.calls.borrow_mut(), self.replaced.borrow_mut());
         let now = |index: usize| texts[index].as_ref().unwrap_or(&event.texts[index].text);
-        for (index, found) in found.iter().enumerate().filter(|(_, found)| found.form == Form::Arguments) {
-            let twice = twice.entry((found.choice, found.place)).or_default();
-            twice.write(now(index));
+        for (index, found) in found.iter().enumerate() {
             let view = event.texts.iter().position(|text| text.view_of == Some(index));
-            let Some(view) = view else { continue };
-            twice.decide(now(view));
-            if texts[view].is_some() && !twice.agrees() {
-                return Err(WireError::NotEditable { at: "tool call arguments".into() });
+            let agrees = if found.form == Form::Arguments {
+                let call = calls.entry((found.choice, found.place)).or_default();
+                call.write(now(index));
+                view.is_none_or(|view| {
+                    call.decide(now(view));
+                    texts[view].is_none() || call.agrees()
+                })
+            } else {
+                let (channel, came) = (event.texts[index].channel, &event.texts[index].text);
+                let own = now(index);
+                let own = if came.len() > found.text.len() { own.strip_prefix('\n').unwrap_or_default() } else { own };
+                let agrees = view.is_none_or(|view| {
+                    let before = event.texts[view].text.strip_suffix(&*found.text).unwrap_or_default();
+                    let before = replaced.get(&channel).filter(|_| !before.is_empty()).map_or(before, |first| first);
+                    texts[view].as_ref().is_none_or(|view| view.strip_prefix(before) == Some(own))
+                });
+                match &texts[index] {
+                    Some(_) => replaced.insert(channel, own.to_owned()),
+                    None => replaced.remove(&channel),
+                };
+                agrees
+            };
+            if !agrees {
+                return Err(WireError::NotEditable { at: "a further view of a text".into() });
             }
         }
         Ok(())

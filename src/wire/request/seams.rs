@@ -7,6 +7,7 @@
 //! end of one. So a seam depends on nothing that comes later, and its verdict is one for the cache.
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use crate::text::{view, window};
 use crate::wire::WireError;
@@ -25,7 +26,7 @@ const MOST: usize = 64 * REACH;
 #[derive(Clone)]
 pub struct Cut<'d> {
     pub turn: u32,
-    pub leaf: Leaf<'d>,
+    pub leaf: Rc<Leaf<'d>>,
     pub span: Range<usize>,
     /// Turns on end have one number: these are judged as one text anyway.
     run: u32,
@@ -36,8 +37,10 @@ pub struct Cut<'d> {
 /// On each side of a border so many bytes are what people write.
 const PLAIN: usize = 2 * (REACH + WORD);
 
-/// Bytes beyond that in all seams of a request: to look at them costs time, and many borders could share them.
+/// Bytes beyond that in all seams of a request, and what each turn adds: to look at them costs time, and many borders could
+/// share them.
 const BUDGET: usize = 64 << 10;
+const BUDGET_OF_TURN: usize = REACH;
 
 /// Listens to the user, and finds the seams.
 pub struct Seams<'d> {
@@ -56,6 +59,12 @@ pub struct Seams<'d> {
 /// The texts that a seam joins, in order.
 type Seam<'d> = Vec<Cut<'d>>;
 
+impl Cut<'_> {
+    fn text(&self) -> &str {
+        &self.leaf.text[self.span.clone()]
+    }
+}
+
 impl Default for Seams<'_> {
     fn default() -> Self {
         let (before, now) = (Vec::new(), Vec::new());
@@ -65,7 +74,7 @@ impl Default for Seams<'_> {
 
 impl<'d> Seams<'d> {
     /// The user says something in a turn. Gives the seams of the turn before.
-    pub fn say(&mut self, turn: u32, leaf: &Leaf<'d>) -> Result<Vec<Seam<'d>>, WireError> {
+    pub fn say(&mut self, turn: u32, leaf: &Rc<Leaf<'d>>) -> Result<Vec<Seam<'d>>, WireError> {
         let is_new = self.now.last().is_some_and(|last| last.turn != turn);
         let seams = if is_new { self.end_of_turn()? } else { Vec::new() };
         let (leaf, span) = (leaf.clone(), 0..leaf.text.len());
@@ -99,6 +108,7 @@ impl<'d> Seams<'d> {
                 seams.push([before, &start[..]].concat());
             }
         }
+        self.budget += BUDGET_OF_TURN;
         self.before.extend(now);
         self.buried |= is_seam(&self.before);
         self.stretched = !keep_end(&mut self.before);
@@ -113,26 +123,28 @@ impl<'d> Seams<'d> {
 
     /// Whether one side of a border may be so large.
     fn affords(&mut self, side: &[Cut<'_>]) -> bool {
-        let len: usize = side.iter().map(|cut| cut.span.len()).sum();
-        let left = self.budget.checked_sub(len.saturating_sub(PLAIN));
+        let left = self.budget.checked_sub(length(side).saturating_sub(PLAIN));
         self.budget = left.unwrap_or(0);
         left.is_some()
     }
 }
 
-/// The start of some texts, as far as a phrase can reach into them.
+/// The start of some texts, as far as a phrase can reach into them. Most show so much at once.
 fn start<'d>(texts: &[Cut<'d>]) -> Option<Seam<'d>> {
-    let mut text = String::new();
-    for cut in texts {
-        let rest = &cut.leaf.text[cut.span.clone()];
-        text.push_str(&rest[..window::floor(rest, MOST - text.len())]);
-        if text.len() + 4 > MOST {
-            break;
+    let whole = length(texts);
+    let mut left = [2 * PLAIN, MOST].into_iter().find_map(|most| {
+        let mut text = String::new();
+        for cut in texts {
+            let said = cut.text();
+            text.push_str(&said[..window::floor(said, most - text.len())]);
+            if most - text.len() < 4 {
+                break;
+            }
         }
-    }
-    let end = view::ahead(&text, REACH)?;
-    let word = text[end..].bytes().take(WORD).take_while(|b| !b.is_ascii_whitespace()).count();
-    let mut left = window::ceil(&text, end + word);
+        let end = view::ahead(&text, REACH).filter(|end| *end < text.len() || text.len() == whole)?;
+        let word = text[end..].bytes().take(WORD).take_while(|b| !b.is_ascii_whitespace()).count();
+        Some(window::ceil(&text, end + word))
+    })?;
     let mut seam = Vec::new();
     for cut in texts {
         if left == 0 {
@@ -147,10 +159,39 @@ fn start<'d>(texts: &[Cut<'d>]) -> Option<Seam<'d>> {
 
 /// Leaves of some texts as much of the end as a phrase can reach back over; whether so much of it is seen.
 fn keep_end(texts: &mut Vec<Cut<'_>>) -> bool {
+    let whole = length(texts);
+    let found = [2 * PLAIN, MOST].into_iter().find_map(|most| {
+        let text = end(texts, most);
+        // What is cut off could have to be looked at, too.
+        let at = view::back(&text, text.len(), REACH).filter(|at| *at > 0 || text.len() == whole)?;
+        let word = text[..at].bytes().rev().take(WORD).take_while(|b| !b.is_ascii_whitespace()).count();
+        Some(text.len() - window::floor(&text, at - word))
+    });
+    let mut left = found.unwrap_or(MOST);
+    let mut kept = 0;
+    for cut in texts.iter_mut().rev() {
+        if left == 0 {
+            break;
+        }
+        let said = cut.text();
+        let end = said.len() - window::floor(said, said.len().saturating_sub(left));
+        cut.span.start = cut.span.end - end;
+        left = left.saturating_sub(end);
+        kept += 1;
+    }
+    texts.drain(..texts.len() - kept);
+    found.is_some()
+}
+
+fn length(texts: &[Cut<'_>]) -> usize {
+    texts.iter().map(|cut| cut.span.len()).sum()
+}
+
+/// The last bytes of some texts, so many at most.
+fn end(texts: &[Cut<'_>], most: usize) -> String {
     let mut ends = Vec::new();
-    let mut left = MOST;
-    for cut in texts.iter().rev() {
-        let said = &cut.leaf.text[cut.span.clone()];
+    let mut left = most;
+    for said in texts.iter().rev().map(Cut::text) {
         let end = &said[window::ceil(said, said.len().saturating_sub(left))..];
         ends.push(end);
         left -= end.len();
@@ -158,23 +199,7 @@ fn keep_end(texts: &mut Vec<Cut<'_>>) -> bool {
             break;
         }
     }
-    let text: String = ends.into_iter().rev().collect();
-    let start = view::back(&text, text.len(), REACH);
-    let at = start.unwrap_or(0);
-    let word = text[..at].bytes().rev().take(WORD).take_while(|b| !b.is_ascii_whitespace()).count();
-    let mut left = text.len() - window::floor(&text, at - word);
-    let mut kept = 0;
-    for cut in texts.iter_mut().rev() {
-        if left == 0 {
-            break;
-        }
-        let len = left.min(cut.span.len());
-        cut.span.start = cut.span.end - len;
-        left -= len;
-        kept += 1;
-    }
-    texts.drain(..texts.len() - kept);
-    start.is_some()
+    ends.into_iter().rev().collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::rc::Rc;
 
 use crate::text::{Kind, Media, MediaCount, Place, Role, Segment, SegmentId};
 use crate::wire::WireError;
@@ -87,7 +88,7 @@ struct Texts<'r, 'd> {
     group_kind: Kind,
     joined: Option<Vec<Leaf<'d>>>,
     /// The contents of adjacent messages of the user.
-    said: Vec<(Turn, Leaf<'d>)>,
+    said: Vec<(Turn, Rc<Leaf<'d>>)>,
     seams: Seams<'d>,
     /// Texts so far. Seams are none.
     count: usize,
@@ -166,7 +167,7 @@ impl<'d> Texts<'_, 'd> {
         if first.0 == last.0 {
             return Ok(());
         }
-        let parts: Vec<_> = said.iter().map(|(turn, leaf)| (turn.0, leaf, 0..leaf.text.len())).collect();
+        let parts: Vec<_> = said.iter().map(|(turn, leaf)| (turn.0, &**leaf, 0..leaf.text.len())).collect();
         self.add_turns(*last, [Kind::Content, Kind::Content], &parts)
     }
 
@@ -174,7 +175,7 @@ impl<'d> Texts<'_, 'd> {
     fn add_seams(&mut self, seams: Vec<Vec<Cut<'d>>>) -> Result<(), WireError> {
         for seam in seams {
             let Some(first) = seam.first() else { continue };
-            let parts: Vec<_> = seam.iter().map(|cut| (cut.turn, &cut.leaf, cut.span.clone())).collect();
+            let parts: Vec<_> = seam.iter().map(|cut| (cut.turn, &*cut.leaf, cut.span.clone())).collect();
             let count = std::mem::take(&mut self.count);
             self.add_turns((first.turn, Role::User), [Kind::Content, Kind::Seam], &parts)?;
             self.count = count;
@@ -256,9 +257,10 @@ impl<'d> Sink<'d> for Texts<'_, 'd> {
             return Ok(());
         }
         if let Some(turn) = self.turn.filter(|_| by_user && leaf.kind == Kind::Content && !leaf.text.is_empty()) {
+            let leaf = Rc::new(leaf.clone());
             let seams = self.seams.say(turn.0, &leaf)?;
             self.add_seams(seams)?;
-            self.said.push((turn, leaf.clone()));
+            self.said.push((turn, leaf));
         }
         match &mut self.joined {
             // No reader joins what is JSON by itself.

@@ -176,6 +176,8 @@ pub struct Leaf<'d> {
     pub place: u64,
     /// See [`Rule::Joint`].
     pub joint: Option<Joint>,
+    /// No table says what it is: all that stands at one place of any elements of an array has one place.
+    pub loose: bool,
 }
 
 /// A text among those that some reader joins.

@@ -55,7 +55,10 @@ struct Marks {
     media: Option<Media>,
     /// See [`Rule::Closed`].
     closed: bool,
+    /// See [`Rule::Joint`].
     joint: Option<Joint>,
+    /// See [`Leaf::loose`].
+    loose: bool,
 }
 
 /// Where a value stands.
@@ -206,15 +209,27 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
     }
 
     fn any(&mut self, value: Value<'d>, kind: Kind, place: u64) -> Result<(), WireError> {
+        let marks = self.marks;
+        self.marks.loose = true;
+        let walked = self.loose(value, kind, place);
+        self.marks = marks;
+        walked
+    }
+
+    fn loose(&mut self, value: Value<'d>, kind: Kind, place: u64) -> Result<(), WireError> {
         match value.kind() {
             Type::String => self.leaf(value, kind, Form::Free, place),
             Type::Number => self.leaf(value, kind, Form::Whole, step(place, "number")),
             Type::Object => value.members().try_for_each(|(key, member)| {
                 let place = step(place, key.text().unwrap_or_default());
                 self.key(key, kind, place)?;
-                self.any(member, kind, place)
+                self.loose(member, kind, place)
             }),
-            _ => self.elements(value, |walk, element, position| walk.any(element, kind, step(place, position))),
+            _ => self.elements(value, |walk, element, position| {
+                // What is told again is known by its position.
+                let place = if walk.marks.again { step(place, position) } else { step(place, "element") };
+                walk.loose(element, kind, place)
+            }),
         }
     }
 
@@ -270,8 +285,8 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
         form: Form,
         place: u64,
     ) -> Result<(), WireError> {
-        let Marks { again, apart, echo, joint, .. } = self.marks;
-        self.sink.leaf(Leaf { value, text, kind, form, again, apart, echo, place, joint })
+        let Marks { again, apart, echo, joint, loose, .. } = self.marks;
+        self.sink.leaf(Leaf { value, text, kind, form, again, apart, echo, place, joint, loose })
     }
 
     /// Where a path leads, as walking it gives it.

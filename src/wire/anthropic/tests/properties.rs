@@ -170,11 +170,11 @@ proptest! {
         edits[at] = Some(with.clone());
         match codec.encode(&events[2], &edits) {
             Ok(frame) => {
-                prop_assert!(texts[at].editable);
+                prop_assert!(texts[at].can_be_edited());
                 let (_, again, _) = run(Framing::Sse, &[before.as_bytes(), &frame]);
                 prop_assert_eq!(&again[2].texts[at].text, &with);
             }
-            Err(_) => prop_assert!(!texts[at].editable),
+            Err(_) => prop_assert!(!texts[at].can_be_edited()),
         }
     }
 

@@ -118,11 +118,11 @@ proptest! {
         edits[at] = Some(with.clone());
         match codec.encode(&events[0], &edits) {
             Ok(frame) => {
-                prop_assert!(texts[at].editable);
+                prop_assert!(texts[at].can_be_edited());
                 let (_, again, _) = run(Framing::Sse, &[&frame]);
                 prop_assert_eq!(&again[0].texts[at].text, &with);
             }
-            Err(_) => prop_assert!(!texts[at].editable),
+            Err(_) => prop_assert!(!texts[at].can_be_edited()),
         }
     }
 

@@ -187,9 +187,9 @@ fn events_that_nobody_knows_are_judged_and_leave() {
     let texts: Vec<_> = read.iter().map(|event| (texts_of(event).join(" | "), event.last)).collect();
     let expected = [
         ("word 0 !response.sparkle | other 0 !delta | other 1 x | other 2 !n | other 3 !a | other 4 b", false),
-        ("word 0 ! | other 0 ! | other 1 y", false),
+        ("word 0 ! | other 0 ! | other 1 \ny | other 5 !xy", false),
         ("word 0 !\nkeepalive", false),
-        ("other 5 !type | other 6 sparkle | other 7 !id | other 8 s s | other 9 !text | other 10 t", true),
+        ("other 6 !type | other 7 sparkle | other 8 !id | other 9 s s | other 10 !text | other 11 t", true),
     ];
     assert_eq!(texts, expected.map(|(text, last)| (text.to_owned(), last)));
     for (event, before) in read.iter().zip(&events) {

@@ -80,7 +80,7 @@ fn masked(event: &Event, mut masks: impl FnMut() -> bool) -> Vec<Option<String>>
     event
         .texts
         .iter()
-        .map(|text| (text.editable && text.text.contains('X') && masks()).then(|| mask(&text.text)))
+        .map(|text| (text.can_be_edited() && text.text.contains('X') && masks()).then(|| mask(&text.text)))
         .collect()
 }
 
