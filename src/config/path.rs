@@ -118,6 +118,15 @@ impl RoutePath {
         self == other || (patterns && same() && self.segments.iter().zip(&*other.segments).all(|(a, b)| one(a, b)))
     }
 
+    /// What stands for the parameters in a path that the route takes.
+    pub fn names<'p>(&self, path: &'p str) -> impl Iterator<Item = &'p str> {
+        let parts = path.strip_prefix('/').unwrap_or_default().split('/');
+        self.segments.iter().zip(parts).filter_map(|(segment, part)| match segment {
+            Segment::Parameter(before, after) => part.get(before.len()..part.len().checked_sub(after.len())?),
+            _ => None,
+        })
+    }
+
     /// Whether a path that no route takes was meant for this one: it is like this one's but for what stands for the first
     /// parameter, which may be any rest between.
     pub fn is_meant(&self, path: &str) -> bool {
@@ -270,6 +279,18 @@ mod tests {
         assert!(
             !path("/ab{x}ba").takes("/aba") && !path("/ab{x}ba").takes("/abba") && path("/ab{x}ba").takes("/abxba")
         );
+    }
+
+    #[test]
+    fn what_stands_for_parameters_is_told() {
+        for (pattern, taken, names) in [
+            (PATTERN, "/v1beta/models/gemini-pro:generateContent", &["gemini-pro"][..]),
+            ("/{a}/b/x-{c}", "/one/b/x-two", &["one", "two"]),
+            ("/v1/chat", "/v1/chat", &[]),
+            ("/v1/*", "/v1/a/b", &[]),
+        ] {
+            assert_eq!(path(pattern).names(taken).collect::<Vec<_>>(), names, "{pattern}");
+        }
     }
 
     #[test]

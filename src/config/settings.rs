@@ -128,7 +128,7 @@ impl Default for Limits {
             max_headers: 100,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(60),
-            max_segments: 4096,
+            max_segments: 32_768,
             max_event: 4 << 20,
         }
     }

@@ -20,13 +20,15 @@ pub mod openai_embeddings;
 pub mod openai_images;
 pub mod openai_moderations;
 pub mod openai_responses;
+mod readings;
 mod request;
 pub mod shape;
 pub mod sse;
 #[cfg(test)]
 mod testing;
 
-pub use request::Known;
+pub use ids::is_id;
+pub use request::{Known, Named};
 pub use shape::Bounds;
 
 use bytes::Bytes;

@@ -252,6 +252,8 @@ impl<A: Answers> Codec<A> {
                     call.decide(now(view));
                     texts[view].is_none() || call.agrees()
                 })
+            } else if !found.is_own(self.answers.says_again()) {
+                view.is_none_or(|view| texts[view].is_none())
             } else {
                 let (channel, came) = (event.texts[index].channel, &event.texts[index].text);
                 let own = now(index);

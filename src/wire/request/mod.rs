@@ -1,10 +1,12 @@
 //! Reading a request by its dialect's table: every text and its place, and the body with texts replaced.
 
 mod known;
+mod named;
 mod seams;
 mod segments;
 
 pub use known::Known;
+pub use named::Named;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

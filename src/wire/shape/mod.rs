@@ -3,6 +3,7 @@
 //! The walk leaves nothing out: what a table does not name is judged, key and all, and a value that no rule takes is an
 //! error (or, in an answer, text). Unjudged stay only booleans, the API's own words and ids, and the numbers of its own members.
 
+mod elsewhere;
 mod own;
 mod schema;
 mod walk;
@@ -269,6 +270,15 @@ pub fn second_name(name: &str) -> impl Iterator<Item = char> {
     name.chars().flat_map(|c| c.is_ascii_uppercase().then_some('_').into_iter().chain([c.to_ascii_lowercase()]))
 }
 
+/// Simple case folding, as far as it leads to ASCII: the long s and the Kelvin sign are the only others.
+fn fold(c: char) -> char {
+    match c {
+        'ſ' => 's',
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    }
+}
+
 /// The error for a value that is not what the shape wants.
 pub fn unexpected(value: Value<'_>, expected: &str) -> WireError {
     WireError::Shape { at: place_of(value), expected: format!("expected {expected}") }
@@ -305,7 +315,9 @@ impl Rule<'_> {
             Rule::ByType(Some(_), None, Some(_)) => "a string or an object",
             Rule::By(_, inner) | Rule::IfNumber(_, inner) => inner.wants(),
             Rule::PassTyped(_, inner) | Rule::PassWords(_, inner) => inner.wants(),
-            Rule::Blob => "base64, a data URI, or an address with the name of a public host",
+            Rule::Blob => {
+                "base64 or a data URI, a file as a text or of a known format, or an address with the name of a public host"
+            }
             Rule::BlobType | Rule::Kept(_) => "a string",
             _ => "another type",
         }

@@ -53,6 +53,8 @@ struct Marks {
     two_names: bool,
     /// See [`Rule::Pass`].
     media: Option<Media>,
+    /// See [`Rule::Own`]: what a member that it does not name may be, its author knows.
+    own: bool,
     /// See [`Rule::Closed`].
     closed: bool,
     /// See [`Rule::Joint`].
@@ -111,7 +113,10 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
             (Rule::Echo(inner), _) => self.marked(Marks { echo: true, ..self.marks }, value, *inner, at),
             (Rule::TwoNames(inner), _) => self.marked(Marks { two_names: true, ..self.marks }, value, *inner, at),
             (Rule::Closed(own), _) => self.marked(Marks { closed: true, ..self.marks }, value, Rule::Own(own), at),
-            (Rule::Own(own), _) => own.unfold(value, |rule| self.visit(value, rule, at)),
+            (Rule::Own(own), _) => {
+                let marks = Marks { own: true, ..self.marks };
+                own.unfold(value, |rule| self.marked(marks, value, rule, at))
+            }
             (Rule::Unlisted, _) => self.unlisted(value, None, at.place),
             (Rule::If(flag, yes, no), Type::Object) => match value.get(flag).filter(|flag| !flag.is_null()) {
                 Some(flag) if flag.kind() != Type::Bool => Err(unexpected(flag, "a boolean")),
@@ -211,24 +216,24 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
     fn any(&mut self, value: Value<'d>, kind: Kind, place: u64) -> Result<(), WireError> {
         let marks = self.marks;
         self.marks.loose = true;
-        let walked = self.loose(value, kind, place);
+        let walked = self.any_value(value, kind, place);
         self.marks = marks;
         walked
     }
 
-    fn loose(&mut self, value: Value<'d>, kind: Kind, place: u64) -> Result<(), WireError> {
+    fn any_value(&mut self, value: Value<'d>, kind: Kind, place: u64) -> Result<(), WireError> {
         match value.kind() {
-            Type::String => self.leaf(value, kind, Form::Free, place),
+            Type::String => self.bytes_or_text(value, kind, place),
             Type::Number => self.leaf(value, kind, Form::Whole, step(place, "number")),
             Type::Object => value.members().try_for_each(|(key, member)| {
                 let place = step(place, key.text().unwrap_or_default());
                 self.key(key, kind, place)?;
-                self.loose(member, kind, place)
+                self.any_value(member, kind, place)
             }),
             _ => self.elements(value, |walk, element, position| {
                 // What is told again is known by its position.
                 let place = if walk.marks.again { step(place, position) } else { step(place, "element") };
-                walk.loose(element, kind, place)
+                walk.any_value(element, kind, place)
             }),
         }
     }

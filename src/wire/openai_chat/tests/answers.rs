@@ -129,6 +129,37 @@ fn a_stream_is_events_in_order_with_channels() {
 }
 
 #[test]
+fn a_message_beside_a_piece_is_left_out_of_a_stream_only() {
+    let said = |message: Json| json!({"choices": [{"index": 0, "delta": {"content": "b"}, "message": message}]});
+    let both = said(json!({"content": "ab", "token_ids": [7], "x": "y"}));
+    let only = json!({"choices": [{"index": 0, "delta": null, "message": {"content": "ab"}}]});
+    let (codec, events, error) = run(Framing::Sse, &[stream(&[both.clone(), only.clone()]).as_bytes()]);
+    assert_eq!(error, None);
+    let texts: Vec<_> = events.iter().map(texts_of).collect();
+    assert_eq!(texts[..2], [["0 content 0 b"], ["0 content 1 ab"]]);
+    let out = |event: usize| encoded(&*codec, &events[event], &[None]).unwrap();
+    let first: Json = serde_json::from_str(out(0).strip_prefix("data: ").unwrap()).unwrap();
+    assert_eq!(first, json!({"choices": [{"index": 0, "delta": {"content": "b"}}]}));
+    assert_eq!(out(1), format!("data: {only}\n\n"));
+    // Of a whole answer it is what is read.
+    let (codec, event) = unary(&both);
+    assert_eq!(texts_of(&event), ["0 content 0 b", "0 content 1 ab", "0 other 0 !x", "0 other 1 y"]);
+    assert!(encoded(&*codec, &event, &[None; 4]).unwrap().contains("\"content\":\"ab\""));
+}
+
+#[test]
+fn an_empty_finish_reason_is_none() {
+    let chunk = |reason: Json| json!({"choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": reason}]});
+    for (reason, last) in [(json!(null), false), (json!(""), false), (json!("stop"), true)] {
+        let (_, events, _) = run(Framing::Sse, &[stream(&[chunk(reason.clone())]).as_bytes()]);
+        assert_eq!(events[0].last, last, "{reason}");
+        let cut = format!("data: {}\n\n", chunk(reason.clone()));
+        let (_, _, error) = run(Framing::Sse, &[cut.as_bytes()]);
+        assert_eq!(error, (!last).then_some(WireError::Truncated), "{reason}");
+    }
+}
+
+#[test]
 fn escapes_in_tool_arguments_hide_nothing() {
     let piece = |arguments: &str| delta(json!({"tool_calls": [{"function": {"arguments": arguments}, "index": 0}]}));
     let chunks = ["{\"q\":\"ig", "n\\u00", "6fre", "\"}"].map(piece);
@@ -230,7 +261,8 @@ fn sizes_are_bounded() {
 #[test]
 fn writes_changed_texts_and_nothing_that_repeats_them() {
     let body = json!({"choices": [{"index": 0, "logprobs": {"content": [{"bytes": [104, 105], "logprob": -0.5, "token": "hi", "top_logprobs": [{"logprob": -1, "token": "ho"}]}]},
-        "message": {"content": "hi", "token_ids": [7]}, "token_ids": [7]}], "prompt_logprobs": [{"1": {"decoded_token": "secret"}}], "prompt_token_ids": [1]});
+        "message": {"content": "hi", "token_ids": [7], "tokens": [7]}, "token_ids": [7], "completion_probabilities": [{"content": "hi"}]}],
+        "tokens": ["hi"], "prompt_logprobs": [{"1": {"decoded_token": "secret"}}], "prompt_token_ids": [1]});
     let (codec, event) = unary(&body);
     assert_eq!(texts_of(&event), ["0 content 0 hi"]);
     // Copies of the text that are not judged stay away, changed or not, and so do the tokens that were not chosen.

@@ -140,3 +140,23 @@ fn what_no_table_names_is_judged_by_itself_and_joined() {
     let error = encoded(&*codec, &events[1], &[None, None, None, None, Some("[W]")]);
     assert!(matches!(error, Err(WireError::NotEditable { .. })));
 }
+
+#[test]
+fn what_may_be_token_ids_is_refused() {
+    let refused = |chunk: Json| {
+        let (_, events, error) = run(Framing::Sse, &[stream(std::slice::from_ref(&chunk)).as_bytes()]);
+        matches!(error, Some(WireError::Unsupported { .. })) && events.is_empty()
+    };
+    let ids: Vec<u32> = (0..17).map(|id| 90_000 + id).collect();
+    assert!(refused(json!({"ids": ids})));
+    assert!(refused(said(json!({"content": "hi", "ids": [{"of": [ids]}]}))));
+    assert!(refused(
+        json!({"choices": [{"index": 0, "delta": {}, "bytes": "bob@example.com 12".bytes().collect::<Vec<_>>()}]})
+    ));
+    assert!(refused(json!({"choices": [], "odd": [1.5, ids[0], "a", ids]})));
+    // A few numbers, and others, are judged as any text is.
+    assert!(!refused(json!({"ids": ids[1..]})));
+    assert!(!refused(json!({"scores": ids.iter().map(|id| f64::from(*id) / 7.0).collect::<Vec<_>>()})));
+    assert!(!refused(json!({"rows": ids.iter().map(|id| json!([id])).collect::<Vec<_>>()})));
+    assert!(!refused(said(json!({"tool_calls": [{"function": {"arguments": {"rows": ids}}}]}))));
+}

@@ -27,6 +27,14 @@ fn refuses_what_makes_text_of_its_own() {
         let expected = "this route judges no grammars; a schema may stand in `response_format`";
         assert_eq!(error.to_string(), format!("{member}: unsupported; {expected}"));
     }
+    // Of a custom tool's grammar the text is judged: what it lets the model write is.
+    let tool = |format: Json| json!({"messages": [], "tools": [{"type": "custom", "custom": {"name": "f", "format": format}}]});
+    for format in [
+        json!({"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: \"a\""}}),
+        json!({"type": "grammar", "syntax": "regex", "definition": "start: \"a\""}),
+    ] {
+        assert_eq!(listed(tool(format).to_string()), ["- none tool_definition !f\nstart: \"a\""]);
+    }
     // What stays text is judged as such.
     let body = json!({"messages": [], "chat_template_kwargs": {"note": "x", "thinking": true}, "prompt": ["p"], "stop_token_ids": [5]});
     assert_eq!(

@@ -92,6 +92,7 @@ const PARTS: &[(&str, &Object)] = &[
     ("summary_text", &REASON),
     ("reasoning_text", &REASON),
     ("input_image", &IMAGE),
+    ("output_image", &IMAGE),
     ("input_file", &IMAGE),
 ];
 

@@ -104,7 +104,7 @@ static CACHE: Object = Object {
         ("mode", OneOf(&["implicit", "explicit"])),
         ("ttl", LIFETIME),
         ("prewarm", Plain),
-        ("comparison_response_id", Fixed(Kind::Other)),
+        ("comparison_response_id", Kept(STATE)),
     ],
 };
 
