@@ -1,6 +1,7 @@
 //! The texts of an answer, and the channel that each is a piece of.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
 
 use crate::text::{Kind, Media, MediaCount};
 use crate::wire::answer::Answers;
@@ -99,6 +100,9 @@ pub struct Channels {
     joined: HashMap<Channel, Joined>,
     /// The channels of texts of their own that have one.
     begun: HashSet<Channel>,
+    /// Which texts of their own a channel had, by a hash: each is judged once.
+    told: HashSet<(Channel, u64)>,
+    hasher: RandomState,
     /// The first text of its own of a place, until there is a second.
     first: HashMap<(u32, Kind, u64), String>,
     /// The same of an event's texts that no reader joins to those of another.
@@ -125,6 +129,8 @@ impl Channels {
             said,
             joined,
             begun,
+            told: HashSet::new(),
+            hasher: RandomState::new(),
             first,
             first_apart,
             media,
@@ -154,12 +160,17 @@ impl Channels {
             if found.form == Form::Whole {
                 found.text = self.news(channel, found.text);
             } else if own {
-                if found.loose || !found.apart {
+                let is_new = self.told.insert((channel, self.hasher.hash_one(&found.text)));
+                // Nobody joins what is long and always the same: chunks say again what they have said.
+                if (found.loose || !found.apart) && (is_new || found.text.len() <= REMEMBERED) {
                     views.extend(self.joined_to_others(&found, texts.len())?);
                 }
-                if !self.begun.insert(channel) {
+                if !is_new {
+                    found.text.clear();
+                } else if !self.begun.insert(channel) {
                     found.text.insert(0, '\n');
                 }
+                self.keep(size_of::<(Channel, u64)>())?;
             } else if answers.says_again() {
                 follows = self.piece(&mut found)?;
             }
@@ -252,6 +263,12 @@ impl Channels {
         next
     }
 
+    /// Takes note of so many more bytes that are kept.
+    fn keep(&mut self, bytes: usize) -> Result<(), WireError> {
+        self.kept += bytes;
+        if self.kept > MAX_SAID { Err(WireError::TooLarge { limit: MAX_SAID }) } else { Ok(()) }
+    }
+
     /// A second view of texts of their own at one place: joined, as a reader would read them to whom they are pieces of one. From
     /// the second on, which brings the first along.
     fn joined_to_others(&mut self, found: &Found, index: usize) -> Result<Option<EventText>, WireError> {
@@ -279,9 +296,7 @@ impl Channels {
         let before = arguments.kept();
         let text = arguments.push(&found.text);
         self.kept = self.kept + arguments.kept() - before;
-        if self.kept > MAX_SAID {
-            return Err(WireError::TooLarge { limit: MAX_SAID });
-        }
+        self.keep(0)?;
         let Some(text) = text else { return Ok(None) };
         // Any other place than that of the raw text.
         let channel = self.channel(found.choice, found.kind, !found.place)?;

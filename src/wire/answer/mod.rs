@@ -4,6 +4,7 @@ mod channels;
 mod frames;
 mod seams;
 mod unescape;
+mod views;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -13,10 +14,10 @@ use bytes::Bytes;
 use crate::text::{Kind, MediaCount};
 use crate::wire::answer::channels::{Channels, Found, found, remainder};
 use crate::wire::answer::frames::Frames;
-use crate::wire::answer::unescape::Twice;
+use crate::wire::answer::views::Views;
 use crate::wire::json::{Document, Limits, Patch, Type, Value};
 use crate::wire::shape::{Bounds, Form, Rule, unexpected};
-use crate::wire::{AnswerCodec, Body, Channel, Cut, Event, EventText, Framing, WireError, sse};
+use crate::wire::{AnswerCodec, Body, Cut, Event, EventText, Framing, WireError, sse};
 
 /// What a dialect says of its answers. One for each answer: it remembers of a stream what its end needs.
 pub trait Answers: Send {
@@ -119,10 +120,7 @@ pub struct Codec<A> {
     bounds: Bounds,
     /// See [`AnswerCodec::media`].
     media: Cell<MediaCount>,
-    /// The arguments of each tool call, as they are written.
-    calls: RefCell<HashMap<(u32, u64), Twice>>,
-    /// What a channel of texts of their own had last, where that was replaced.
-    replaced: RefCell<HashMap<Channel, String>>,
+    views: RefCell<Views>,
     /// A text was changed.
     changed: Cell<bool>,
     /// See [`AnswerCodec::kept`].
@@ -145,8 +143,7 @@ impl<A: Answers> Codec<A> {
             said: RefCell::default(),
             bounds,
             media: Cell::default(),
-            calls: RefCell::default(),
-            replaced: RefCell::default(),
+            views: RefCell::default(),
             changed: Cell::new(false),
             kept: RefCell::default(),
             ended: false,
@@ -212,21 +209,17 @@ impl<A: Answers> Codec<A> {
         patch: &mut Patch,
     ) -> Result<bool, WireError> {
         let (found, _) = found(document, &self.answers, self.bounds)?;
-        self.views_agree(&found, event, texts)?;
+        let says_again = self.answers.says_again();
+        let texts = self.views.borrow_mut().settle(&found, event, texts, says_again);
+        let texts = texts.map_err(|index| WireError::NotEditable { at: document.path(found[index].node) })?;
         let mut changed = false;
-        for (index, (found, text)) in found.into_iter().zip(texts).enumerate() {
+        for (found, text) in found.into_iter().zip(texts) {
             let not_editable = || WireError::NotEditable { at: document.path(found.node) };
             if text.is_some() && !found.form.is_editable() {
                 return Err(not_editable());
             }
-            let own = found.is_own(self.answers.says_again());
-            let lined = own && event.texts[index].text.len() > found.text.len();
-            let text = text
-                .as_deref()
-                .map(|text| if lined { text.strip_prefix('\n').ok_or_else(not_editable) } else { Ok(text) });
-            let text = text.transpose()?;
-            let again = self.answers.says_again() && found.form != Form::Whole && !own;
-            let text = if again { self.write(&found, text) } else { text.map(Into::into) };
+            let again = says_again && found.form != Form::Whole && !found.is_own(says_again);
+            let text = if again { self.write(&found, text.as_deref()) } else { text };
             let Some(text) = text else { continue };
             // The pieces of a stream need not be JSON each; a whole call's must stay what it was.
             let whole = self.frames.is_whole() || found.again;
@@ -237,43 +230,6 @@ impl<A: Answers> Codec<A> {
             changed = true;
         }
         Ok(changed)
-    }
-
-    /// Refuses edits of a further view of a text that those of the text itself do not make, too.
-    fn views_agree(&self, found: &[Found], event: &Event, texts: &[Option<String>]) -> Result<(), WireError> {
-        let (mut calls, mut replaced) = (self.calls.borrow_mut(), self.replaced.borrow_mut());
-        let now = |index: usize| texts[index].as_ref().unwrap_or(&event.texts[index].text);
-        for (index, found) in found.iter().enumerate() {
-            let view = event.texts.iter().position(|text| text.view_of == Some(index));
-            let agrees = if found.form == Form::Arguments {
-                let call = calls.entry((found.choice, found.place)).or_default();
-                call.write(now(index));
-                view.is_none_or(|view| {
-                    call.decide(now(view));
-                    texts[view].is_none() || call.agrees()
-                })
-            } else if !found.is_own(self.answers.says_again()) {
-                view.is_none_or(|view| texts[view].is_none())
-            } else {
-                let (channel, came) = (event.texts[index].channel, &event.texts[index].text);
-                let own = now(index);
-                let own = if came.len() > found.text.len() { own.strip_prefix('\n').unwrap_or_default() } else { own };
-                let agrees = view.is_none_or(|view| {
-                    let before = event.texts[view].text.strip_suffix(&*found.text).unwrap_or_default();
-                    let before = replaced.get(&channel).filter(|_| !before.is_empty()).map_or(before, |first| first);
-                    texts[view].as_ref().is_none_or(|view| view.strip_prefix(before) == Some(own))
-                });
-                match &texts[index] {
-                    Some(_) => replaced.insert(channel, own.to_owned()),
-                    None => replaced.remove(&channel),
-                };
-                agrees
-            };
-            if !agrees {
-                return Err(WireError::NotEditable { at: "a further view of a text".into() });
-            }
-        }
-        Ok(())
     }
 
     /// Takes note of a text that is written now, as `with` where that is given; what has to stand there in its place.
@@ -345,7 +301,7 @@ impl<A: Answers> AnswerCodec for Codec<A> {
         let mut patch = Patch::default();
         let mut changed = texts.iter().any(Option::is_some);
         let calls = || event.texts.iter().any(|text| text.channel.kind == Kind::ToolArguments);
-        if changed || self.answers.says_again() || calls() {
+        if changed || self.answers.says_again() || calls() || !self.views.borrow().are_idle() {
             changed |= self.patch(document, event, texts, &mut patch)?;
         }
         self.answers.strip(document.root(), changed, &mut patch);

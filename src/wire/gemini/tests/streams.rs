@@ -32,7 +32,7 @@ fn a_stream_is_events_in_order_with_channels() {
         ("0 content 0 bi | 0 content 0 rd", false),
         // What is said whole is joined to nothing.
         ("0 tool_arguments 0 !to | 0 tool_arguments 1 foo | 0 name 0 !get", true),
-        ("0 tool_arguments 0 ! | 0 tool_arguments 1 \nbar | 0 name 0 !\nget", true),
+        ("0 tool_arguments 0 ! | 0 tool_arguments 1 \nbar | 0 name 0 !", true),
         ("", true),
         ("", true),
         ("", true),

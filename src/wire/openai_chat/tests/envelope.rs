@@ -120,14 +120,15 @@ fn a_text_in_several_parts_is_one_text() {
 #[test]
 fn what_no_table_names_is_judged_by_itself_and_joined() {
     let note = |text: &str| json!({"choices": [{"index": 0, "delta": {}}], "note": {"all": [text, "!"]}});
-    let (codec, events, _) = run(Framing::Sse, &[stream(&[note("a sword"), note("fish b")]).as_bytes()]);
+    let read = || run(Framing::Sse, &[stream(&[note("a sword"), note("fish b")]).as_bytes()]);
+    let (codec, events, _) = read();
     let texts: Vec<_> = events[..2].iter().map(texts_of).collect();
     let keys = "0 other 0 !note, 0 other 1 !all";
     assert_eq!(texts[0].join(", "), format!("{keys}, 0 other 2 a sword, 0 other 2 \n!, 0 other 3 !a sword!"));
     let again = "0 other 0 !, 0 other 1 !";
     assert_eq!(
         texts[1].join(", "),
-        format!("{again}, 0 other 2 \nfish b, 0 other 2 \n!, 0 other 3 !fish b, 0 other 3 !!")
+        format!("{again}, 0 other 2 \nfish b, 0 other 2 , 0 other 3 !fish b, 0 other 3 !!")
     );
     let (word, joined) = (Some("a [W]"), Some("a [W]!"));
     assert!(encoded(&*codec, &events[0], &[None, None, word, None, None]).is_ok());
@@ -137,6 +138,7 @@ fn what_no_table_names_is_judged_by_itself_and_joined() {
     let lines = [None, None, Some("\n[W]"), None, Some("[W]")];
     assert!(encoded(&*codec, &events[1], &lines).unwrap().contains(r#"{"all":["[W]","!"]}"#));
     // Only joined is it a finding: that can't be masked.
+    let (codec, events, _) = read();
     let error = encoded(&*codec, &events[1], &[None, None, None, None, Some("[W]")]);
     assert!(matches!(error, Err(WireError::NotEditable { .. })));
 }
@@ -159,4 +161,19 @@ fn what_may_be_token_ids_is_refused() {
     assert!(!refused(json!({"scores": ids.iter().map(|id| f64::from(*id) / 7.0).collect::<Vec<_>>()})));
     assert!(!refused(json!({"rows": ids.iter().map(|id| json!([id])).collect::<Vec<_>>()})));
     assert!(!refused(said(json!({"tool_calls": [{"function": {"arguments": {"rows": ids}}}]}))));
+}
+
+/// Some servers say the same in every chunk: it is judged once, and leaves as it left first.
+#[test]
+fn what_is_told_again_leaves_as_it_left() {
+    let note = |text: &str| json!({"choices": [{"index": 0, "delta": {}}], "note": text});
+    let long = |word: &str| format!("a long {word} ").repeat(20);
+    let (first, other) = (note(&long("bluebird")), note("other"));
+    let (codec, events, _) = run(Framing::Sse, &[stream(&[first.clone(), other, first]).as_bytes()]);
+    let texts: Vec<_> = events[..3].iter().map(|event| event.texts[1].text.clone()).collect();
+    assert_eq!(texts, [long("bluebird"), "\nother".into(), String::new()]);
+    let masked = long("[W]");
+    assert!(encoded(&*codec, &events[0], &[None, Some(&masked)]).unwrap().contains(&masked));
+    assert!(encoded(&*codec, &events[1], &[]).unwrap().contains("other"));
+    assert!(encoded(&*codec, &events[2], &[]).unwrap().contains(&masked));
 }
