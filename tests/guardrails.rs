@@ -82,8 +82,8 @@ async fn a_redacted_prompt_keeps_every_other_byte() {
     let answer = proxy.chat(&sent).await;
     assert_eq!((answer.status, decision(&answer)), (200, "redact"), "{}", answer.text());
     assert_eq!(named(&answer), "pii; action=redact; label=email");
-    // The text is written anew, escapes and all; nothing else is.
-    assert_eq!(upstream.request().text(), format!("{before}\"to [REDACTED:email], 😀\\tsoon\"{after}"));
+    // What is masked is written anew; nothing else is, and no escape.
+    assert_eq!(upstream.request().text(), format!("{before}\"to [REDACTED:email], \\ud83d\\ude00\\tsoon\"{after}"));
 
     // With nothing to redact, not a byte is touched.
     let sent = format!("{before}\"\\u006eobody \\/\"{after}");

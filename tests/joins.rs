@@ -274,12 +274,13 @@ async fn an_item_that_says_nothing_but_its_id_stands_for_what_is_kept() {
         json!({"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "hm"}]}),
         json!({"type": "message", "id": "msg_1", "role": "assistant"}),
         json!({"id": "msg_1", "role": "assistant", "content": null}),
-        json!({"type": "message", "id": "msg_1", "role": "assistant", "content": []}),
         json!({"type": null, "id": "msg_1", "role": "user"}),
         json!({"type": "function_call", "id": "fc_1", "name": "f", "call_id": "c"}),
         json!({"type": "function_call_output", "id": "fc_1"}),
         json!({"type": "shell_call", "id": "s"}),
-        json!({"type": "tool_search_output", "id": "s", "execution": "client", "tools": []}),
+        json!({"type": "tool_search_output", "id": "s", "execution": "client"}),
+        json!({"type": "apply_patch_call_output", "id": "a", "call_id": "c"}),
+        json!({"type": "configuration_update", "id": "c"}),
     ] {
         let answer = post(&proxy, "/v1/responses", &with(&item)).await;
         let error = answer.json()["error"].clone();
@@ -291,6 +292,8 @@ async fn an_item_that_says_nothing_but_its_id_stands_for_what_is_kept() {
         json!({"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]}),
         json!({"type": "message", "id": "msg_1", "role": "assistant", "content": [{"type": "output_text", "text": "so"}]}),
         json!({"type": "message", "id": "msg_1", "role": "assistant", "content": ""}),
+        json!({"type": "message", "id": "msg_1", "role": "assistant", "content": []}),
+        json!({"type": "apply_patch_call_output", "id": "a", "call_id": "c", "status": "completed"}),
         json!({"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "{}"}),
         json!({"type": "function_call_output", "id": "fc_1", "call_id": "c", "output": "x"}),
     ] {

@@ -56,7 +56,7 @@ fn requests() -> Vec<(Box<dyn Dialect>, &'static str)> {
                 {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "~"}, {"type": "input_text", "text": "~"}]},
                 {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed",
                     "content": [{"type": "output_text", "text": "~", "annotations": []}, {"type": "refusal", "refusal": "~"}]},
-                {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "~"}]},
+                {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "~"}], "content": [{"type": "reasoning_text", "text": "~"}]},
                 {"type": "function_call", "call_id": "call_1", "name": "get", "arguments": "{\"q\": \"^\", \"~\": [\"^\"]}"},
                 {"type": "function_call_output", "call_id": "call_1", "output": "~"}],
                 "tools": [{"type": "function", "name": "get", "description": "~", "strict": true,

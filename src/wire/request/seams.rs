@@ -47,12 +47,10 @@ const PARTS: usize = 512 << 10;
 
 /// Listens to the user, and finds the seams.
 pub struct Seams<'d> {
-    /// So much of what the user said before this turn as a phrase can reach back over.
+    /// What the user said before this turn: all that a phrase can reach back over, and mostly more.
     before: Vec<Cut<'d>>,
-    /// So little of it is seen that a phrase could reach back further.
-    stretched: bool,
-    /// And that over what was said in another run.
-    buried: bool,
+    /// So little of what is left of it is seen that a phrase could reach back further: to this run.
+    beyond: Option<u32>,
     now: Vec<Cut<'d>>,
     run: u32,
     answers: u32,
@@ -72,7 +70,7 @@ impl Cut<'_> {
 impl Default for Seams<'_> {
     fn default() -> Self {
         let (before, now) = (Vec::new(), Vec::new());
-        Seams { before, stretched: false, buried: false, now, run: 0, answers: 0, budget: BUDGET, parts: 0 }
+        Seams { before, beyond: None, now, run: 0, answers: 0, budget: BUDGET, parts: 0 }
     }
 }
 
@@ -103,9 +101,17 @@ impl<'d> Seams<'d> {
         let value = first.leaf.value;
         let unseen = || unexpected(value, "texts of which so much is seen that they can be judged");
         let is_seam = |before: &[Cut<'_>]| before.first().is_some_and(|first| first.run != run);
+        self.budget += BUDGET_OF_TURN;
+        let may_be_seam = self.beyond.is_some_and(|beyond| beyond != run) || is_seam(&self.before);
+        if (may_be_seam || length(&self.before) > 2 * MOST) && !self.trim() {
+            return Err(unseen());
+        }
         let mut seams = Vec::new();
-        if self.buried || is_seam(&self.before) {
-            let start = start(&now).filter(|start| !self.stretched && self.affords(start)).ok_or_else(unseen)?;
+        if self.beyond.is_some_and(|beyond| beyond != run) {
+            return Err(unseen());
+        }
+        if is_seam(&self.before) {
+            let start = start(&now).filter(|start| self.affords(start)).ok_or_else(unseen)?;
             let since = self.before.partition_point(|cut| cut.answers != answers);
             let starts = [0, since].into_iter().take(if since > 0 { 2 } else { 1 });
             for before in starts.map(|at| &self.before[at..]).filter(|before| is_seam(before)) {
@@ -116,17 +122,19 @@ impl<'d> Seams<'d> {
                 seams.push([before, &start[..]].concat());
             }
         }
-        self.budget += BUDGET_OF_TURN;
         self.before.extend(now);
-        self.buried |= is_seam(&self.before);
-        self.stretched = !keep_end(&mut self.before);
-        self.buried &= self.stretched;
-        let kept = std::mem::take(&mut self.before);
-        if !self.affords(&kept) {
-            return Err(unseen());
-        }
-        self.before = kept;
         Ok(seams)
+    }
+
+    /// Forgets what no phrase can reach back over; whether that can be afforded.
+    fn trim(&mut self) -> bool {
+        let Some(first) = self.before.first().map(|cut| cut.run) else { return true };
+        let is_seen = keep_end(&mut self.before);
+        self.beyond = (!is_seen).then(|| self.beyond.unwrap_or(first));
+        let before = std::mem::take(&mut self.before);
+        let affords = self.affords(&before);
+        self.before = before;
+        affords
     }
 
     /// Whether one side of a border may be so large.

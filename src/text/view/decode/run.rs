@@ -1,5 +1,7 @@
 //! Runs of base64 and hexadecimal: in one piece, or in pieces of one length with blanks or punctuation between them.
 
+use std::ops::Range;
+
 use super::readable::Readable;
 
 /// Letters of base64 that a run has at least; padding counts.
@@ -56,7 +58,7 @@ impl Run {
             let end = piece(bytes, next);
             let alike = has_mark(&bytes[next..end]) == has_mark(&bytes[start..first]);
             let more = end - next == len && alike && (len >= PIECE || is_hex(&bytes[next..end]));
-            let last = !more && len >= PIECE && end - next < len;
+            let last = !more && len >= PIECE && end - next < len && !begins_hex(bytes, next..end);
             let is_line = bytes[run.end..next].contains(&b'\n');
             let is_padded = bytes.get(end) == Some(&b'=');
             if more || last && (pieces > 1 || is_line || is_padded) {
@@ -185,6 +187,13 @@ fn is_hex(piece: &[u8]) -> bool {
     let digits = digits_of(piece);
     let mark = |at: usize, byte: &u8| matches!(byte, b'-' | b'_') && at % 3 == 2;
     digits.iter().enumerate().all(|(at, byte)| byte.is_ascii_hexdigit() || mark(at, byte))
+}
+
+/// Whether hexadecimal in pieces of one length begins with this one: it is no rest of what stands before.
+fn begins_hex(bytes: &[u8], first: Range<usize>) -> bool {
+    let second = after_gap(bytes, first.end).map(|next| &bytes[next..piece(bytes, next)]);
+    let first = &bytes[first];
+    is_hex(first) && second.is_some_and(|second| second.len() == first.len() && is_hex(second))
 }
 
 /// The digits of a piece and their places.

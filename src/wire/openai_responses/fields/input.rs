@@ -4,7 +4,7 @@ use super::request::{STATE, TEXT};
 use super::tools::{ENVIRONMENT, TOOL};
 use super::{EXECUTION, LIFETIME, PHASE, REASONING, STATUS};
 use crate::text::{Kind, Media};
-use crate::wire::json::{Type, Value};
+use crate::wire::json::Value;
 use crate::wire::shape::{Object, Rule, Sort};
 use Rule::*;
 use Sort::Is;
@@ -77,23 +77,25 @@ const TYPES: [&str; ITEMS.len() - 1] = {
     types
 };
 
-/// Whether an item has an id, and nothing beside it that the upstream could take in place of what it keeps. A summary is not
-/// what was reasoned.
+/// Whether an item has an id and lacks what an item of its type has to say. A summary is not what was reasoned.
 fn refers(item: Value<'_>) -> bool {
+    let has = |name: &str| item.get(name).is_some_and(|value| !value.is_null());
     let kind = item.get("type").filter(|kind| !kind.is_null()).map(|kind| kind.text().unwrap_or_default());
-    let says: &[&str] = match kind.as_deref() {
+    let says = match kind.as_deref() {
         Some("item_reference") => return false,
         Some(kind) if !TYPES.contains(&kind) => return false,
-        None | Some("message") => &["content"],
-        Some("reasoning") => &["content", "encrypted_content"],
-        Some("additional_tools" | "tool_search_output") => &["tools"],
-        Some("configuration_update") => &["reasoning", "text"],
-        Some(kind) if kind.ends_with("_output") => &["output"],
-        Some(_) => &["arguments", "input", "action", "operation"],
+        None | Some("message") => has("content"),
+        Some("reasoning") => {
+            let reasoned = item.get("content").into_iter().flat_map(Value::elements);
+            reasoned.count() > 0 || has("encrypted_content")
+        }
+        Some("additional_tools" | "tool_search_output") => has("tools"),
+        Some("configuration_update") => has("reasoning") || has("text"),
+        Some("apply_patch_call_output") => has("status") || has("output"),
+        Some(kind) if kind.ends_with("_output") => has("output"),
+        Some(_) => ["arguments", "input", "action", "operation"].into_iter().any(has),
     };
-    let is_something =
-        |value: Value<'_>| !value.is_null() && (value.kind() != Type::Array || value.elements().next().is_some());
-    item.get("id").is_some_and(is_something) && !says.iter().any(|name| item.get(name).is_some_and(is_something))
+    has("id") && !says
 }
 
 const ROLES: &[&str] = &["user", "assistant", "system", "developer"];
