@@ -21,7 +21,7 @@ use crate::proxy::trail::Trail;
 use crate::proxy::upstream::{Answer, Outgoing, Upstreams};
 use crate::proxy::{body, headers, relay, reply};
 use crate::text::Segment;
-use crate::wire::{Named, Prompt, WireError};
+use crate::wire::{Prompt, WireError, named};
 
 /// What one exchange works with. All of it from one snapshot.
 pub struct Exchange<'a> {
@@ -118,7 +118,7 @@ impl Exchange<'_> {
                 self.keeper.iter().filter(|_| needed).try_for_each(|keeper| keeper.check(&*prompt))?;
                 let (path, query) = self.target.split_once('?').unwrap_or((self.target, ""));
                 let words = self.route.path.names(path).chain(self.inspect.query.words(query));
-                Ok(Some(Named::new(prompt, words)))
+                Ok(Some(named(prompt, words)))
             }
             Err(error) if needed => Err(Refused::Request(error)),
             // The error names members of the body, which could be content.

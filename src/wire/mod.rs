@@ -28,7 +28,7 @@ pub mod sse;
 mod testing;
 
 pub use ids::is_id;
-pub use request::{Known, Named};
+pub use request::{Known, named};
 pub use shape::Bounds;
 
 use bytes::Bytes;

@@ -6,7 +6,7 @@ mod seams;
 mod segments;
 
 pub use known::Known;
-pub use named::Named;
+pub use named::named;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -7,26 +7,23 @@ use bytes::Bytes;
 use crate::text::{Edits, Kind, MediaCount, Place, Role, Segment, SegmentId};
 use crate::wire::{Known, Prompt, WireError};
 
-/// A request, and words from outside of its body behind its texts.
-pub struct Named {
-    prompt: Box<dyn Prompt>,
-    segments: Vec<Segment>,
+/// A request with words from outside of its body behind its texts. They stay as they are: one that has to change can't.
+pub fn named<'w>(prompt: Box<dyn Prompt>, words: impl Iterator<Item = &'w str>) -> Box<dyn Prompt> {
+    let place = Place { role: Role::None, kind: Kind::Word, turn: None, editable: false };
+    let mut segments: Vec<Segment> = Vec::new();
+    for (id, word) in (prompt.segments().len() as u32..).zip(words) {
+        segments.push(Segment { id: SegmentId(id), place, text: word.into(), fresh: 0, masked: Vec::new() });
+    }
+    if segments.is_empty() {
+        return prompt;
+    }
+    segments.splice(0..0, prompt.segments().iter().cloned());
+    Box::new(Named { prompt, segments })
 }
 
-impl Named {
-    /// Words stay as they are: one that has to change can't.
-    pub fn new<'w>(prompt: Box<dyn Prompt>, words: impl Iterator<Item = &'w str>) -> Box<dyn Prompt> {
-        let place = Place { role: Role::None, kind: Kind::Word, turn: None, editable: false };
-        let mut segments: Vec<Segment> = Vec::new();
-        for (id, word) in (prompt.segments().len() as u32..).zip(words) {
-            segments.push(Segment { id: SegmentId(id), place, text: word.into(), fresh: 0, masked: Vec::new() });
-        }
-        if segments.is_empty() {
-            return prompt;
-        }
-        segments.splice(0..0, prompt.segments().iter().cloned());
-        Box::new(Named { prompt, segments })
-    }
+struct Named {
+    prompt: Box<dyn Prompt>,
+    segments: Vec<Segment>,
 }
 
 impl Prompt for Named {

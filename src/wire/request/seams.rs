@@ -49,6 +49,8 @@ const PARTS: usize = 512 << 10;
 pub struct Seams<'d> {
     /// What the user said before this turn: all that a phrase can reach back over, and mostly more.
     before: Vec<Cut<'d>>,
+    /// Its bytes.
+    held: usize,
     /// So little of what is left of it is seen that a phrase could reach back further: to this run.
     beyond: Option<u32>,
     now: Vec<Cut<'d>>,
@@ -70,7 +72,7 @@ impl Cut<'_> {
 impl Default for Seams<'_> {
     fn default() -> Self {
         let (before, now) = (Vec::new(), Vec::new());
-        Seams { before, beyond: None, now, run: 0, answers: 0, budget: BUDGET, parts: 0 }
+        Seams { before, held: 0, beyond: None, now, run: 0, answers: 0, budget: BUDGET, parts: 0 }
     }
 }
 
@@ -103,7 +105,7 @@ impl<'d> Seams<'d> {
         let is_seam = |before: &[Cut<'_>]| before.first().is_some_and(|first| first.run != run);
         self.budget += BUDGET_OF_TURN;
         let may_be_seam = self.beyond.is_some_and(|beyond| beyond != run) || is_seam(&self.before);
-        if (may_be_seam || length(&self.before) > 2 * MOST) && !self.trim() {
+        if (may_be_seam || self.held > 2 * MOST) && !self.trim() {
             return Err(unseen());
         }
         let mut seams = Vec::new();
@@ -122,6 +124,7 @@ impl<'d> Seams<'d> {
                 seams.push([before, &start[..]].concat());
             }
         }
+        self.held += length(&now);
         self.before.extend(now);
         Ok(seams)
     }
@@ -132,6 +135,7 @@ impl<'d> Seams<'d> {
         let is_seen = keep_end(&mut self.before);
         self.beyond = (!is_seen).then(|| self.beyond.unwrap_or(first));
         let before = std::mem::take(&mut self.before);
+        self.held = length(&before);
         let affords = self.affords(&before);
         self.before = before;
         affords
