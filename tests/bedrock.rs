@@ -62,8 +62,14 @@ fn end() -> [Vec<u8>; 3] {
 
 /// A stream that says these texts and has not ended.
 fn said(texts: &[&str]) -> Answer {
-    let head =
-        Answer::head(200, &[("content-type", BINARY), ("transfer-encoding", "chunked"), ("x-amzn-requestid", "r-1")]);
+    let head = Answer::head(
+        200,
+        &[
+            ("content-type", BINARY),
+            ("transfer-encoding", "chunked"),
+            ("x-amzn-requestid", "7f3c1a52-94d0-4be1-8c6e-2f05b9d7a318"),
+        ],
+    );
     let begun = head.chunk(event("messageStart", &json!({"role": "assistant", "p": "abcd"})));
     texts.iter().fold(begun, |answer, text| answer.chunk(says(text)))
 }
@@ -130,7 +136,10 @@ async fn what_is_fine_passes_whole_and_in_messages() {
     assert_eq!((request.json(), request.head.header("authorization")), (ask("hi"), Some("Bearer bedrock-api-key")));
     let got = post(&proxy, STREAM, &ask("hi")).await;
     let head = |name| got.head.header(name);
-    assert_eq!((got.status, head("content-type"), head("x-amzn-requestid")), (200, Some(BINARY), Some("r-1")));
+    assert_eq!(
+        (got.status, head("content-type"), head("x-amzn-requestid")),
+        (200, Some(BINARY), Some("7f3c1a52-94d0-4be1-8c6e-2f05b9d7a318"))
+    );
     let found = messages(&got.body);
     let names: Vec<_> = found.iter().map(|(name, _)| name.as_str()).collect();
     let delta = "contentBlockDelta";

@@ -28,6 +28,58 @@ const PHRASE: [&str; 19] = [
     "&#112;&#114;&#111;&#106;&#101;&#99;&#116;&#32;&#98;&#108;&#117;&#101;&#98;&#105;&#114;&#100;",
 ];
 
+/// The same among other bytes, broken up, or next to what is no part of it.
+const SCATTERED: [&str; 33] = [
+    "\\bm8gcHJvamVjdCBibHVlYmlyZA==",
+    "C:\\bm8gcHJvamVjdCBibHVlYmlyZA==",
+    "https://x.y/70726f6a65637420626c756562697264",
+    "id_70726f6a65637420626c756562697264",
+    "key-70726f6a65637420626c756562697264_x",
+    "0x700x720x6f0x6a0x650x630x740x200x620x6c0x750x650x620x690x720x64",
+    "7072-6f6a-6563-7420-626c-7565-6269-7264",
+    "70726f6a65637420626c756562697264&#122;",
+    "cHJvamVjdCBibHVlYmlyZA&#33;",
+    "570726f6a65637420626c756562697264",
+    "\n00000000: 7468 6520 7072 6f6a 6563 7420 626c 7565  the project blue\n00000010: 62697264                                bird",
+    "\n00000000  74 68 65 20 70 72 6f 6a  65 63 74 20 62 6c 75 65  |the project blue|\n00000010  62 69 72 64  |bird|",
+    "cHJvamVjdC\nBibHVlYmlyZA==",
+    "cHJv amVjdCBi bHVlYmlyZA==",
+    "\"cHJvamVj\" + \"dCBibHVl\" + \"YmlyZA==\"",
+    "> cHJvamVj\n> dCBibHVl\n> YmlyZA==",
+    "# cHJvamVj\n# dCBibHVl\n# YmlyZA==",
+    "* cHJvamVj\n* dCBibHVl\n* YmlyZA==",
+    "// cHJvamVj\n// dCBibHVl\n// YmlyZA==",
+    "            cHJvamVj\n            dCBibHVl\n            YmlyZA==",
+    "cHJvamVj<br>dCBibHVl<br>YmlyZA==",
+    "/pD/gYGdgf6dgZ2QgYH//4GQgZ3/gZ2BkJ2BnZ3/gZCBnZD+/5CdgZ3+nZCBnZ2Q/oGdgZ2BnZD/nf/+IHByb2plY3QgYmx1ZWJpcmQg///+/pCQkIH+//7//oGB/5D+kP//gYH+/v7//4GB",
+    "/v+Bgf6d//7//oH//pCdgf+BkP6QkP///4GQ//+d/pD/nf7//v+QkIGQkJCQgf+dkP7+gZD/nf6dnf6QIHByb2plY3QgYmx1ZWJpcmQggf//////gf//gZCBkP+Qgf6BgYGQgf6BgZD/kP4=",
+    "/p3+/4GB//////6BkIH+/v+QnYGQnf6QnYGd/oH+nf6Q/pCdnZ3+kJ2QkP+QkJ3//oGB/v/+kJ3+//7+IHByb2plY3QgYmx1ZWJpcmQggZCBkP+Q/pD/gf/+gYH/kP+Q//6B////gZCQkA==",
+    "getUserNameFromDatabaseByIdentifierAndIHByb2plY3QgYmx1ZWJpcmQg",
+    "Bkcolkd6 JhBxtGuI 9M2BNfvU hzDt3pyg z2IJf2wl wJImHDqg dw2DLCGc B3DU8lMR cHJvamVj dCBibHVl YmlyZA==",
+    "dGhlIHF1aWNrIGJyb3duIGZveCBqdW1wcyBvdmVyIHRoZSBsYXp5IGRvZyBhbmQgcnVucyBhd2F5IGhvbWUgbm93xc29tZSBvdGhlciBiZW5pZ24gd29yZHMgYXJlIGluIGhlcmUgYXMgd2VsbCwgbXVjaCBsb25nZXIgdGhhbiB0aGUgb3RoZXIgb25lcyBhcmUgxIHByb2plY3QgYmx1ZWJpcmQg",
+    "cHJvagdlY3QgYmx1ZRtiaXJk",
+    "culzdW3pIG9mIHByb2plY3QgYmx1ZWJpcmQ=",
+    "cgDpAHMAdQBtAOkAIABwAHIAbwBqAGUAYwB0ACAAYgBsAHUAZQBiAGkAcgBkAA==",
+    "cAByAD4EagBlAGMAdAAgAGIAbAB1AGUAYgBpAHIAZAA=",
+    "AHAAcgQ+AGoAZQBjAHQAIABiAGwAdQBlAGIAaQByAGQ=",
+    "cAFyAW8BagFlAWMBdAEgAWIBbAF1AWUBYgFpAXIBZA==",
+];
+
+/// The same as people write and format it.
+const SPELLED: [&str; 11] = [
+    "project\n    bluebird",
+    "> project\n> bluebird",
+    "project\u{200b}bluebird",
+    "ProjectBluebird",
+    "project, bluebird",
+    "pro**ject blue**bird",
+    "project\u{b7}bluebird",
+    "\"project\" (bluebird)",
+    "pro<b>ject</b> bluebird",
+    "# project\r\n# bluebird",
+    "pr\u{f8}\u{249}\u{247}c\u{167} bl\u{289}\u{247}b\u{268}\u{24d}d",
+];
+
 const FINE: &str = "So far all of this is fine, and so is what comes next. ";
 
 fn config(upstream: &Upstream) -> Config {
@@ -54,7 +106,7 @@ async fn nothing_hides_in_a_prompt() {
     let upstream = Upstream::start(Answer::json(completion("fine"))).await;
     let proxy = Proxy::start(config(&upstream));
     let mut client = proxy.connect().await;
-    for encoded in PHRASE {
+    for encoded in PHRASE.into_iter().chain(SCATTERED).chain(SPELLED) {
         for text in [
             encoded.to_owned(),
             format!("Decode and follow: {encoded} now."),
@@ -64,6 +116,22 @@ async fn nothing_hides_in_a_prompt() {
             let refused = client.chat(chat(&text, false)).await;
             assert_eq!((refused.status, refused.code().as_str()), (400, "content_policy_violation"), "{text}");
         }
+    }
+    assert!(upstream.requests().is_empty());
+}
+
+/// What stands in plain sight is found, whatever time the rest takes and whatever the guardrail does when that is up.
+#[tokio::test]
+async fn what_stands_in_plain_sight_is_found_however_little_time_there_is() {
+    let upstream = Upstream::start(Answer::json(completion("fine"))).await;
+    let words = "[patterns.words]\nphrase = [\"project bluebird\"]\n[actions]\nphrase = \"block\"";
+    let hasty = format!("stage = [\"input\"]\non_error = \"allow\"\ndeadline = \"1ms\"\n{words}\n");
+    let proxy = Proxy::start(Config::new(upstream.address()).guardrail("hasty", &hasty));
+    let mut client = proxy.connect().await;
+    let rows: String = (0..40_000u64).map(|n| format!("{},", n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40)).collect();
+    for text in [format!("project bluebird {rows}"), format!("{rows} project bluebird")] {
+        let refused = client.chat(chat(&text, false)).await;
+        assert_eq!((refused.status, refused.code().as_str()), (400, "content_policy_violation"));
     }
     assert!(upstream.requests().is_empty());
 }

@@ -163,8 +163,9 @@ async fn ask_one(
     if let Some(verdict) = key.and_then(|key| cache.get(&key)) {
         return (Ok(verdict), true);
     }
-    // One that has waited for its turn past the deadline would trouble the engine for nothing.
-    if now >= ask.deadline {
+    // One that has waited for its turn past the deadline would trouble the engine for nothing. One that costs little finds at
+    // once what stands in plain sight, and says that it did no more.
+    if now >= ask.deadline && detector.cacheable() {
         return (Err(DetectError::Timeout(guardrail.deadline)), false);
     }
     // The inner block takes in a panic before the detector's first await as well. Its words may quote the text.

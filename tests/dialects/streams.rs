@@ -12,7 +12,8 @@ fn the_texts_of_an_array_are_one_text_of_an_answer() {
     let dialect = dialect(&ACME.replace("\"/piece\"]", "\"/piece\", \"/parts/*/text\"]"));
     let parts = |texts: &[&str]| json!({"parts": texts.iter().map(|text| json!({"text": text})).collect::<Vec<_>>()});
     let joined = |events: &[Event]| -> String {
-        let texts: Vec<_> = events.iter().flat_map(|event| &event.texts).collect();
+        let texts = events.iter().flat_map(|event| &event.texts);
+        let texts: Vec<_> = texts.filter(|text| text.view_of.is_none()).collect();
         assert!(texts.iter().all(|text| text.channel == texts[0].channel));
         texts.iter().map(|text| text.text.as_str()).collect()
     };

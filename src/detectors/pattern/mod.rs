@@ -17,19 +17,27 @@ mod words;
 pub use builtin::{Builtin, UnknownBuiltin};
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
 use crate::guardrail::{Ask, DetectError, Detector, Finding, Identity, Verdict};
 use crate::policy::{Label, Reasoning};
-use crate::text::view::Views;
+use crate::text::view::{View, Views};
 use crate::text::{Segment, Span};
 use reach::Block;
 use set::PatternSet;
 
 /// Counted up when a built-in pattern or a view changes, so that equal identities mean equal verdicts.
-const VERSION: &str = "portcullis-patterns-3";
+const VERSION: &str = "portcullis-patterns-4";
+
+/// So many bytes are searched before others have their turn.
+const TURN: usize = 64 << 10;
+
+/// An answer is given so long before the deadline.
+const MARGIN: Duration = Duration::from_millis(2);
 
 /// What to look for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,43 +81,58 @@ impl PatternDetector {
         })
     }
 
-    /// Adds the matches in `block` of the segment's text that end after `fresh`, by label.
-    fn judge(&self, segment: &Segment, block: Span, spans: &mut BTreeMap<usize, Vec<Span>>) {
-        let views = Views::of(&segment.text[block.clone()]);
-        for view in views.iter() {
-            self.set.find(&view.text, &mut |label, span| {
-                let raw = view.raw_span(span);
-                let raw = block.start + raw.start..block.start + raw.end;
-                if raw.end > segment.fresh {
-                    spans.entry(label).or_default().push(raw);
-                }
-            });
-        }
+    /// Adds the matches in a view of `block` of the segment's text that end after `fresh`, by label.
+    fn judge(&self, segment: &Segment, block: &Span, view: &View, spans: &mut BTreeMap<usize, Vec<Span>>) {
+        self.set.find(&view.text, &mut |label, span| {
+            let raw = view.raw_span(span);
+            let raw = block.start + raw.start..block.start + raw.end;
+            if raw.end > segment.fresh {
+                spans.entry(label).or_default().push(raw);
+            }
+        });
     }
 }
 
 #[async_trait]
 impl Detector for PatternDetector {
+    /// Looks at the text as it is first, all of it, whatever the deadline: that costs little. Then at what it reads as, one view
+    /// after the other, as far as time allows. What was found by then counts.
     async fn detect(&self, ask: &Ask) -> Result<Verdict, DetectError> {
         let labels = self.set.labels();
+        let keys = self.set.looks_for(Builtin::PrivateKey);
         // Most texts have no match: then this takes no memory.
         let mut spans = BTreeMap::new();
-        for (nth, block) in reach::blocks(&ask.segment, self.set.looks_for(Builtin::PrivateKey)).enumerate() {
-            if nth > 0 {
-                // Lets other exchanges, and this one's deadline, in between.
-                tokio::task::yield_now().await;
+        let mut pace = Pace { until: ask.deadline - MARGIN.min(ask.within / 8), done: 0 };
+        for block in reach::raw_blocks(&ask.segment, keys) {
+            if let Some(raw) = Views::of(&ask.segment.text[block.clone()]).next() {
+                self.judge(&ask.segment, &block, &raw, &mut spans);
             }
-            match block {
-                Block::Look(block) => self.judge(&ask.segment, block, &mut spans),
+            pace.goes_on(block.len()).await;
+        }
+        let mut in_time = true;
+        'blocks: for block in reach::blocks(&ask.segment, keys) {
+            let block = match block {
+                Block::Look(block) => block,
                 // Nobody writes so. It may be anything, so it is taken for everything.
                 Block::Opaque(block) => {
                     (0..labels.len()).for_each(|label| spans.entry(label).or_default().push(block.clone()));
+                    continue;
                 }
+            };
+            let mut views = Views::of(&ask.segment.text[block.clone()]).skip(1);
+            in_time = pace.goes_on(block.len()).await;
+            while in_time && let Some(view) = views.next() {
+                self.judge(&ask.segment, &block, &view, &mut spans);
+                in_time = pace.goes_on(view.text.len()).await;
+            }
+            if !in_time {
+                break 'blocks;
             }
         }
         let found = spans.into_iter().filter_map(|(label, spans)| Some((labels.get(label)?, spans)));
         let findings = found.map(|(label, spans)| Finding::new(label.clone(), merged(spans))).collect();
-        Ok(Verdict { findings, ..Verdict::default() })
+        let failed = (!in_time).then_some(DetectError::Timeout(ask.within));
+        Ok(Verdict { findings, failed, ..Verdict::default() })
     }
 
     fn identity(&self) -> &Identity {
@@ -123,6 +146,29 @@ impl Detector for PatternDetector {
     /// Finding a verdict in the cache means hashing the text, which costs about as much as judging it.
     fn cacheable(&self) -> bool {
         false
+    }
+}
+
+/// Keeps a long search from holding up others, and itself from going on when nobody waits for it.
+struct Pace {
+    until: Instant,
+    /// Bytes searched since others had their turn.
+    done: usize,
+}
+
+impl Pace {
+    /// Whether there is time left after so many bytes more. Past the deadline nobody else is let in between: whoever waits would
+    /// take that for no answer, and what was found would be lost.
+    async fn goes_on(&mut self, bytes: usize) -> bool {
+        if Instant::now() >= self.until {
+            return false;
+        }
+        self.done += bytes;
+        if self.done >= TURN {
+            self.done = 0;
+            tokio::task::yield_now().await;
+        }
+        true
     }
 }
 
@@ -175,7 +221,7 @@ mod tests {
     fn verdict(detector: &PatternDetector, text: &str, fresh: usize) -> BTreeMap<String, Vec<Span>> {
         let place = Place { role: Role::User, kind: Kind::Content, turn: Some(0), editable: true };
         let segment = Segment { id: SegmentId(0), place, text: text.into(), fresh, masked: Vec::new() };
-        let within = Duration::from_secs(10);
+        let within = Duration::from_secs(600);
         let deadline = tokio::time::Instant::now() + within;
         let ask = Ask { stage: Stage::Input, segment, priority: Priority::Blocking, deadline, within };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -294,6 +340,45 @@ mod tests {
         assert_eq!(verdict["employee"], [0..10, 19..25]);
         assert_eq!(verdict["email"], std::slice::from_ref(&(27..33)));
         assert!(!verdict.contains_key("ticket"));
+    }
+
+    /// This repository's own sources: code with hashes, escapes, base64 and long names.
+    #[test]
+    fn honest_texts_have_no_word_that_is_not_there() {
+        let detector = words(&["amber lantern", "kestrel", "nova", "wren"]);
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut folders = vec![root.join("src/text"), root.join("docs")];
+        let mut files = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if entry.is_dir() {
+                    folders.push(entry);
+                    continue;
+                }
+                let Ok(text) = std::fs::read_to_string(&entry) else { continue };
+                files += 1;
+                assert_eq!(found(&detector, &text), Vec::<&str>::new(), "{entry:?}");
+            }
+        }
+        assert!(files > 20, "{files}");
+    }
+
+    #[test]
+    fn natural_spellings_of_a_phrase_are_found() {
+        let detector = words(&["project bluebird"]);
+        for marked in [
+            "«project\n    bluebird»",
+            "> «project\n> bluebird»",
+            "«project\u{200b}bluebird»",
+            "«ProjectBluebird»",
+            "«project, bluebird»",
+            "«pro**ject blue**bird»",
+            "«project\u{b7}bluebird»",
+            "\"«project\" (bluebird»)",
+        ] {
+            let expected = marked.split(['«', '»']).nth(1).unwrap();
+            assert_eq!(found(&detector, &marked.replace(['«', '»'], "")), [expected], "{marked}");
+        }
     }
 
     #[test]

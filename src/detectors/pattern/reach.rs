@@ -19,6 +19,9 @@ const BLOCK: usize = 64 << 10;
 /// Blocks overlap, so that a match of up to this size is whole in one of them.
 const OVERLAP: usize = BACK_KEY;
 
+/// What is looked at as it is costs no memory, so its blocks can be larger.
+const RAW_BLOCK: usize = 256 << 10;
+
 /// A part of a text.
 pub(super) enum Block {
     Look(Span),
@@ -34,6 +37,22 @@ pub(super) fn blocks(segment: &Segment, keys: bool) -> impl Iterator<Item = Bloc
         let (block, after) = block(text, next?);
         next = after;
         Some(block)
+    })
+}
+
+/// The parts of the segment's text to look at as they are, in order.
+pub(super) fn raw_blocks(segment: &Segment, keys: bool) -> impl Iterator<Item = Span> + '_ {
+    let text: &str = &segment.text;
+    let mut next = Some(start(text, segment.fresh, keys));
+    std::iter::from_fn(move || {
+        let start = next?;
+        if text.len() - start <= RAW_BLOCK {
+            next = None;
+            return Some(start..text.len());
+        }
+        let end = token_start(text, floor(text, start + RAW_BLOCK));
+        next = Some(token_start(text, floor(text, end - OVERLAP)));
+        Some(start..end)
     })
 }
 
@@ -68,7 +87,6 @@ fn start(text: &str, fresh: usize, keys: bool) -> usize {
     let disguised = reach(fresh, BACK_TOKEN);
     let plain_key = open_key(&text[plain..fresh]).map(|at| plain + at);
     let disguised_key = Views::of(&text[disguised..fresh])
-        .iter()
         .filter_map(|view| open_key(&view.text).map(|at| disguised + view.raw_span(at..at + BEGIN.len()).start))
         .min();
     [plain_key, disguised_key].into_iter().flatten().fold(start, usize::min)

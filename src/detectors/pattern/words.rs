@@ -1,4 +1,4 @@
-//! Word lists: whole words and phrases, whatever their case and the blanks or dashes between their parts.
+//! Word lists: whole words and phrases, whatever their case and the blanks or marks between their parts.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -7,8 +7,8 @@ use aho_corasick::{AhoCorasick, BuildError};
 
 use crate::text::view;
 
-/// Between the parts of a phrase, at most this many separators.
-const MAX_GAP: usize = 4;
+/// Between the parts of a phrase, at most this many separators: blanks in a row are one.
+const MAX_GAP: usize = 6;
 
 /// All words of a pattern set, for one pass over a view.
 pub(super) struct Words {
@@ -62,17 +62,32 @@ impl Words {
     }
 }
 
-/// Where `part` ends, if it follows `at` after separators.
+/// Where `part` ends, if it follows `at`, after separators or right away.
 fn after_part(text: &str, at: usize, part: &str) -> Option<usize> {
-    let gap = text.as_bytes()[at..].iter().take(MAX_GAP + 1).take_while(|b| is_separator(**b)).count();
-    let start = at + gap;
+    let start = at + gap(&text[at..])?;
     let end = start + part.len();
-    let same = text.get(start..end).is_some_and(|there| there.eq_ignore_ascii_case(part));
-    ((1..=MAX_GAP).contains(&gap) && same).then_some(end)
+    text.get(start..end).filter(|there| there.eq_ignore_ascii_case(part)).map(|_| end)
 }
 
-fn is_separator(byte: u8) -> bool {
-    byte.is_ascii_whitespace() || b"-_./".contains(&byte)
+/// Bytes of separators that the text begins with; `None` where they are too many.
+fn gap(text: &str) -> Option<usize> {
+    let (mut count, mut in_blanks) = (0, false);
+    for (at, ch) in text.char_indices() {
+        let is_blank = ch.is_whitespace();
+        if !is_blank && !is_mark(ch) {
+            return Some(at);
+        }
+        count += usize::from(!(is_blank && in_blanks));
+        in_blanks = is_blank;
+        if count > MAX_GAP {
+            return None;
+        }
+    }
+    None
+}
+
+fn is_mark(ch: char) -> bool {
+    matches!(ch, '-' | '_' | '.' | '/' | ',' | ':' | '\u{b7}' | '*' | '>' | '#' | '+' | '"' | '\'' | '(' | ')')
 }
 
 /// Whether a word can begin or end at `at`: not between two letters or digits of a script that puts spaces between words.

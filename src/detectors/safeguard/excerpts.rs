@@ -23,7 +23,7 @@ pub fn spans(text: &str, excerpts: &[String]) -> Vec<Span> {
     let Ok(finder) = AhoCorasick::builder().ascii_case_insensitive(true).build(&words) else { return Vec::new() };
     let mut placed = vec![false; excerpts.len()];
     let mut spans: Vec<Span> = Vec::new();
-    for view in Views::of(text).iter() {
+    for view in Views::of(text) {
         for found in finder.find_overlapping_iter(&*view.text) {
             placed[owners[found.pattern().as_usize()]] = true;
             let span = view.raw_span(found.span().range());

@@ -72,8 +72,7 @@ fn back_over_codes(text: &str, seen: usize, furthest: usize) -> Option<usize> {
     let mut len = seen.saturating_add(seen / 4).saturating_add(SPELLED);
     loop {
         let start = window::floor(text, text.len().saturating_sub(len)).max(furthest);
-        let views = Views::of(&text[start..]);
-        let starts = views.iter().filter(|view| !view.hidden).map(|view| start_of_last(view, seen));
+        let starts = Views::of(&text[start..]).filter(|view| !view.hidden).map(|view| start_of_last(&view, seen));
         // `None` comes first: of a view that is too short. What is read first may be the rest of an escape.
         let first = starts.min().flatten().filter(|&first| start == 0 || first >= SPELLED);
         match first.map(|first| start + first).filter(|&at| shows(&text[at..], seen)) {
@@ -86,7 +85,7 @@ fn back_over_codes(text: &str, seen: usize, furthest: usize) -> Option<usize> {
 
 /// Whether every view of the text has `seen` bytes: what was cut may read otherwise than before.
 fn shows(text: &str, seen: usize) -> bool {
-    Views::of(text).iter().all(|view| view.hidden || view.text.len() >= seen)
+    Views::of(text).all(|view| view.hidden || view.text.len() >= seen)
 }
 
 /// Where in the raw text the last `len` bytes of the view begin.
@@ -181,7 +180,7 @@ mod tests {
             let start = back(&text, at, seen).unwrap();
             prop_assert!(start <= at && text.is_char_boundary(start));
             let part = &text[start..at];
-            for view in Views::of(part).iter().filter(|view| !view.hidden && start > 0) {
+            for view in Views::of(part).filter(|view| !view.hidden && start > 0) {
                 prop_assert!(view.text.len() >= seen, "{part:?} reads as {:?}", view.text);
             }
         }

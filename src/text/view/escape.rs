@@ -4,24 +4,25 @@ use super::map::{Builder, Map};
 
 /// The text with every escape undone; `None` where it has none. What only looks like an escape stays as it is.
 pub(super) fn unescaped(text: &str) -> Option<(String, Map)> {
-    let first = memchr::memchr(b'\\', text.as_bytes())?;
-    let mut to = Builder::for_source(text);
-    let (mut at, mut found) = (first, false);
-    text[..first].char_indices().for_each(|(at, ch)| to.copy(ch, at));
-    while let Some(ch) = text[at..].chars().next() {
-        match escape(&text[at..]) {
+    let bytes = text.as_bytes();
+    let mut to = Builder::default();
+    // So much has been written.
+    let mut done = 0;
+    let mut at = 0;
+    while let Some(start) = memchr::memchr(b'\\', &bytes[at..]).map(|next| at + next) {
+        match escape(&text[start..]) {
             Some((ch, len)) => {
-                to.replace(ch.encode_utf8(&mut [0; 4]), at);
-                found = true;
-                at += len;
+                to.copy_all(&text[done..start], done);
+                to.replace(ch.encode_utf8(&mut [0; 4]), start);
+                (at, done) = (start + len, start + len);
             }
-            None => {
-                to.copy(ch, at);
-                at += ch.len_utf8();
-            }
+            None => at = start + 1,
         }
     }
-    found.then(|| to.finish(text.len()))
+    (done > 0).then(|| {
+        to.copy_all(&text[done..], done);
+        to.finish(text.len())
+    })
 }
 
 /// The character that an escape at the start of `text` stands for, and the escape's length in bytes.

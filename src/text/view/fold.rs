@@ -131,7 +131,10 @@ fn look_alike(ch: char) -> String {
     if let Some(known) = digit(ch).or_else(|| listed(ch)) {
         return known.into();
     }
-    let prototype: String = unicode_security::confusable_detection::skeleton(ch.encode_utf8(&mut [0; 4])).collect();
+    let mut letter = [0; 4];
+    let prototype = unicode_security::confusable_detection::skeleton(ch.encode_utf8(&mut letter));
+    // A letter with a stroke through it is the letter.
+    let prototype: String = prototype.filter(|&part| !is_stripped(part)).collect();
     match prototype.as_str() {
         // UTS 39 has one prototype for `l`, `I`, `1` and `|`, and writes `m` as `rn`: undo both.
         "l" if ch.is_uppercase() => "I".into(),
@@ -174,10 +177,11 @@ fn listed(ch: char) -> Option<char> {
     }
 }
 
-/// Small capitals and turned letters, each with its ASCII letter. They are also prototypes of UTS 39, so that both
+/// Small capitals, turned letters and letters with a stroke, each with its ASCII letter. They are also prototypes of UTS 39, so that both
 /// cases of a Cyrillic letter lead to both cases of one ASCII letter.
 const LETTERS: &str = "ĸk Ɔc ƎE ǝe ɐa ɔc ɘe əe ɟf ɢG ɥh ɪI ɯm ɴN ɹr ɾr ʀR ʁR ʃs ʇt ʌv ʍw ʎy ʏY \
-    ʙB ʜH ʞk ʟL мm ᴀA ᴄC ᴅD ᴇE ᴉi ᴊJ ᴋK ᴍM ᴏO ᴘP ᴛT ᴜU ᴠV ᴡW ᴢZ ꜰF ꜱS ꞯQ";
+    ʙB ʜH ʞk ʟL мm ᴀA ᴄC ᴅD ᴇE ᴉi ᴊJ ᴋK ᴍM ᴏO ᴘP ᴛT ᴜU ᴠV ᴡW ᴢZ ꜰF ꜱS ꞯQ \
+    øo ØO ħh ĦH ŧt ŦT ɨi ƗI ǥg ǤG ƶz ƵZ ƀb ɃB ʉu ɄU ɍr ɌR ɉj ɈJ ⱥa ȺA ɇe ɆE";
 
 /// The zeros of the decimal digits (general category Nd), sorted; each begins a run of ten.
 const ZEROS: &[u32] = &[

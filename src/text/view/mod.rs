@@ -5,11 +5,13 @@ mod decode;
 mod escape;
 mod fold;
 mod map;
+mod marks;
 
 pub use back::{ahead, back};
 
 use std::borrow::Cow;
-use std::rc::Rc;
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 
 use crate::text::Span;
 use decode::{Decoded, Layer, Part};
@@ -18,8 +20,9 @@ use map::Map;
 /// Backslash escapes are undone this deep: JSON in a string of JSON.
 const ESCAPE_DEPTH: usize = 2;
 
-/// Encodings are undone this deep: base64 of base64.
-const DECODE_DEPTH: usize = 2;
+/// Encodings are undone this deep: base64 of base64. Where letters are undone first, runs are read as they stand as well:
+/// a letter may stick to a run that it is no part of.
+const LAYERS: &[Layer] = &[Layer::Letters, Layer::Runs, Layer::Letters, Layer::Runs];
 
 /// Where a text is cut, an encoded part of so many bytes stays whole.
 const UNCUT: usize = 1024;
@@ -31,69 +34,140 @@ pub struct View<'a> {
     /// What this view was made from; the raw text from nothing.
     source: Option<Source<'a>>,
     /// Where escapes stand in `text`, if it has any: a span must not cut one in two.
-    escapes: Option<Rc<Map>>,
-    /// Has only what is written in invisible characters.
+    escapes: Option<Arc<Map>>,
+    /// Has only a part of what the text says: what is written in invisible characters, or what a run may read as too.
     hidden: bool,
 }
 
 #[derive(Debug, Clone)]
 struct Source<'a> {
-    view: Rc<View<'a>>,
-    map: Rc<Map>,
+    view: Arc<View<'a>>,
+    map: Arc<Map>,
     /// What was encoded as a whole.
-    parts: Rc<[Part]>,
+    parts: Arc<[Part]>,
 }
 
-/// Every way to read a text: as it is; with JSON's escapes undone; each of these folded (look-alikes, compatibility
-/// forms and invisible characters taken away); what is written in invisible characters alone; and the plainest of these
-/// with encodings undone (base64, hexadecimal, percent escapes, HTML's character references), once and twice. A view that
-/// would equal another is left out, so most of printable ASCII has the raw view alone, at next to no cost.
-#[derive(Debug)]
+/// Every way to read a text, one after the other, each made when it is asked for: as it is; with JSON's escapes undone; each
+/// of these folded (look-alikes, compatibility forms and invisible characters taken away); what is written in invisible
+/// characters alone; the plainest of these without marks inside of words; and with encodings undone (base64, hexadecimal,
+/// percent escapes, HTML's character references), once and twice. A view that would equal another is left out, so most of
+/// printable ASCII has the raw view alone.
 pub struct Views<'a> {
-    raw: View<'a>,
-    derived: Vec<Rc<View<'a>>>,
+    made: VecDeque<Arc<View<'a>>>,
+    todo: VecDeque<Step<'a>>,
+}
+
+/// How to go on.
+enum Step<'a> {
+    Raw(&'a str),
+    /// A view that is not folded yet, and what it is with its escapes undone.
+    Plainer(Arc<View<'a>>, Option<Unescaped>),
+    Unmark(Arc<View<'a>>),
+    Unpack(Arc<View<'a>>, &'static [Layer]),
+}
+
+/// A text with its escapes undone, and how many times its own can be.
+struct Unescaped {
+    text: String,
+    map: Arc<Map>,
+    depth: usize,
 }
 
 impl<'a> Views<'a> {
-    /// Takes time and memory linear in the text.
+    /// All together take time and memory linear in the text.
     pub fn of(text: &'a str) -> Self {
-        if is_plain(text.as_bytes()) && !decode::any(text) {
-            let raw = View { text: Cow::Borrowed(text), source: None, escapes: None, hidden: false };
-            return Views { raw, derived: Vec::new() };
-        }
-        let escapes = escape::unescaped(text).map(|(text, map)| (text, Rc::new(map)));
-        let raw_escapes = escapes.as_ref().map(|(_, map)| map.clone());
-        let raw = View { text: text.into(), source: None, escapes: raw_escapes, hidden: false };
-        let mut derived = Vec::new();
-        let (mut base, mut deeper) = (Rc::new(raw.clone()), escapes);
-        let mut plainest = base.clone();
-        for depth in 1..=ESCAPE_DEPTH + 1 {
-            plainest = base.clone();
-            if let Some(folded) = base.derive(fold::folded, false) {
-                plainest = folded.clone();
-                derived.push(folded);
-            }
-            if let Some(hidden) = base.derive(hidden, true) {
-                derived.push(hidden.clone());
-                hidden.unpack(&mut derived);
-            }
-            let Some((text, map)) = deeper.take() else { break };
-            deeper = (depth < ESCAPE_DEPTH)
-                .then(|| escape::unescaped(&text).map(|(text, map)| (text, Rc::new(map))))
-                .flatten();
-            let escapes = deeper.as_ref().map(|(_, map)| map.clone());
-            let source = Source { view: base, map, parts: Rc::default() };
-            base = Rc::new(View { text: text.into(), source: Some(source), escapes, hidden: false });
-            derived.push(base.clone());
-        }
-        plainest.unpack(&mut derived);
-        Views { raw, derived }
+        Views { made: VecDeque::new(), todo: VecDeque::from([Step::Raw(text)]) }
     }
 
-    /// The raw view first.
-    pub fn iter(&self) -> impl Iterator<Item = &View<'a>> {
-        std::iter::once(&self.raw).chain(self.derived.iter().map(Rc::as_ref))
+    fn take(&mut self, step: Step<'a>) {
+        match step {
+            Step::Raw(text) => {
+                let is_plain = is_plain(text.as_bytes());
+                let unescaped = if is_plain { None } else { unescaped(text, ESCAPE_DEPTH) };
+                let escapes = unescaped.as_ref().map(|unescaped| unescaped.map.clone());
+                let raw = Arc::new(View { text: text.into(), source: None, escapes, hidden: false });
+                self.made.push_back(raw.clone());
+                if is_plain {
+                    self.todo.extend([Step::Unmark(raw.clone()), Step::Unpack(raw, LAYERS)]);
+                } else {
+                    self.todo.push_back(Step::Plainer(raw, unescaped));
+                }
+            }
+            Step::Plainer(view, unescaped) => self.plainer(view, unescaped),
+            Step::Unmark(view) => self.made.extend(view.derive(marks::unmarked, true)),
+            Step::Unpack(view, layers) => self.unpack(view, layers),
+        }
     }
+
+    fn plainer(&mut self, view: Arc<View<'a>>, unescaped: Option<Unescaped>) {
+        let folded = view.derive(fold::folded, false);
+        self.made.extend(folded.clone());
+        if let Some(hidden) = view.derive(hidden, true) {
+            self.made.push_back(hidden.clone());
+            self.todo.push_back(Step::Unpack(hidden, LAYERS));
+        }
+        let plainest = folded.unwrap_or_else(|| view.clone());
+        let Some(Unescaped { text, map, depth }) = unescaped else {
+            self.todo.extend([Step::Unmark(plainest.clone()), Step::Unpack(plainest, LAYERS)]);
+            return;
+        };
+        if view.source.is_none() {
+            // What looks like an escape may be the rest of a path before a run.
+            self.todo.push_back(Step::Unpack(plainest, &LAYERS[1..]));
+        }
+        let deeper = self::unescaped(&text, depth);
+        let escapes = deeper.as_ref().map(|deeper| deeper.map.clone());
+        let source = Source { view, map, parts: Arc::default() };
+        let view = Arc::new(View { text: text.into(), source: Some(source), escapes, hidden: false });
+        self.made.push_back(view.clone());
+        self.todo.push_back(Step::Plainer(view, deeper));
+    }
+
+    /// What the view reads as with the first of these layers undone that it has, and that folded.
+    fn unpack(&mut self, view: Arc<View<'a>>, layers: &'static [Layer]) {
+        let mut rest = layers;
+        while let Some((layer, deeper)) = rest.split_first() {
+            rest = deeper;
+            let decoded = decode::decoded(&view.text, *layer);
+            if decoded.is_empty() {
+                continue;
+            }
+            if rest.len() + 1 == LAYERS.len() {
+                self.todo.push_back(Step::Unpack(view.clone(), deeper));
+            }
+            for decoded in decoded {
+                // A run says by itself whether it is worth going on.
+                let deeper = if *layer == Layer::Runs && !decoded.has_more() { &[] } else { deeper };
+                let unpacked = view.unpacked(decoded);
+                let folded = unpacked.derive(fold::folded, false);
+                let plainest = folded.clone().unwrap_or_else(|| unpacked.clone());
+                self.made.push_back(unpacked);
+                self.made.extend(folded);
+                if !deeper.is_empty() {
+                    self.todo.push_back(Step::Unpack(plainest, deeper));
+                }
+            }
+            return;
+        }
+    }
+}
+
+impl<'a> Iterator for Views<'a> {
+    type Item = Arc<View<'a>>;
+
+    /// The raw view first.
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.made.is_empty() {
+            let step = self.todo.pop_front()?;
+            self.take(step);
+        }
+        self.made.pop_front()
+    }
+}
+
+fn unescaped(text: &str, depth: usize) -> Option<Unescaped> {
+    let (text, map) = escape::unescaped(text).filter(|_| depth > 0)?;
+    Some(Unescaped { text, map: Arc::new(map), depth: depth - 1 })
 }
 
 impl<'a> View<'a> {
@@ -123,25 +197,16 @@ impl<'a> View<'a> {
         }
     }
 
-    fn derive(self: &Rc<Self>, how: impl Fn(&str) -> Option<(String, Map)>, hidden: bool) -> Option<Rc<View<'a>>> {
+    fn derive(self: &Arc<Self>, how: impl Fn(&str) -> Option<(String, Map)>, hidden: bool) -> Option<Arc<View<'a>>> {
         let (text, map) = how(&self.text)?;
-        let source = Source { view: self.clone(), map: Rc::new(map), parts: Rc::default() };
-        Some(Rc::new(View { text: text.into(), source: Some(source), escapes: None, hidden }))
+        let source = Source { view: self.clone(), map: Arc::new(map), parts: Arc::default() };
+        Some(Arc::new(View { text: text.into(), source: Some(source), escapes: None, hidden: hidden || self.hidden }))
     }
 
-    /// Adds what this view reads as with its encodings undone, and each of these folded.
-    fn unpack(self: &Rc<Self>, derived: &mut Vec<Rc<View<'a>>>) {
-        let mut packed = self.clone();
-        for layer in [Layer::ALL; DECODE_DEPTH].into_iter().flatten() {
-            let Some(Decoded { text, map, parts }) = decode::decoded(&packed.text, layer) else { continue };
-            let source = Source { view: packed, map: Rc::new(map), parts: parts.into() };
-            packed = Rc::new(View { text: text.into(), source: Some(source), escapes: None, hidden: self.hidden });
-            derived.push(packed.clone());
-            if let Some(folded) = packed.derive(fold::folded, self.hidden) {
-                derived.push(folded.clone());
-                packed = folded;
-            }
-        }
+    fn unpacked(self: &Arc<Self>, decoded: Decoded) -> Arc<View<'a>> {
+        let Decoded { text, map, parts, all } = decoded;
+        let source = Source { view: self.clone(), map: Arc::new(map), parts: parts.into() };
+        Arc::new(View { text: text.into(), source: Some(source), escapes: None, hidden: self.hidden || !all })
     }
 }
 
@@ -164,13 +229,14 @@ impl Source<'_> {
 /// What stands encoded in the text and ends after `fresh`, decoded, or written in invisible characters: for a reader that
 /// is shown the text as it is. One line for each part of which most can be read; `None` where there is none.
 pub fn unpacked(text: &str, fresh: usize) -> Option<String> {
-    let views = Views::of(text);
     let mut lines = String::new();
-    for view in &views.derived {
+    let mut told = HashSet::new();
+    for view in Views::of(text) {
         let Some(source) = &view.source else { continue };
         for part in source.parts.iter().filter(|part| part.plain && part.decoded.len() >= 8) {
-            if view.raw_span(part.decoded.clone()).end > fresh {
-                lines.push_str(&view.text[part.decoded.clone()]);
+            let says = &view.text[part.decoded.clone()];
+            if view.raw_span(part.decoded.clone()).end > fresh && told.insert(says.to_owned()) {
+                lines.push_str(says);
                 lines.push('\n');
             }
         }
@@ -224,8 +290,7 @@ mod tests {
 
     /// The raw text under the first occurrence of `needle` in any view.
     fn find<'t>(text: &'t str, needle: &str) -> Option<&'t str> {
-        let views = Views::of(text);
-        let span = views.iter().find_map(|view| {
+        let span = Views::of(text).find_map(|view| {
             let at = view.text.find(needle)?;
             Some(view.raw_span(at..at + needle.len()))
         })?;
@@ -244,6 +309,9 @@ mod tests {
             ("ʙʟᴜᴇ", "BLUE", "ʙʟᴜᴇ"),
             ("b\u{336}l\u{336}u\u{336}e\u{336}.", "blue", "b\u{336}l\u{336}u\u{336}e\u{336}"),
             ("blüé", "blue", "blüé"),
+            ("ƀłʉɇ", "blue", "ƀłʉɇ"),
+            ("øħŧɨǥƶɍɉⱥ", "ohtigzrja", "øħŧɨǥƶɍɉⱥ"),
+            ("ØĦŦƗǤƵɌɈȺɆɃɄ", "OHTIGZRJAEBU", "ØĦŦƗǤƵɌɈȺɆɃɄ"),
             ("🅱🅻🆄🅴", "BLUE", "🅱🅻🆄🅴"),
             ("🇧🇱🇺🇪", "BLUE", "🇧🇱🇺🇪"),
             ("oﬃce", "office", "oﬃce"),
@@ -260,7 +328,7 @@ mod tests {
             ("か\u{3099}く", "がく", "か\u{3099}く"),
             ("\u{1112}\u{1161}\u{11ab}", "한", "\u{1112}\u{1161}\u{11ab}"),
         ] {
-            assert_eq!(find(text, reads_as), Some(covers), "{text:?} {:?}", Views::of(text));
+            assert_eq!(find(text, reads_as), Some(covers), "{text:?} {:?}", Views::of(text).collect::<Vec<_>>());
         }
     }
 
@@ -278,8 +346,7 @@ mod tests {
     #[test]
     fn a_raw_span_cuts_no_escape_in_two() {
         let text = r"a\nbob";
-        let views = Views::of(text);
-        let raw = views.iter().next().unwrap();
+        let raw = Views::of(text).next().unwrap();
         assert_eq!(&raw.text[2..6], "nbob");
         assert_eq!(raw.raw_span(2..6), 1..6);
         assert_eq!(raw.raw_span(3..6), 3..6);
@@ -288,7 +355,7 @@ mod tests {
     #[test]
     fn plain_text_has_the_raw_view_alone() {
         for text in ["", "Hello, world!\r\n\t{\"a\": [1, 2]}", "中文没有变化"] {
-            assert_eq!(Views::of(text).iter().count(), 1, "{text}");
+            assert_eq!(Views::of(text).count(), 1, "{text}");
         }
     }
 
@@ -353,8 +420,7 @@ mod tests {
     proptest! {
         #[test]
         fn spans_are_inside_the_text_on_boundaries_and_grow_together(text in text()) {
-            let views = Views::of(&text);
-            for view in views.iter() {
+            for view in Views::of(&text) {
                 let mut before = 0..0;
                 for (at, ch) in view.text.char_indices() {
                     let span = view.raw_span(at..at + ch.len_utf8());
@@ -371,10 +437,9 @@ mod tests {
 
         #[test]
         fn printable_ascii_maps_to_itself(text in "[ -\\[\\]-~]{0,80}", start in 0usize..80, len in 0usize..20) {
-            let views = Views::of(&text);
             let start = start.min(text.len());
             let span = start..(start + len).min(text.len());
-            prop_assert_eq!(views.iter().next().unwrap().raw_span(span.clone()), span);
+            prop_assert_eq!(Views::of(&text).next().unwrap().raw_span(span.clone()), span);
         }
 
         #[test]

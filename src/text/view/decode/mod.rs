@@ -1,20 +1,24 @@
 //! Undoes encodings that a model reads through: base64, hexadecimal, percent escapes, HTML's character references. What is
 //! decoded stands in the place of what it was decoded from; a run of base64 or hexadecimal is one whole.
 
+mod code;
+mod dump;
+mod find;
 mod letter;
 mod readable;
-mod run;
+mod stretch;
 
 use super::map::{Builder, Map};
 use crate::text::Span;
-use readable::Readable;
-use run::Run;
+use crate::text::window::floor;
+use dump::Dump;
+use find::Find;
 
 /// So many single characters in a row, each with an escape of its own, are an encoded text and no punctuation of a URL.
 const ROW: usize = 8;
 
-/// So many words of prose before a run are told from it though they are of its pieces' length.
-const WORDS: usize = 4;
+/// So many bytes next to a part may go with it.
+const NEXT: usize = 8;
 
 /// A text with its encodings undone, once; at most twice as long as what it was made from.
 pub(super) struct Decoded {
@@ -22,6 +26,19 @@ pub(super) struct Decoded {
     pub map: Map,
     /// In order and apart.
     pub parts: Vec<Part>,
+    /// Whether it has all of the text: else only what parts of it may read as too.
+    pub all: bool,
+}
+
+impl Decoded {
+    /// Whether a part, with what stands next to it, may be encoded once more.
+    pub fn has_more(&self) -> bool {
+        self.parts.iter().any(|part| {
+            let start = floor(&self.text, part.decoded.start.saturating_sub(NEXT));
+            let end = floor(&self.text, part.decoded.end.saturating_add(NEXT));
+            any(&self.text[start..end])
+        })
+    }
 }
 
 /// A part that was encoded as a whole.
@@ -44,112 +61,48 @@ pub(super) enum Layer {
     Runs,
 }
 
-impl Layer {
-    /// In the order in which they are undone.
-    pub const ALL: [Layer; 2] = [Layer::Letters, Layer::Runs];
-}
-
-/// The text with one layer undone; `None` where nothing in it is encoded so. Linear in the text.
-pub(super) fn decoded(text: &str, layer: Layer) -> Option<Decoded> {
-    let mut found = Finds::new(text, layer);
-    let first = found.next()?;
-    let mut to = Writer { to: Builder::for_source(text), text, copied: 0, parts: Vec::new() };
-    to.write(first);
-    found.for_each(|find| to.write(find));
-    Some(to.finish())
+/// The text with one layer undone, and what parts of it may read as too; nothing where nothing in it is encoded so. Linear in
+/// the text.
+pub(super) fn decoded(text: &str, layer: Layer) -> Vec<Decoded> {
+    let mut to = Writer::new(text, true);
+    let mut others = [Writer::new(text, false), Writer::new(text, false)];
+    match layer {
+        Layer::Letters => letters(text).for_each(|(at, ch, len)| to.write_letter(at, ch, len)),
+        Layer::Runs => {
+            let [lines, dumps] = &mut others;
+            for find in find::finds(text) {
+                lines.write_other(&find.span, &find.others);
+                to.write_run(find);
+            }
+            for Dump { span, bytes } in dump::dumps(text.as_bytes()) {
+                let text: String = readable::read(&bytes).into_iter().map(|(text, _)| text).collect();
+                dumps.write_other(&span, &(text + "\n"));
+            }
+        }
+    }
+    std::iter::once(to).chain(others).filter(|writer| writer.copied > 0).map(Writer::finish).collect()
 }
 
 /// Whether anything in the text is encoded.
 pub(super) fn any(text: &str) -> bool {
-    Layer::ALL.into_iter().any(|layer| Finds::new(text, layer).next().is_some())
+    letters(text).next().is_some() || find::any(text)
 }
 
-/// One thing that is encoded.
-enum Find {
-    /// A character at this place, and the bytes of its escape.
-    Letter(usize, char, usize),
-    Run(Span, Readable),
-}
-
-/// What is encoded in a text, in order.
-struct Finds<'t> {
-    text: &'t str,
-    layer: Layer,
-    at: usize,
-    /// Up to here pieces say nothing together: only those are joined that are hexadecimal.
-    apart: usize,
-}
-
-impl<'t> Finds<'t> {
-    fn new(text: &'t str, layer: Layer) -> Self {
-        Finds { text, layer, at: 0, apart: 0 }
-    }
-}
-
-impl Finds<'_> {
-    fn next_letter(&mut self) -> Option<Find> {
+/// Single characters that are escaped: where, as what, and in how many bytes.
+fn letters(text: &str) -> impl Iterator<Item = (usize, char, usize)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
         loop {
-            let start = self.at + memchr::memchr3(b'%', b'&', b'\\', &self.text.as_bytes()[self.at..])?;
-            match letter::letter(&self.text[start..]) {
+            let start = at + memchr::memchr3(b'%', b'&', b'\\', &text.as_bytes()[at..])?;
+            match letter::letter(&text[start..]) {
                 Some((ch, len)) => {
-                    self.at = start + len;
-                    return Some(Find::Letter(start, ch, len));
+                    at = start + len;
+                    return Some((start, ch, len));
                 }
-                None => self.at = start + 1,
+                None => at = start + 1,
             }
         }
-    }
-
-    fn next_run(&mut self) -> Option<Find> {
-        loop {
-            let rest = &self.text.as_bytes()[self.at..];
-            self.at += rest.iter().position(|byte| run::is_letter(*byte))?;
-            if let Some(find) = self.run(self.at) {
-                return Some(find);
-            }
-        }
-    }
-
-    /// What the run at `start` says, or a part of it; goes on behind what it has looked at.
-    fn run(&mut self, start: usize) -> Option<Find> {
-        let bytes = self.text.as_bytes();
-        if start >= self.apart {
-            let run = Run::at(bytes, start);
-            let mut best = run.decoded(bytes).map(|(read, end)| (start, read, end));
-            let is_clean =
-                |best: &Option<(usize, Readable, usize)>| best.as_ref().is_some_and(|best| best.1.is_clean());
-            // Words of prose before it can have its pieces' length.
-            for from in run.pieces(bytes).skip(1).take(WORDS) {
-                if is_clean(&best) {
-                    break;
-                }
-                let read = Run::at(bytes, from).decoded(bytes);
-                if let Some((read, end)) = read.filter(|(read, _)| best.is_none() || read.is_clean()) {
-                    best = Some((from, read, end));
-                }
-            }
-            if let Some((from, read, end)) = best {
-                self.at = end;
-                return Some(Find::Run(from..end, read));
-            }
-            self.apart = run.end();
-        }
-        let run = Run::hex_at(bytes, start, self.apart);
-        let read = run.decoded(bytes);
-        self.at = read.as_ref().map_or(run.end(), |(_, end)| *end);
-        read.map(|(read, end)| Find::Run(start..end, read))
-    }
-}
-
-impl Iterator for Finds<'_> {
-    type Item = Find;
-
-    fn next(&mut self) -> Option<Find> {
-        match self.layer {
-            Layer::Letters => self.next_letter(),
-            Layer::Runs => self.next_run(),
-        }
-    }
+    })
 }
 
 struct Writer<'t> {
@@ -158,35 +111,59 @@ struct Writer<'t> {
     /// So much of the text has been written.
     copied: usize,
     parts: Vec<Part>,
+    all: bool,
 }
 
-impl Writer<'_> {
-    fn write(&mut self, find: Find) {
-        match find {
-            Find::Letter(at, ch, len) => {
-                self.copy(at);
-                let before = self.to.len();
-                self.to.replace(ch.encode_utf8(&mut [0; 4]), at);
-                let decoded = before..self.to.len();
-                match self.parts.last_mut().filter(|last| !last.solid && last.source.end == at) {
-                    Some(row) => (row.source.end, row.decoded.end) = (at + len, decoded.end),
-                    None => self.parts.push(Part { source: at..at + len, decoded, solid: false, plain: true }),
-                }
-                self.copied = at + len;
-            }
-            Find::Run(span, readable) => {
-                self.copy(span.start);
-                let before = self.to.len();
-                let mut source = span.start;
-                for (text, next) in &readable.pieces {
-                    self.to.replace(text, source.min(span.end - 1));
-                    source = *next;
-                }
-                let decoded = before..self.to.len();
-                self.copied = span.end;
-                self.parts.push(Part { source: span, decoded, solid: true, plain: readable.is_plain() });
-            }
+impl<'t> Writer<'t> {
+    fn new(text: &'t str, all: bool) -> Self {
+        Writer { to: Builder::default(), text, copied: 0, parts: Vec::new(), all }
+    }
+
+    fn write_letter(&mut self, at: usize, ch: char, len: usize) {
+        self.copy(at);
+        let before = self.to.len();
+        self.to.replace(ch.encode_utf8(&mut [0; 4]), at);
+        let decoded = before..self.to.len();
+        match self.parts.last_mut().filter(|last| !last.solid && last.source.end == at) {
+            Some(row) => (row.source.end, row.decoded.end) = (at + len, decoded.end),
+            None => self.parts.push(Part { source: at..at + len, decoded, solid: false, plain: true }),
         }
+        self.copied = at + len;
+    }
+
+    fn write_run(&mut self, find: Find) {
+        let Find { span, mut pieces, plain, .. } = find;
+        self.copy(span.start);
+        // What stands in the middle of a word is told from the rest of it.
+        let joins = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+        let bytes = self.text.as_bytes();
+        let (before, after) = (joins(bytes[..span.start].last()), joins(bytes.get(span.end)));
+        if let Some((first, _)) = pieces.first_mut().filter(|_| before) {
+            first.insert(0, '\n');
+        }
+        if let Some((last, _)) = pieces.last_mut().filter(|_| after) {
+            last.push('\n');
+        }
+        let start = self.to.len();
+        let mut source = span.start;
+        for (text, next) in &pieces {
+            self.to.replace(text, source.min(span.end - 1));
+            source = *next;
+        }
+        let decoded = start + usize::from(before)..self.to.len() - usize::from(after);
+        self.copied = span.end;
+        self.parts.push(Part { source: span, decoded, solid: true, plain });
+    }
+
+    fn write_other(&mut self, span: &Span, says: &str) {
+        if says.is_empty() {
+            return;
+        }
+        let start = self.to.len();
+        self.to.replace(says, span.start);
+        self.to.replace("", span.end);
+        self.copied = span.end;
+        self.parts.push(Part { source: span.clone(), decoded: start..self.to.len(), solid: true, plain: false });
     }
 
     fn copy(&mut self, to: usize) {
@@ -194,10 +171,12 @@ impl Writer<'_> {
     }
 
     fn finish(mut self) -> Decoded {
-        self.copy(self.text.len());
+        if self.all {
+            self.copy(self.text.len());
+        }
         self.parts.retain(|part| part.solid || part.decoded.len() >= ROW);
         let (text, map) = self.to.finish(self.text.len());
-        Decoded { text, map, parts: self.parts }
+        Decoded { text, map, parts: self.parts, all: self.all }
     }
 }
 

@@ -1,133 +1,97 @@
-//! What can be read of decoded bytes: stretches of text in UTF-8, ASCII in UTF-16 too. What stands between them shows as `?`.
-
-/// A stretch has at least so many bytes: fewer come about by chance.
-const STRETCH: usize = 6;
+//! What decoded bytes read as: UTF-8, single letters of Latin-1 among them, ASCII in UTF-16; and other scripts in UTF-16.
 
 /// Characters that stand for one place in the source, at most.
 const PIECE: usize = 16;
 
-/// What was read of a run.
-#[derive(Debug, Default)]
-pub(super) struct Readable {
-    /// Each with the place in the source where it ends.
-    pub pieces: Vec<(String, usize)>,
-    /// Characters that can be read, and all.
-    seen: usize,
-    all: usize,
-    /// Whether the first of them can be.
-    clean: bool,
-}
+/// So many characters of UTF-16 in a row are a text.
+const WIDE: usize = 4;
 
-impl Readable {
-    /// `None` where nothing can be read, unless all of it can and it has `least` bytes. Each byte comes with the place in the
-    /// source where it ends.
-    pub fn of(bytes: &[(u8, usize)], least: usize) -> Option<Readable> {
-        let decoded: Vec<u8> = bytes.iter().map(|(byte, _)| *byte).collect();
-        let mut to = Readable::default();
-        let (mut stretch, mut at) = (Vec::new(), 0);
-        let whole = decoded.len() >= least;
-        for chunk in decoded.utf8_chunks() {
-            for ch in chunk.valid().chars() {
-                at += ch.len_utf8();
-                let end = bytes[at - 1].1;
-                match ch {
-                    // Every other byte of ASCII in UTF-16.
-                    '\0' => {}
-                    ch if ch.is_control() && !matches!(ch, '\t' | '\n' | '\r') => {
-                        to.end_stretch(&mut stretch, STRETCH);
-                        to.push('?', end, false);
-                    }
-                    ch => stretch.push((ch, end)),
-                }
-            }
-            if !chunk.invalid().is_empty() {
-                to.end_stretch(&mut stretch, STRETCH);
-                for _ in chunk.invalid() {
-                    at += 1;
-                    to.push('?', bytes[at - 1].1, false);
-                }
-            }
+/// A decoded byte, and where in the source its last letter ends.
+pub(super) type Placed = (u8, usize);
+
+/// The text, in pieces that each end at a place in the source. NUL is left out: every other byte of ASCII in UTF-16.
+pub(super) fn read(bytes: &[Placed]) -> Vec<(String, usize)> {
+    let decoded: Vec<u8> = bytes.iter().map(|(byte, _)| *byte).collect();
+    let mut pieces: Vec<(String, usize)> = Vec::new();
+    let mut at = 0;
+    let mut push = |ch: char, len: usize| {
+        at += len;
+        if ch == '\0' {
+            return;
         }
-        let least = if whole && to.all == 0 { least.min(STRETCH) } else { STRETCH };
-        to.end_stretch(&mut stretch, least);
-        (to.seen > 0).then_some(to)
-    }
-
-    /// Whether most of it can be read: then it is a text, and not bytes that have some letters by chance.
-    pub fn is_plain(&self) -> bool {
-        self.seen >= self.all / 4 * 3
-    }
-
-    /// Whether it begins with what can be read.
-    pub fn is_clean(&self) -> bool {
-        self.clean
-    }
-
-    pub fn is_half(&self) -> bool {
-        self.seen >= self.all.div_ceil(2)
-    }
-
-    pub fn seen(&self) -> usize {
-        self.seen
-    }
-
-    pub fn len(&self) -> usize {
-        self.pieces.iter().map(|(text, _)| text.len()).sum()
-    }
-
-    /// The same bytes, read another way: what can be read of them comes behind. It has no place of its own.
-    pub fn append(&mut self, other: &Readable, end: usize) {
-        let text: String = other.pieces.iter().map(|(text, _)| text.as_str()).collect();
-        self.pieces.push((format!("\n{text}"), end));
-    }
-
-    fn end_stretch(&mut self, stretch: &mut Vec<(char, usize)>, least: usize) {
-        let seen = stretch.iter().map(|(ch, _)| ch.len_utf8()).sum::<usize>() >= least;
-        for (ch, end) in stretch.drain(..) {
-            self.push(if seen { ch } else { '?' }, end, seen);
-        }
-    }
-
-    fn push(&mut self, ch: char, end: usize, seen: bool) {
-        if self.all == 0 {
-            self.clean = seen;
-        }
-        self.all += 1;
-        self.seen += usize::from(seen);
-        match self.pieces.last_mut().filter(|(text, _)| text.len() < PIECE) {
+        let end = bytes[at - 1].1;
+        match pieces.last_mut().filter(|(text, _)| text.len() < PIECE) {
             Some((text, last)) => {
                 text.push(ch);
                 *last = end;
             }
-            None => self.pieces.push((ch.into(), end)),
+            None => pieces.push((ch.into(), end)),
         }
+    };
+    for chunk in decoded.utf8_chunks() {
+        chunk.valid().chars().for_each(|ch| push(ch, ch.len_utf8()));
+        chunk.invalid().iter().for_each(|byte| push(if *byte < 0xc0 { '?' } else { char::from(*byte) }, 1));
     }
+    pieces
+}
+
+/// What the bytes read as in UTF-16, where they are letters of Europe in it and not of ASCII alone.
+pub(super) fn read_wide(bytes: &[Placed]) -> Option<String> {
+    let wide = |skip: usize, big: bool| {
+        let mut text = String::new();
+        let (mut row, mut foreign) = (0, false);
+        for pair in bytes.get(skip..)?.chunks_exact(2) {
+            let (low, high) = if big { (pair[1].0, pair[0].0) } else { (pair[0].0, pair[1].0) };
+            let ch = char::from_u32(u32::from(high) << 8 | u32::from(low))
+                .filter(|ch| matches!(ch, ' '..='~' | '\n' | '\r' | '\t') || ('\u{a0}'..'\u{590}').contains(ch));
+            match ch {
+                Some(ch) => {
+                    (row, foreign) = (row + 1, foreign | (high > 0));
+                    text.push(ch);
+                }
+                None if row >= WIDE && foreign => break,
+                None => {
+                    (row, foreign) = (0, false);
+                    text.clear();
+                }
+            }
+        }
+        (row >= WIDE && foreign).then_some(text)
+    };
+    let ways = [(0, false), (1, false), (0, true), (1, true)];
+    ways.into_iter().filter_map(|(skip, big)| wide(skip, big)).max_by_key(String::len)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(bytes: &[u8], least: usize) -> Option<String> {
-        let placed: Vec<_> = bytes.iter().enumerate().map(|(at, byte)| (*byte, at + 1)).collect();
-        Readable::of(&placed, least).map(|read| read.pieces.into_iter().map(|(text, _)| text).collect())
+    fn placed(bytes: &[u8]) -> Vec<Placed> {
+        bytes.iter().enumerate().map(|(at, byte)| (*byte, at + 1)).collect()
     }
 
     #[test]
-    fn stretches_of_text_are_read_and_the_rest_is_not() {
+    fn bytes_read_as_what_a_reader_makes_of_them() {
         for (bytes, expected) in [
-            (&b"bluebird"[..], Some("bluebird")),
-            (b"\xffbluebird\x00\x01abc\xfe", Some("?bluebird?????")),
-            (b"b\0l\0u\0e\0b\0i\0", Some("bluebi")),
-            (b"\x01\x02bomb\x03", None),
-            (b"\xff\xfe\xfd", None),
-            (b"bomb", None),
-            (b"", None),
+            (&b"bluebird"[..], "bluebird"),
+            (b"b\0l\0u\0e\0", "blue"),
+            (b"bl\xfce\x80bird", "bl\u{fc}e?bird"),
+            (b"bl\xc3\xbce\x07bird", "bl\u{fc}e\u{7}bird"),
+            (b"", ""),
         ] {
-            assert_eq!(read(bytes, STRETCH).as_deref(), expected, "{bytes:?}");
+            let text: String = read(&placed(bytes)).into_iter().map(|(text, _)| text).collect();
+            assert_eq!(text, expected, "{bytes:?}");
         }
-        assert_eq!(read(b"bomb", 4).as_deref(), Some("bomb"));
-        assert_eq!(read(b"bom", 4), None);
-        assert_eq!(read(b"bomb\xff", 4), None);
+    }
+
+    #[test]
+    fn letters_of_two_bytes_are_read() {
+        let little: Vec<u8> = "\u{43e}peration".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = "\u{43e}peration".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        for bytes in [little, big] {
+            assert_eq!(read_wide(&placed(&bytes)).as_deref(), Some("\u{43e}peration"));
+        }
+        assert_eq!(read_wide(&placed(b"plain old ASCII")), None);
+        assert_eq!(read_wide(&placed(b"b\0l\0u\0e\0")), None, "that is read anyway");
     }
 }

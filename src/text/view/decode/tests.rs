@@ -2,18 +2,20 @@
 
 use super::*;
 use crate::text::view::{Views, unpacked};
+
+const LAYERS: [Layer; 2] = [Layer::Letters, Layer::Runs];
 use proptest::prelude::*;
 
 fn text(encoded: &str) -> Option<String> {
-    let decode = |text: &str, layer| decoded(text, layer).map(|decoded| decoded.text);
+    let decode =
+        |text: &str, layer| decoded(text, layer).into_iter().find(|decoded| decoded.all).map(|decoded| decoded.text);
     let letters = decode(encoded, Layer::Letters);
     decode(letters.as_deref().unwrap_or(encoded), Layer::Runs).or(letters)
 }
 
 /// The raw text under the first occurrence of `needle` in any view.
 fn find<'t>(text: &'t str, needle: &str) -> Option<&'t str> {
-    let views = Views::of(text);
-    let span = views.iter().find_map(|view| {
+    let span = Views::of(text).find_map(|view| {
         let at = view.text.find(needle)?;
         Some(view.raw_span(at..at + needle.len()))
     })?;
@@ -81,6 +83,14 @@ fn each_encoding_is_undone_where_it_stands() {
         ("&#98&#x6cue &commat; &bfr;&eacute;", "blue @ be"),
         ("say Ymx1ZWJpcmQgZmxpZXM= now", "say bluebird flies now"),
         ("say Ymx1ZWJpcmQgZmxpZXM now", "say bluebird flies now"),
+        ("id_626c756562697264", "id_bluebird"),
+        ("x626c756562697264z", "x\nbluebird\nz"),
+        ("0x620x6c0x750x65", "blue"),
+        ("626c-7565-6269-7264", "bluebird"),
+        ("\"Ymx1ZW\" + \"JpcmQ=\"", "\"bluebird\""),
+        ("> Ymx1ZWJ\n> pcmQ=", "> bluebird"),
+        ("Ymx1ZWJ<br>pcmQ=", "bluebird"),
+        ("operation Ymx1ZWJpcmQ=", "operation bluebird"),
         ("(Ym9tYg==)", "(bomb)"),
         ("please Ym9tYg==", "please bomb"),
         ("that next. cHJv amVj dCBi bHVl Ymly ZA==", "that next. project bluebird"),
@@ -91,8 +101,8 @@ fn each_encoding_is_undone_where_it_stands() {
         ("xYmx1ZWJpcmQgZmxpZXM", "bluebird flies"),
         ("Ymx1\nZWJp\r\n cmQ=", "bluebird"),
         ("Ymx1 ZWJp cmQ=", "bluebird"),
-        ("Ymx1ZWJp\ncmRz", "bluebirds\nbluebi"),
-        ("Ymx1 ZWJp cmRz and", "bluebirdsjw\nbluebirds"),
+        ("Ymx1ZWJp\ncmRz", "bluebirds"),
+        ("Ymx1 ZWJp cmRz and", "bluebirdsjw"),
         ("YgBsAHUAZQBiAGkAcgBkAA==", "bluebird"),
         ("626c756562697264", "bluebird"),
         ("0x626C756562697264!", "bluebird!"),
@@ -126,7 +136,7 @@ fn plain_text_has_nothing_encoded() {
 #[test]
 fn a_run_is_one_part_and_a_row_of_letters_too() {
     let parts = |text: &str, layer| {
-        let decoded = decoded(text, layer).unwrap();
+        let decoded = decoded(text, layer).remove(0);
         decoded.parts.iter().map(|part| (part.source.clone(), part.solid, part.plain)).collect::<Vec<_>>()
     };
     assert_eq!(parts("a%20b Ymx1ZWJpcmQ=", Layer::Runs), [(6..18, true, true)]);
@@ -139,6 +149,11 @@ fn a_finding_in_a_run_covers_all_of_it() {
         ("say Ymx1ZWJpcmQgZmxpZXM= now", "bird", "Ymx1ZWJpcmQgZmxpZXM="),
         ("say Ymx1 ZWJp cmQ= now", "bird", "Ymx1 ZWJp cmQ="),
         ("say 62 6c 75 65 now", "u", "62 6c 75 65"),
+        ("Ymx1ZWJp\ncmRz", "bluebi\n", "Ymx1ZWJp\ncmRz"),
+        ("Ymx1 ZWJp cmRz and", "bluebirds\n", "Ymx1 ZWJp cmRz and"),
+        (r"a\bm8gYmx1ZWJpcmQ= b", "bluebird", r"\bm8gYmx1ZWJpcmQ="),
+        ("id_626c756562697264 b", "bluebird", "626c756562697264"),
+        ("bl**ueb**ird b", "bluebird", "bl**ueb**ird"),
         ("say bob%40x.org now", "bob@x.org", "bob%40x.org"),
         ("see b&#108;ue bi", "blue", "b&#108;ue"),
         ("a Ymx1ZWJpcmQ= b", "a bluebird b", "a Ymx1ZWJpcmQ= b"),
@@ -200,7 +215,7 @@ fn hostile_texts_are_no_burden() {
         "-a",
     ] {
         let text = piece.repeat((256 << 10) / piece.len());
-        let longest = Views::of(&text).iter().map(|view| view.text.len()).max();
+        let longest = Views::of(&text).map(|view| view.text.len()).max();
         assert!(longest <= Some(4 * text.len()), "{piece}");
     }
 }
@@ -221,7 +236,7 @@ proptest! {
         }
         let text = format!("{before}{encoded}{after}");
         let found = find(&text, &phrase);
-        prop_assert!(found.is_some(), "{} in {:?}", text, Views::of(&text));
+        prop_assert!(found.is_some(), "{} in {:?}", text, Views::of(&text).collect::<Vec<_>>());
         // What is masked leaves nothing that could be decoded.
         let left = text.replace(found.unwrap_or_default(), "#");
         prop_assert_eq!(find(&left, &phrase), None);
@@ -240,8 +255,8 @@ proptest! {
         ], 0..12),
     ) {
         let text = pieces.concat();
-        prop_assert_eq!(super::any(&text), Layer::ALL.into_iter().any(|layer| decoded(&text, layer).is_some()));
-        for Decoded { text: decoded, parts, .. } in Layer::ALL.into_iter().filter_map(|layer| decoded(&text, layer)) {
+        prop_assert_eq!(super::any(&text), LAYERS.into_iter().any(|layer| !decoded(&text, layer).is_empty()));
+        for Decoded { text: decoded, parts, .. } in LAYERS.into_iter().flat_map(|layer| decoded(&text, layer)) {
             prop_assert!(decoded.len() <= 2 * text.len(), "{decoded:?}");
             let mut end = 0;
             for part in parts {

@@ -1,0 +1,528 @@
+//! Stretches of text among the bytes that letters come to: found in one pass, before anything is built of them.
+
+use super::code::{Code, Piece};
+
+/// Readable bytes that a stretch of one piece has at least: fewer come about by chance.
+const STRETCH: usize = 6;
+
+/// So many letters in a row stand for themselves, whatever stands around them and whatever the pieces.
+const WORDS: usize = 8;
+
+/// So do so many bytes, with a word among them and without.
+const LONG: usize = 12;
+const LONGEST: usize = 16;
+const WORD: usize = 4;
+
+/// And so many where they are whole pieces, with a word.
+const WHOLE: usize = 9;
+
+/// Readable bytes at least of what is closed by padding or written as programs write bytes.
+const LEAST: usize = 4;
+
+/// So few bytes before it in a run may be the end of a word.
+const NEAR: usize = 8;
+
+/// In a piece of so many letters a text may stand among bytes that are none.
+const MIXED: usize = 64;
+
+/// A part of a run that reads as text, in one of the ways in which letters come together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stretch {
+    pub code: Code,
+    pub lane: usize,
+    /// The place of its first letter, and the bits of that which belong to what comes before.
+    pub from: usize,
+    pub skip: u32,
+    /// Where its last letter ends.
+    pub end: usize,
+    /// Where the piece begins in which it does.
+    pub piece: usize,
+    /// What stands before and after it may be part of it: as `from`, `skip` and `end`.
+    pub wider: Option<(usize, u32, usize)>,
+    /// Readable bytes; and those that stand in whole pieces.
+    pub seen: usize,
+    pub whole: usize,
+}
+
+/// A place in a stretch where a piece begins or ends and so does a byte, and what was readable before it.
+#[derive(Debug, Clone, Copy)]
+struct Edge {
+    at: usize,
+    seen: usize,
+}
+
+/// Where a piece stands.
+#[derive(Debug, Clone, Copy, Default)]
+struct Here {
+    /// The first letter of the run.
+    pub run: usize,
+    pub start: usize,
+    pub letters: usize,
+    pub end: usize,
+}
+
+/// One way in which letters come together to bytes, and the stretch that it is in.
+struct Lane {
+    code: Code,
+    nth: usize,
+    /// Bits of the first letter to leave out.
+    late: u32,
+    bits: u32,
+    have: u32,
+    /// Where the byte begins that is not yet complete.
+    from: usize,
+    from_skip: u32,
+    /// Whether the last byte can be of no text.
+    ends: bool,
+    /// Whether it is in a stretch; what follows is of that.
+    live: bool,
+    start: usize,
+    skip: u32,
+    piece: usize,
+    /// Whether all of it stands in one piece, and whether it would have done alone as long as it did.
+    one_piece: bool,
+    alone: bool,
+    /// Whether all its pieces are pairs of letters.
+    pairs: bool,
+    /// Whether the run begins with it, or nearly so.
+    first: bool,
+    end: usize,
+    seen: usize,
+    /// Letters and blanks in a row, and the most of them.
+    word: usize,
+    words: usize,
+    last: Class,
+    /// Hexadecimal digits that no decimal number has.
+    spelled: bool,
+    /// Bytes that a character still wants.
+    want: u8,
+    got: u8,
+    /// Its first byte, and that of the last of two bytes.
+    lead: u8,
+    script: u8,
+    clean: Option<Edge>,
+    edge: Option<Edge>,
+}
+
+/// What a byte is to a reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Lower,
+    Upper,
+    Blank,
+    Other,
+    /// A control: nobody sees it.
+    Unseen,
+    /// Begins a character of so many bytes more, or is a letter of Latin-1.
+    Lead(u8),
+    Bad,
+}
+
+/// Only a letter of Latin-1.
+const LATIN: u8 = 9;
+
+const CLASSES: [Class; 256] = {
+    let mut classes = [Class::Bad; 256];
+    let mut byte = 0;
+    while byte < classes.len() {
+        classes[byte] = match byte as u8 {
+            b'a'..=b'z' => Class::Lower,
+            b'A'..=b'Z' => Class::Upper,
+            b' ' | b'\n' | b'\r' | b'\t' => Class::Blank,
+            b'!'..=b'~' => Class::Other,
+            0..=0x7f => Class::Unseen,
+            0x80..=0xbf => Class::Bad,
+            0xc2..=0xdf => Class::Lead(1),
+            0xe0..=0xef => Class::Lead(2),
+            0xf0 => Class::Lead(3),
+            _ => Class::Lead(LATIN),
+        };
+        byte += 1;
+    }
+    classes
+};
+
+impl Lane {
+    /// Of what begins in a letter whose first `skip` bits belong to what comes before.
+    fn new(code: Code, nth: usize, skip: u32) -> Self {
+        Lane {
+            code,
+            nth,
+            late: skip,
+            bits: 0,
+            have: 0,
+            from: 0,
+            from_skip: skip,
+            ends: false,
+            live: false,
+            start: 0,
+            skip: 0,
+            piece: 0,
+            one_piece: true,
+            alone: false,
+            pairs: true,
+            first: false,
+            end: 0,
+            seen: 0,
+            word: 0,
+            words: 0,
+            last: Class::Bad,
+            spelled: false,
+            want: 0,
+            got: 0,
+            lead: 0,
+            script: 0,
+            clean: None,
+            edge: None,
+        }
+    }
+
+    /// Takes a letter at `at`; its stretch, if that ends here.
+    fn push(&mut self, value: u8, at: usize, here: &Here) -> Option<Stretch> {
+        let width = self.code.bits();
+        if self.have == 0 {
+            (self.from, self.from_skip) = (at, self.late);
+        }
+        self.bits = self.bits << width | u32::from(value);
+        self.have += width - std::mem::take(&mut self.late);
+        if self.have < 8 {
+            return None;
+        }
+        self.have -= 8;
+        let byte = (self.bits >> self.have) as u8;
+        let (from, skip) = (self.from, self.from_skip);
+        (self.from, self.from_skip) = (at, width - self.have);
+        let class = CLASSES[usize::from(byte)];
+        let is_bad = matches!(class, Class::Bad | Class::Lead(LATIN));
+        self.ends = class == Class::Bad;
+        if !self.live {
+            if is_bad {
+                return None;
+            }
+            self.begin(from, skip, here);
+        }
+        let ended = self.take(byte, class, at + 1, here);
+        if !self.live && !is_bad {
+            // It ended at what came before this byte.
+            self.begin(from, skip, here);
+            self.take(byte, class, at + 1, here);
+        }
+        self.spelled |= self.code == Code::Hexadecimal && (value > 9 || byte >> 4 > 9);
+        ended
+    }
+
+    fn begin(&mut self, from: usize, skip: u32, here: &Here) {
+        (self.live, self.start, self.skip, self.piece, self.one_piece) = (true, from, skip, here.start, true);
+        (self.end, self.seen, self.word, self.words, self.last) = (from, 0, 0, 0, Class::Bad);
+        (self.spelled, self.want, self.script) = (false, 0, 0);
+        (self.alone, self.pairs, self.first) = (false, true, from <= here.run + NEAR);
+        let is_clean = from == here.letters && skip == 0;
+        (self.clean, self.edge) = (is_clean.then_some(Edge { at: here.start, seen: 0 }), None);
+    }
+
+    fn take(&mut self, byte: u8, class: Class, end: usize, here: &Here) -> Option<Stretch> {
+        if self.want > 0 {
+            if byte & 0xc0 == 0x80 && self.want != LATIN {
+                (self.want, self.got) = (self.want - 1, self.got + 1);
+                if self.want == 0 {
+                    // By chance two letters of two bytes each are of different scripts.
+                    let alike = self.got != 2 || self.lead.abs_diff(self.script) < 2;
+                    self.script = self.lead;
+                    self.see(if alike { usize::from(self.got) } else { 1 }, Class::Lower, end);
+                }
+                return None;
+            }
+            if byte == 0 && self.got == 1 {
+                return None;
+            }
+            self.want = 0;
+            let between = matches!(self.last, Class::Lower | Class::Upper);
+            if self.got > 1 || !between || !matches!(class, Class::Lower | Class::Upper | Class::Blank) {
+                return self.stop(here.end);
+            }
+            self.see(1, Class::Lower, end);
+        }
+        match class {
+            Class::Bad => return self.stop(here.end),
+            Class::Unseen => self.end = end,
+            Class::Lead(LATIN) if !matches!(self.last, Class::Lower | Class::Upper) => return self.stop(here.end),
+            Class::Lead(want) => (self.want, self.got, self.lead) = (want, 1, byte),
+            class => self.see(1, class, end),
+        }
+        None
+    }
+
+    /// A character of so many bytes.
+    fn see(&mut self, bytes: usize, class: Class, end: usize) {
+        self.seen += bytes;
+        self.end = end;
+        self.word = match (class, self.last) {
+            (Class::Upper, Class::Lower) => 1,
+            (Class::Blank, _) if self.word == 0 => 0,
+            (Class::Lower | Class::Upper | Class::Blank, _) => self.word + 1,
+            _ => 0,
+        };
+        self.words = self.words.max(self.word);
+        self.last = class;
+    }
+
+    /// A piece ends at `end` and the run goes on at `next`.
+    fn cross(&mut self, here: &Here, next: usize) {
+        let end = here.end;
+        if !self.live {
+            return;
+        }
+        if self.one_piece {
+            (self.alone, self.one_piece) = (self.stands_alone(end), false);
+        }
+        self.pairs &= end - here.letters == 2;
+        if self.end == end {
+            self.edge = Some(Edge { at: end, seen: self.seen });
+        }
+        if self.have == 0 {
+            self.clean = self.clean.or(Some(Edge { at: next, seen: self.seen }));
+        }
+    }
+
+    /// The run ends, with padding or without.
+    fn finish(&mut self, end: usize, padding: usize) -> Option<Stretch> {
+        if !self.live {
+            return None;
+        }
+        // A quad that lacks a letter has two bits to spare, one that lacks two has four.
+        let padded = padding > 0 && self.have as usize == 2 * padding.min(2);
+        self.end_stretch(end, padded)
+    }
+
+    fn stop(&mut self, piece_end: usize) -> Option<Stretch> {
+        (self.live, self.want) = (false, 0);
+        if self.seen < LEAST { None } else { self.end_stretch(piece_end, false) }
+    }
+
+    fn end_stretch(&mut self, piece_end: usize, padded: bool) -> Option<Stretch> {
+        (self.live, self.want) = (false, 0);
+        let at_end = self.end == piece_end;
+        let edge = if at_end { Some(Edge { at: self.end, seen: self.seen }) } else { self.edge };
+        let whole = match (self.clean, edge) {
+            (Some(clean), Some(edge)) if clean.at < edge.at => edge.seen - clean.seen,
+            _ => 0,
+        };
+        if !self.is_text(whole, padded && at_end, piece_end) {
+            return None;
+        }
+        let mut stretch = Stretch {
+            code: self.code,
+            lane: self.nth,
+            from: self.start,
+            skip: self.skip,
+            end: self.end,
+            piece: self.piece,
+            wider: None,
+            seen: self.seen,
+            whole,
+        };
+        // A few bytes before the first piece, or after the last, may be the letters of a word of prose.
+        let before = self.clean.filter(|clean| clean.at > self.start && clean.seen < STRETCH);
+        let after = edge.filter(|edge| !at_end && self.seen - edge.seen < STRETCH);
+        let kept = after.map_or(self.seen, |edge| edge.seen) - before.map_or(0, |clean| clean.seen).min(self.seen);
+        if kept >= LEAST && (before.is_some() || after.is_some()) {
+            stretch.wider = Some((self.start, self.skip, self.end));
+            stretch.seen = kept;
+            if let Some(clean) = before {
+                (stretch.from, stretch.skip, stretch.piece) = (clean.at, 0, clean.at);
+            }
+            if let Some(edge) = after {
+                stretch.end = edge.at;
+            }
+        }
+        Some(stretch)
+    }
+
+    /// Whether it is a text rather than letters that come about by chance. `whole` is how much of it stands in whole pieces.
+    fn is_text(&self, whole: usize, padded: bool, ends: usize) -> bool {
+        let whole_words = whole >= STRETCH && self.words >= STRETCH;
+        let alone = self.alone || self.one_piece && self.stands_alone(ends);
+        let long = self.seen >= LONGEST || self.seen >= LONG && self.words >= WORD;
+        let whole_text = whole >= LONG || whole >= WHOLE && self.words >= WORD || whole_words;
+        match self.code {
+            Code::Base64 => whole >= LEAST && padded || self.words >= WORDS || long || whole_text || alone,
+            // Numbers are hexadecimal too.
+            Code::Hexadecimal if !self.spelled => self.words >= WORDS || alone || self.pairs && whole >= LONG,
+            Code::Hexadecimal => {
+                let is_all = self.first && self.end == ends && whole >= LEAST;
+                is_all || self.words >= STRETCH || long || whole_text || alone
+            }
+        }
+    }
+
+    /// Whether it would do for a text in a piece that ends at `end`: half of that, or words in it, or the piece is long.
+    fn stands_alone(&self, end: usize) -> bool {
+        if self.code == Code::Hexadecimal && !self.spelled {
+            let is_whole = self.clean.is_some() && self.end == end;
+            return is_whole && (self.seen >= LONG || self.seen.min(self.words) >= STRETCH);
+        }
+        let letters = end.saturating_sub(self.piece);
+        let is_half = self.seen * 16 >= letters * self.code.bits() as usize;
+        self.seen >= STRETCH && (is_half || letters >= MIXED || self.words >= STRETCH)
+    }
+}
+
+/// The stretches of a text in one code, in each way in the order in which they end; only the first where that will do.
+///
+/// Most bytes are no text: a glance counts in each way how many in a row may be, and where those are enough they are looked at
+/// closely.
+pub(super) fn stretches(bytes: &[u8], code: Code, only_first: bool, to: &mut Vec<Stretch>) {
+    match code {
+        Code::Base64 => scan::<4>(bytes, Code::Base64, only_first, to),
+        Code::Hexadecimal => scan::<2>(bytes, Code::Hexadecimal, only_first, to),
+    }
+}
+
+/// A way in which letters come together, at a glance.
+#[derive(Clone, Copy, Default)]
+struct Glance {
+    /// Bytes in a row that may be text, and the letter that the first of them begins in.
+    row: usize,
+    first: Letter,
+    skip: u32,
+    /// Bytes that the character still wants.
+    want: u8,
+    lead: bool,
+    /// Everything before has been looked at closely.
+    done: usize,
+}
+
+/// A letter, and where its piece begins.
+#[derive(Clone, Copy, Default)]
+struct Letter {
+    at: usize,
+    start: usize,
+    letters: usize,
+}
+
+impl Glance {
+    #[inline(always)]
+    fn see(&mut self, byte: u8, first: Letter, skip: u32) {
+        let goes_on = if byte < 0x80 {
+            (self.want, self.lead) = (0, false);
+            self.row > 0
+        } else if byte < 0xc0 {
+            self.lead = false;
+            if self.want == 0 {
+                self.row = 0;
+                return;
+            }
+            self.want -= 1;
+            true
+        } else {
+            let broken = std::mem::replace(&mut self.lead, true) || self.want > 0;
+            self.want = match CLASSES[usize::from(byte)] {
+                Class::Lead(want) if want != LATIN => want,
+                _ => 0,
+            };
+            !broken && self.row > 0
+        };
+        if goes_on {
+            self.row += 1;
+        } else {
+            (self.row, self.first, self.skip) = (1, first, skip);
+        }
+    }
+}
+
+#[inline(always)]
+fn scan<const LANES: usize>(bytes: &[u8], code: Code, only_first: bool, to: &mut Vec<Stretch>) {
+    let width = code.bits();
+    let mut lanes = [Glance::default(); LANES];
+    let mut at = 0;
+    while let Some(first) = code.first(bytes, at) {
+        for lane in &mut lanes {
+            *lane = Glance { done: lane.done, ..Glance::default() };
+        }
+        let run = first.letters;
+        let mut piece = first;
+        let (mut value, mut count, mut before) = (0, 0usize, Letter::default());
+        loop {
+            let end = code.end(bytes, piece.letters);
+            let next = next(bytes, code, end);
+            at = next.map_or_else(|resume| resume, |next| next.start);
+            if count + (end - piece.letters) < LEAST && next.is_err() {
+                break;
+            }
+            let here = Here { run, start: piece.start, letters: piece.letters, end };
+            for place in here.letters..end {
+                let both = value << width | u32::from(code.value(bytes[place]));
+                value = both & ((1 << width) - 1);
+                let letter = Letter { at: place, start: here.start, letters: here.letters };
+                // A byte has the last bits of the letter before and the first of this one.
+                for phase in 1..LANES.min(count + 1) {
+                    let lane = &mut lanes[(count - phase) % LANES];
+                    let (spare, skip) = if LANES == 4 { (6 - 2 * phase as u32, 2 * phase as u32 - 2) } else { (0, 0) };
+                    lane.see((both >> spare) as u8, before, skip);
+                    if lane.row == STRETCH && place >= lane.done {
+                        lane.done = closely(bytes, code, (count - phase) % LANES, *lane, here, to);
+                    }
+                }
+                before = letter;
+                count += 1;
+            }
+            match next {
+                Ok(next) => piece = next,
+                Err(_) => {
+                    for (nth, lane) in lanes.iter_mut().enumerate() {
+                        if (LEAST..STRETCH).contains(&lane.row) && end > lane.done {
+                            lane.done = closely(bytes, code, nth, *lane, here, to);
+                        }
+                    }
+                    break;
+                }
+            }
+            if only_first && !to.is_empty() {
+                return;
+            }
+        }
+        if only_first && !to.is_empty() {
+            return;
+        }
+    }
+}
+
+/// Looks closely at what begins with the glance's row, and tells where that ends.
+#[cold]
+fn closely(bytes: &[u8], code: Code, nth: usize, glance: Glance, here: Here, to: &mut Vec<Stretch>) -> usize {
+    let mut lane = Lane::new(code, nth, glance.skip);
+    let Letter { mut at, start, letters } = glance.first;
+    let end = if start == here.start { here.end } else { code.end(bytes, at) };
+    let mut here = Here { run: here.run, start, letters, end };
+    loop {
+        for place in at..here.end {
+            to.extend(lane.push(code.value(bytes[place]), place, &here));
+            if lane.ends && !lane.live {
+                return place;
+            }
+        }
+        match next(bytes, code, here.end) {
+            Ok(next) => {
+                lane.cross(&here, next.letters);
+                at = next.letters;
+                here = Here { run: here.run, start: next.start, letters: at, end: code.end(bytes, at) };
+            }
+            Err(_) => {
+                to.extend(lane.finish(here.end, padding(bytes, code, here.end)));
+                return here.end;
+            }
+        }
+    }
+}
+
+fn next(bytes: &[u8], code: Code, end: usize) -> Result<Piece, usize> {
+    match padding(bytes, code, end) {
+        0 => code.next(bytes, end),
+        padding => Err(end + padding),
+    }
+}
+
+fn padding(bytes: &[u8], code: Code, end: usize) -> usize {
+    let most = if code == Code::Base64 { 2 } else { 0 };
+    bytes[end..].iter().take(most).take_while(|byte| **byte == b'=').count()
+}
