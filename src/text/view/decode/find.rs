@@ -1,8 +1,9 @@
 //! Runs of base64 and hexadecimal that have a text in them, and what they read as.
 
 use super::code::Code;
+use super::glance::stretches;
 use super::readable::{self, Placed};
-use super::stretch::{Stretch, stretches};
+use super::stretch::Stretch;
 use crate::text::Span;
 
 /// Where a text may begin or end between two pieces, so much of it is read once more from there.
@@ -34,8 +35,13 @@ pub(super) fn any(text: &str) -> bool {
 /// All runs of a text, in order and apart.
 pub(super) fn finds(text: &str) -> Vec<Find> {
     let bytes = text.as_bytes();
+    let mut hexadecimal = Vec::new();
+    stretches(bytes, Code::Hexadecimal, false, &mut hexadecimal);
+    hexadecimal.sort_by_key(|stretch| stretch.from);
     let mut found = Vec::new();
-    Code::ALL.into_iter().for_each(|code| stretches(bytes, code, false, &mut found));
+    stretches(bytes, Code::Base64, false, &mut found);
+    found.retain(|stretch| !is_part(stretch, &hexadecimal));
+    found.append(&mut hexadecimal);
     found.sort_by_key(|stretch| (stretch.piece, stretch.from));
     let mut finds = Vec::new();
     let mut rest = &found[..];
@@ -53,6 +59,15 @@ pub(super) fn finds(text: &str) -> Vec<Find> {
         rest = others;
     }
     finds
+}
+
+/// Whether nearly all of a stretch of base64 is one of hexadecimal: that says nothing else.
+fn is_part(stretch: &Stretch, hexadecimal: &[Stretch]) -> bool {
+    let after = hexadecimal.partition_point(|other| other.from <= stretch.from);
+    hexadecimal[after.saturating_sub(1)..].iter().take(2).any(|other| {
+        let both = stretch.end.min(other.end).saturating_sub(stretch.from.max(other.from));
+        both >= (stretch.end - stretch.from) / 4 * 3
+    })
 }
 
 /// Where the piece ends that a stretch ends in, and its padding.

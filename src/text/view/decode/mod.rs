@@ -4,6 +4,7 @@
 mod code;
 mod dump;
 mod find;
+mod glance;
 mod letter;
 mod readable;
 mod stretch;
@@ -31,13 +32,14 @@ pub(super) struct Decoded {
 }
 
 impl Decoded {
-    /// Whether a part, with what stands next to it, may be encoded once more.
+    /// Whether anything may be encoded once more: a letter, or a part with what stands next to it.
     pub fn has_more(&self) -> bool {
-        self.parts.iter().any(|part| {
-            let start = floor(&self.text, part.decoded.start.saturating_sub(NEXT));
-            let end = floor(&self.text, part.decoded.end.saturating_add(NEXT));
-            any(&self.text[start..end])
-        })
+        letters(&self.text).next().is_some()
+            || self.parts.iter().any(|part| {
+                let start = floor(&self.text, part.decoded.start.saturating_sub(NEXT));
+                let end = floor(&self.text, part.decoded.end.saturating_add(NEXT));
+                any(&self.text[start..end])
+            })
     }
 }
 

@@ -1,9 +1,9 @@
-//! Stretches of text among the bytes that letters come to: found in one pass, before anything is built of them.
+//! Stretches of text among the bytes that letters come to, told from what comes about by chance.
 
-use super::code::{Code, Piece};
+use super::code::Code;
 
 /// Readable bytes that a stretch of one piece has at least: fewer come about by chance.
-const STRETCH: usize = 6;
+pub(super) const STRETCH: usize = 6;
 
 /// So many letters in a row stand for themselves, whatever stands around them and whatever the pieces.
 const WORDS: usize = 8;
@@ -17,7 +17,7 @@ const WORD: usize = 4;
 const WHOLE: usize = 9;
 
 /// Readable bytes at least of what is closed by padding or written as programs write bytes.
-const LEAST: usize = 4;
+pub(super) const LEAST: usize = 4;
 
 /// So few bytes before it in a run may be the end of a word.
 const NEAR: usize = 8;
@@ -53,7 +53,7 @@ struct Edge {
 
 /// Where a piece stands.
 #[derive(Debug, Clone, Copy, Default)]
-struct Here {
+pub(super) struct Here {
     /// The first letter of the run.
     pub run: usize,
     pub start: usize,
@@ -62,7 +62,7 @@ struct Here {
 }
 
 /// One way in which letters come together to bytes, and the stretch that it is in.
-struct Lane {
+pub(super) struct Lane {
     code: Code,
     nth: usize,
     /// Bits of the first letter to leave out.
@@ -73,9 +73,9 @@ struct Lane {
     from: usize,
     from_skip: u32,
     /// Whether the last byte can be of no text.
-    ends: bool,
+    pub ends: bool,
     /// Whether it is in a stretch; what follows is of that.
-    live: bool,
+    pub live: bool,
     start: usize,
     skip: u32,
     piece: usize,
@@ -106,7 +106,7 @@ struct Lane {
 
 /// What a byte is to a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
+pub(super) enum Class {
     Lower,
     Upper,
     Blank,
@@ -119,9 +119,9 @@ enum Class {
 }
 
 /// Only a letter of Latin-1.
-const LATIN: u8 = 9;
+pub(super) const LATIN: u8 = 9;
 
-const CLASSES: [Class; 256] = {
+pub(super) const CLASSES: [Class; 256] = {
     let mut classes = [Class::Bad; 256];
     let mut byte = 0;
     while byte < classes.len() {
@@ -144,7 +144,7 @@ const CLASSES: [Class; 256] = {
 
 impl Lane {
     /// Of what begins in a letter whose first `skip` bits belong to what comes before.
-    fn new(code: Code, nth: usize, skip: u32) -> Self {
+    pub fn new(code: Code, nth: usize, skip: u32) -> Self {
         Lane {
             code,
             nth,
@@ -178,7 +178,7 @@ impl Lane {
     }
 
     /// Takes a letter at `at`; its stretch, if that ends here.
-    fn push(&mut self, value: u8, at: usize, here: &Here) -> Option<Stretch> {
+    pub fn push(&mut self, value: u8, at: usize, here: &Here) -> Option<Stretch> {
         let width = self.code.bits();
         if self.have == 0 {
             (self.from, self.from_skip) = (at, self.late);
@@ -267,7 +267,7 @@ impl Lane {
     }
 
     /// A piece ends at `end` and the run goes on at `next`.
-    fn cross(&mut self, here: &Here, next: usize) {
+    pub fn cross(&mut self, here: &Here, next: usize) {
         let end = here.end;
         if !self.live {
             return;
@@ -285,7 +285,7 @@ impl Lane {
     }
 
     /// The run ends, with padding or without.
-    fn finish(&mut self, end: usize, padding: usize) -> Option<Stretch> {
+    pub fn finish(&mut self, end: usize, padding: usize) -> Option<Stretch> {
         if !self.live {
             return None;
         }
@@ -365,164 +365,4 @@ impl Lane {
         let is_half = self.seen * 16 >= letters * self.code.bits() as usize;
         self.seen >= STRETCH && (is_half || letters >= MIXED || self.words >= STRETCH)
     }
-}
-
-/// The stretches of a text in one code, in each way in the order in which they end; only the first where that will do.
-///
-/// Most bytes are no text: a glance counts in each way how many in a row may be, and where those are enough they are looked at
-/// closely.
-pub(super) fn stretches(bytes: &[u8], code: Code, only_first: bool, to: &mut Vec<Stretch>) {
-    match code {
-        Code::Base64 => scan::<4>(bytes, Code::Base64, only_first, to),
-        Code::Hexadecimal => scan::<2>(bytes, Code::Hexadecimal, only_first, to),
-    }
-}
-
-/// A way in which letters come together, at a glance.
-#[derive(Clone, Copy, Default)]
-struct Glance {
-    /// Bytes in a row that may be text, and the letter that the first of them begins in.
-    row: usize,
-    first: Letter,
-    skip: u32,
-    /// Bytes that the character still wants.
-    want: u8,
-    lead: bool,
-    /// Everything before has been looked at closely.
-    done: usize,
-}
-
-/// A letter, and where its piece begins.
-#[derive(Clone, Copy, Default)]
-struct Letter {
-    at: usize,
-    start: usize,
-    letters: usize,
-}
-
-impl Glance {
-    #[inline(always)]
-    fn see(&mut self, byte: u8, first: Letter, skip: u32) {
-        let goes_on = if byte < 0x80 {
-            (self.want, self.lead) = (0, false);
-            self.row > 0
-        } else if byte < 0xc0 {
-            self.lead = false;
-            if self.want == 0 {
-                self.row = 0;
-                return;
-            }
-            self.want -= 1;
-            true
-        } else {
-            let broken = std::mem::replace(&mut self.lead, true) || self.want > 0;
-            self.want = match CLASSES[usize::from(byte)] {
-                Class::Lead(want) if want != LATIN => want,
-                _ => 0,
-            };
-            !broken && self.row > 0
-        };
-        if goes_on {
-            self.row += 1;
-        } else {
-            (self.row, self.first, self.skip) = (1, first, skip);
-        }
-    }
-}
-
-#[inline(always)]
-fn scan<const LANES: usize>(bytes: &[u8], code: Code, only_first: bool, to: &mut Vec<Stretch>) {
-    let width = code.bits();
-    let mut lanes = [Glance::default(); LANES];
-    let mut at = 0;
-    while let Some(first) = code.first(bytes, at) {
-        for lane in &mut lanes {
-            *lane = Glance { done: lane.done, ..Glance::default() };
-        }
-        let run = first.letters;
-        let mut piece = first;
-        let (mut value, mut count, mut before) = (0, 0usize, Letter::default());
-        loop {
-            let end = code.end(bytes, piece.letters);
-            let next = next(bytes, code, end);
-            at = next.map_or_else(|resume| resume, |next| next.start);
-            if count + (end - piece.letters) < LEAST && next.is_err() {
-                break;
-            }
-            let here = Here { run, start: piece.start, letters: piece.letters, end };
-            for place in here.letters..end {
-                let both = value << width | u32::from(code.value(bytes[place]));
-                value = both & ((1 << width) - 1);
-                let letter = Letter { at: place, start: here.start, letters: here.letters };
-                // A byte has the last bits of the letter before and the first of this one.
-                for phase in 1..LANES.min(count + 1) {
-                    let lane = &mut lanes[(count - phase) % LANES];
-                    let (spare, skip) = if LANES == 4 { (6 - 2 * phase as u32, 2 * phase as u32 - 2) } else { (0, 0) };
-                    lane.see((both >> spare) as u8, before, skip);
-                    if lane.row == STRETCH && place >= lane.done {
-                        lane.done = closely(bytes, code, (count - phase) % LANES, *lane, here, to);
-                    }
-                }
-                before = letter;
-                count += 1;
-            }
-            match next {
-                Ok(next) => piece = next,
-                Err(_) => {
-                    for (nth, lane) in lanes.iter_mut().enumerate() {
-                        if (LEAST..STRETCH).contains(&lane.row) && end > lane.done {
-                            lane.done = closely(bytes, code, nth, *lane, here, to);
-                        }
-                    }
-                    break;
-                }
-            }
-            if only_first && !to.is_empty() {
-                return;
-            }
-        }
-        if only_first && !to.is_empty() {
-            return;
-        }
-    }
-}
-
-/// Looks closely at what begins with the glance's row, and tells where that ends.
-#[cold]
-fn closely(bytes: &[u8], code: Code, nth: usize, glance: Glance, here: Here, to: &mut Vec<Stretch>) -> usize {
-    let mut lane = Lane::new(code, nth, glance.skip);
-    let Letter { mut at, start, letters } = glance.first;
-    let end = if start == here.start { here.end } else { code.end(bytes, at) };
-    let mut here = Here { run: here.run, start, letters, end };
-    loop {
-        for place in at..here.end {
-            to.extend(lane.push(code.value(bytes[place]), place, &here));
-            if lane.ends && !lane.live {
-                return place;
-            }
-        }
-        match next(bytes, code, here.end) {
-            Ok(next) => {
-                lane.cross(&here, next.letters);
-                at = next.letters;
-                here = Here { run: here.run, start: next.start, letters: at, end: code.end(bytes, at) };
-            }
-            Err(_) => {
-                to.extend(lane.finish(here.end, padding(bytes, code, here.end)));
-                return here.end;
-            }
-        }
-    }
-}
-
-fn next(bytes: &[u8], code: Code, end: usize) -> Result<Piece, usize> {
-    match padding(bytes, code, end) {
-        0 => code.next(bytes, end),
-        padding => Err(end + padding),
-    }
-}
-
-fn padding(bytes: &[u8], code: Code, end: usize) -> usize {
-    let most = if code == Code::Base64 { 2 } else { 0 };
-    bytes[end..].iter().take(most).take_while(|byte| **byte == b'=').count()
 }
