@@ -7,6 +7,7 @@ What a target has found is put beside them by hand, under the name of what was w
 import gzip
 import json
 import pathlib
+import zlib
 
 ROOT = pathlib.Path(__file__).parent / "seeds"
 
@@ -69,6 +70,35 @@ for name, body in {
     "dots": "/v1/..%2f./%2e\n/a-{b}c",
 }.items():
     write("path", name, body)
+
+
+
+def header(name, value):
+    value = value if isinstance(value, bytes) else b"\x07" + len(value.encode()).to_bytes(2) + value.encode()
+    return bytes([len(name)]) + name.encode() + value
+
+
+def binary(headers, payload):
+    head = b"".join(header(*item) for item in headers.items())
+    lengths = (16 + len(head) + len(payload)).to_bytes(4) + len(head).to_bytes(4)
+    message = lengths + zlib.crc32(lengths).to_bytes(4) + head + payload
+    return bytes([len(head), len(payload)]), head + payload, message + zlib.crc32(message).to_bytes(4)
+
+
+JSON = {":content-type": "application/json"}
+KINDS = [
+    binary({":event-type": "contentBlockDelta", **JSON, ":message-type": "event"}, '{"delta":{"text":"ж"},"p":"ab"}'.encode()),
+    binary({":message-type": "event", ":event-type": "messageStop"}, b' { "stopReason" : "end_turn" } \n'),
+    binary({":event-type": "metadata", ":message-type": "event"}, b""),
+    binary({":exception-type": "throttlingException", **JSON, ":message-type": "exception"}, '{"message":"ж"}'.encode()),
+    binary({":error-code": "Odd", ":error-message": "ж \"д\"\n", ":message-type": "error"}, b""),
+    binary({":event-type": "x", ":message-type": "event", "a": b"\0", "b": b"\1", "c": b"\2a", "d": b"\3ab", "e": b"\4abcd", "f": b"\5abcdefgh", "g": b"\6\0\1\xff", "h": b"\x08abcdefgh", "i": b"\x09abcdefghijklmnop"}, b"{}"),
+]
+write("eventstream", "stream", b"".join(message for _, _, message in KINDS), "0")
+write("eventstream", "part", KINDS[0][2] + KINDS[1][2][:-1], "0")
+write("eventstream", "messages", b"".join(lengths + body for lengths, body, _ in KINDS), "1")
+for number, (lengths, body, _) in enumerate(KINDS):
+    write("eventstream", f"message_{number}", lengths + body, "1")
 
 # The first byte picks the coding.
 for name, body in {
@@ -284,3 +314,107 @@ write("gemini", "answer", text(ANSWER), "1")
 write("gemini", "array", text(STREAM), "1")
 write("gemini", "stream", events(*STREAM, end=""), "2")
 write("gemini", "failed", events(STREAM[0], {"error": {"code": 500, "message": "ж", "status": "INTERNAL"}}, end=""), "2")
+
+# Bedrock's Converse: of a stream each line becomes a message.
+SPEC = {"toolSpec": {"name": "get", "description": "ж", "inputSchema": {"json": PARAMETERS}}}
+write("bedrock_converse", "request", text({
+    "system": [{"text": "ж"}, {"cachePoint": {"type": "default"}}],
+    "messages": [
+        {"role": "user", "content": [{"text": "д"}, {"text": "в"}, {"guardContent": {"text": {"text": "ю", "qualifiers": ["query"]}}}]},
+        {"role": "assistant", "content": [{"reasoningContent": {"reasoningText": {"text": "я", "signature": "EqQB"}}}, {"text": "б"}, {"toolUse": {"toolUseId": "tooluse_1", "name": "get", "input": {"ж": ["д", 5]}}}]},
+        {"role": "user", "content": [{"toolResult": {"toolUseId": "tooluse_1", "status": "success", "content": [{"text": "ю"}, {"json": {"ж": "в"}}]}}, {"document": {"format": "txt", "name": "д", "source": {"text": "ж"}, "citations": {"enabled": True}}}, {"searchResult": {"source": "ж", "title": "д", "content": [{"text": "в"}], "citations": {"enabled": True}}}]},
+    ],
+    "toolConfig": {"tools": [SPEC, {"cachePoint": {"type": "default"}}], "toolChoice": {"tool": {"name": "get"}}},
+    "inferenceConfig": {"maxTokens": 5, "stopSequences": ["ж"]}, "requestMetadata": {"ж": "д"},
+    "outputConfig": {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": {"name": "s", "schema": '{"type": "string", "description": "д\\n"}'}}}},
+    "guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1", "trace": "enabled"},
+    "additionalModelRequestFields": {"top_k": 5, "odd": ["ж"]}, "additionalModelResponseFieldPaths": ["/ж"],
+}), "0")
+THOUGHT = {"reasoningText": {"text": "я", "signature": "EqQB"}}
+CITATION = {"title": "д", "sourceContent": [{"text": "в"}], "location": {"documentPage": {"documentIndex": 0, "start": 1, "end": 2}}}
+COUNTS = {"usage": {"inputTokens": 5, "outputTokens": 7, "totalTokens": 12}, "metrics": {"latencyMs": 9}}
+TRACE = {"trace": {"guardrail": {"modelOutput": ["ж"], "inputAssessment": {"abcdef012345": {"wordPolicy": {"customWords": [{"match": "д", "action": "BLOCKED"}]}}}}}}
+write("bedrock_converse", "answer", text({
+    "output": {"message": {"role": "assistant", "content": [
+        {"reasoningContent": THOUGHT}, {"text": "ж"}, {"citationsContent": {"content": [{"text": "д"}], "citations": [CITATION]}},
+        {"toolUse": {"toolUseId": "tooluse_1", "name": "get", "input": {"ж": "д"}}}, {"guardContent": {"text": {"text": "ю"}}},
+    ]}},
+    "stopReason": "tool_use", "additionalModelResponseFields": {"ж": "д"}, **COUNTS, **TRACE,
+}), "1")
+write("bedrock_converse", "error", text({"__type": "ValidationException", "message": "ж"}), "1")
+
+
+def converse(name, index=None, **more):
+    place = {} if index is None else {"contentBlockIndex": index}
+    return {":event-type": name, **more, **place, "p": "abcd"}
+
+
+def messages(*values):
+    return "".join(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n" for value in values)
+
+
+def pieces(index, *deltas, start=None):
+    return [*([converse("contentBlockStart", index, start=start)] if start else []),
+            *(converse("contentBlockDelta", index, delta=delta) for delta in deltas), converse("contentBlockStop", index)]
+
+
+SAID = [
+    converse("messageStart", role="assistant"),
+    *pieces(0, {"reasoningContent": {"text": "я"}}, {"reasoningContent": {"signature": "EqQB"}}, {"reasoningContent": {"redactedContent": "EqQB"}}),
+    *pieces(1, {"text": "ж"}, {"text": "д"}, {"citation": CITATION}), *pieces(2, {"text": "в"}),
+    *pieces(3, {"toolUse": {"input": '{"ж": "\\'}}, {"toolUse": {"input": 'nд"}'}}, start={"toolUse": {"toolUseId": "tooluse_1", "name": "get"}}),
+    *pieces(4, {"toolResult": [{"text": "ю"}, {"json": {"ж": "б"}}]}, {"toolResult": [{"text": "д"}]}, start={"toolResult": {"toolUseId": "tooluse_2", "status": "success"}}),
+    converse("messageStop", stopReason="tool_use", additionalModelResponseFields={"ж": "д"}), converse("metadata", **COUNTS, **TRACE),
+]
+write("bedrock_converse", "stream", messages(*SAID), "3")
+write("bedrock_converse", "text", messages(SAID[0], *pieces(0, {"text": "ж"}, {"text": "ju"}, {"text": "д"}), *SAID[-2:]), "3")
+write("bedrock_converse", "exception", messages(*SAID[:3], {":exception-type": "modelStreamErrorException", "message": "ж", "originalMessage": "д"}), "3")
+write("bedrock_converse", "failed", messages(SAID[0], {":error-code": "Odd", ":error-message": "ж"}), "3")
+write("bedrock_converse", "part", messages(*SAID[:3]) + "rubbish", "3")
+
+# Two dialects that a file describes: examples/cohere.toml, and from `4` on examples/tgi.toml.
+CALL = {"id": "get_1", "type": "function", "function": {"name": "get", "arguments": '{"ж": "д\\n"}'}}
+write("custom", "cohere_request", text({
+    "model": "command-1", "stream": True, "stop_sequences": ["ж"], "safety_mode": "STRICT", "temperature": 0.5,
+    "messages": [
+        {"role": "system", "content": "ж"}, {"role": "user", "content": [{"type": "text", "text": "д"}, {"type": "text", "text": "в"}]},
+        {"role": "assistant", "tool_plan": "ю", "tool_calls": [CALL], "citations": [{"text": "ж", "sources": [{"id": "д"}]}]},
+        {"role": "tool", "tool_call_id": "get_1", "content": [{"type": "document", "document": {"data": "я"}}]},
+    ],
+    "documents": ["б", {"id": "ж", "data": {"title": "д"}}], "tools": [{"type": "function", "function": {"name": "get", "description": "ж", "parameters": PARAMETERS}}],
+    "response_format": {"type": "json_object", "schema": PARAMETERS}, "odd": {"ж": "д"},
+}), "0")
+write("custom", "cohere_answer", text({
+    "id": "c1", "finish_reason": "COMPLETE", "usage": {"tokens": {"input_tokens": 5, "output_tokens": 7}}, "logprobs": [{"text": "ж"}],
+    "message": {"role": "assistant", "tool_plan": "ю", "tool_calls": [CALL], "content": [{"type": "thinking", "thinking": "д"}, {"type": "text", "text": "ж"}, {"type": "text", "text": "в"}],
+                "citations": [{"start": 0, "end": 1, "text": "ж", "sources": [{"type": "document", "document": {"ж": "д"}}], "type": "TEXT_CONTENT"}]}, "odd": ["ж"],
+}), "1")
+
+
+def cohere(kind, index=None, message=None, **more):
+    place = {} if index is None else {"index": index}
+    return {"type": kind, **place, **({} if message is None else {"delta": {"message": message}}), **more}
+
+
+THOUGHT = [
+    cohere("message-start", message={"role": "assistant", "content": []}, id="c1"), cohere("tool-plan-delta", message={"tool_plan": "ю"}),
+    cohere("content-start", 0, {"content": {"type": "thinking", "thinking": ""}}), cohere("content-delta", 0, {"content": {"thinking": "д"}}), cohere("content-end", 0),
+    cohere("content-start", 1, {"content": {"type": "text", "text": ""}}), cohere("content-delta", 1, {"content": {"text": "ж"}}), cohere("content-delta", 1, {"content": {"text": "в"}}),
+    cohere("citation-start", 0, {"citations": {"start": 0, "end": 1, "text": "ж", "sources": [{"ж": "д"}]}}), cohere("citation-end", 0), cohere("content-end", 1),
+    cohere("tool-call-start", 0, {"tool_calls": {**CALL, "function": {"name": "get", "arguments": ""}}}),
+    cohere("tool-call-delta", 0, {"tool_calls": {"function": {"arguments": '{"ж": "\\'}}}), cohere("tool-call-delta", 0, {"tool_calls": {"function": {"arguments": 'nд"}'}}}), cohere("tool-call-end", 0),
+    cohere("message-end", delta={"finish_reason": "TOOL_CALL", "usage": {"tokens": {"input_tokens": 5}}}),
+]
+write("custom", "cohere_stream", "".join(f"event: {event['type']}\ndata: {text(event)}\n\n" for event in THOUGHT), "2")
+write("custom", "cohere_failed", events(THOUGHT[0], THOUGHT[6], cohere("message-end", delta={"finish_reason": "ERROR", "error": "ж"}), end=""), "2")
+write("custom", "tgi_request", text({"inputs": "ж", "parameters": {"max_new_tokens": 5, "stop": ["д", "в"], "details": True, "adapter_id": "ю"}}), "4")
+DETAILS = {"finish_reason": "eos_token", "generated_tokens": 2, "seed": None, "prefill": [{"text": "ж"}], "tokens": [{"text": "д"}], "best_of_sequences": [{"generated_text": "в", "finish_reason": "length", "generated_tokens": 1, "tokens": [{"text": "в"}]}]}
+write("custom", "tgi_answer", text({"generated_text": "жд", "details": DETAILS}), "5")
+
+
+def token(index, said, special=False, whole=None, details=None):
+    return {"index": index, "token": {"id": 5, "text": said, "logprob": -0.5, "special": special}, "top_tokens": [{"text": "ю"}], "generated_text": whole, "details": details}
+
+
+write("custom", "tgi_stream", events(token(1, "ж"), token(2, "д"), token(3, " ю"), token(4, "</s>", True, "жд ю", {"finish_reason": "eos_token", "generated_tokens": 4, "input_length": 5, "seed": None}), end=""), "6")
+write("custom", "tgi_failed", events(token(1, "ж"), {"error": "д", "error_type": "generation"}, end=""), "6")

@@ -1,4 +1,5 @@
-//! Answers: what they are is what their bytes say; errors are judged like any other; and of the end of a stream there is one.
+//! Answers: what they are is what their bytes say; errors are judged like any other; of the end of a stream there is one; and
+//! headers say what their names say.
 
 mod support;
 
@@ -112,6 +113,38 @@ async fn a_stream_ends_once() {
             assert_eq!((answer.content().as_str(), text.matches("[DONE]").count()), ("one two", 1), "{name}");
         } else {
             assert!(text.contains("\"error\""), "{name}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn headers_say_what_their_name_says_or_stay_behind() {
+    const HEADERS: [(&str, &str, &str); 8] = [
+        ("retry-after", "7", "forbidden"),
+        ("retry-after-ms", "1500", "bob@example.com"),
+        ("x-request-id", "req_e5cc70bb28c444948073e77776eb30ef", "a forbidden word"),
+        ("openai-processing-ms", "412", "forbidden"),
+        ("openai-version", "2020-10-01", "forbidden"),
+        ("x-amzn-errortype", "ThrottlingException", "forbidden"),
+        ("x-ratelimit-reset-tokens", "1m30s", "forbidden"),
+        ("anthropic-ratelimit-requests-reset", "2025-10-21T07:28:00Z", "4111 1111 1111 1111"),
+    ];
+    let sound: Vec<_> = HEADERS.iter().map(|(name, sound, _)| (*name, *sound)).collect();
+    let odd: Vec<_> = HEADERS.iter().map(|(name, _, odd)| (*name, *odd)).collect();
+    for (headers, comes_back) in [(sound, true), (odd, false)] {
+        for (status, body) in [(200, completion("fine")), (429, "{}".into()), (503, "busy".into())] {
+            let kind = if status == 503 { "text/plain" } else { "application/json" };
+            let length = body.len().to_string();
+            let framed = [("content-type", kind), ("content-length", &*length)];
+            let all: Vec<_> = framed.iter().chain(&headers).copied().collect();
+            let upstream = Upstream::start(Answer::head(status, &all).send(body)).await;
+            let answer = guarded(&upstream).chat(chat("hi", false)).await;
+            assert_eq!(answer.status, status);
+            for (name, value) in &headers {
+                // With a message of ours comes when to try again.
+                let expected = (comes_back && (status != 503 || *name == "retry-after")).then_some(*value);
+                assert_eq!(answer.head.header(name), expected, "{status} {name}");
+            }
         }
     }
 }

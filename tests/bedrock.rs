@@ -62,8 +62,14 @@ fn end() -> [Vec<u8>; 3] {
 
 /// A stream that says these texts and has not ended.
 fn said(texts: &[&str]) -> Answer {
-    let head =
-        Answer::head(200, &[("content-type", BINARY), ("transfer-encoding", "chunked"), ("x-amzn-requestid", "r-1")]);
+    let head = Answer::head(
+        200,
+        &[
+            ("content-type", BINARY),
+            ("transfer-encoding", "chunked"),
+            ("x-amzn-requestid", "7f3c1a52-94d0-4be1-8c6e-2f05b9d7a318"),
+        ],
+    );
     let begun = head.chunk(event("messageStart", &json!({"role": "assistant", "p": "abcd"})));
     texts.iter().fold(begun, |answer, text| answer.chunk(says(text)))
 }
@@ -130,7 +136,10 @@ async fn what_is_fine_passes_whole_and_in_messages() {
     assert_eq!((request.json(), request.head.header("authorization")), (ask("hi"), Some("Bearer bedrock-api-key")));
     let got = post(&proxy, STREAM, &ask("hi")).await;
     let head = |name| got.head.header(name);
-    assert_eq!((got.status, head("content-type"), head("x-amzn-requestid")), (200, Some(BINARY), Some("r-1")));
+    assert_eq!(
+        (got.status, head("content-type"), head("x-amzn-requestid")),
+        (200, Some(BINARY), Some("7f3c1a52-94d0-4be1-8c6e-2f05b9d7a318"))
+    );
     let found = messages(&got.body);
     let names: Vec<_> = found.iter().map(|(name, _)| name.as_str()).collect();
     let delta = "contentBlockDelta";
@@ -176,14 +185,35 @@ async fn a_blocked_prompt_is_an_exception_of_the_api() {
         assert_eq!(post(&proxy, WHOLE, &body).await.status, 400, "{body}");
     }
     // Stored prompts and whatever else has an ARN; other operations.
-    for (path, status, code) in [
-        ("/model/arn:aws:bedrock:us-east-1:123456789012:prompt%2FABCDE12345/converse", 400, "invalid_path"),
-        ("/model/arn:aws:bedrock:us-east-1:123456789012:prompt/ABCDE12345/converse", 404, "route_not_found"),
-        ("/model/arn:aws:bedrock:us-east-1/converse", 400, "unsupported_content"),
-        ("/model/m/invoke-with-response-stream", 404, "route_not_found"),
+    let arn = "arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Aapplication-inference-profile%2Fabcde12345";
+    for (path, status, code, kind) in [
+        (
+            "/model/arn:aws:bedrock:us-east-1:123456789012:prompt%2FABCDE12345/converse",
+            400,
+            "invalid_path",
+            "ValidationException",
+        ),
+        (
+            "/model/arn:aws:bedrock:us-east-1:123456789012:prompt/ABCDE12345/converse",
+            404,
+            "route_not_found",
+            "ResourceNotFoundException",
+        ),
+        (&*format!("/model/{arn}/converse"), 400, "invalid_path", "ValidationException"),
+        (&*format!("/model/{arn}/converse-stream"), 400, "invalid_path", "ValidationException"),
+        ("/model/arn:aws:bedrock:us-east-1/converse", 400, "unsupported_content", "ValidationException"),
+        ("/model/m/Converse", 404, "route_not_found", "ResourceNotFoundException"),
+        // Of no route that is here.
+        ("/model/m/invoke-with-response-stream", 404, "route_not_found", ""),
     ] {
         let refused = post(&proxy, path, &ask("hi")).await;
         assert!(refused.status == status && refused.text().contains(code), "{path}: {}", refused.text());
+        let error = refused.json();
+        assert_eq!(
+            error["__type"].as_str().unwrap_or_default(),
+            kind,
+            "{path}: in the words of the API that was meant: {error}"
+        );
     }
     assert!(upstream.requests().is_empty());
 }
@@ -222,6 +252,36 @@ async fn a_stream_is_cut_in_messages() {
     let proxy = Proxy::start(config(&upstream, &words("\"output\"", "block", ""), ""));
     let refused = post(&proxy, STREAM, &ask("hi")).await;
     assert_eq!((refused.status, &refused.json()["__type"]), (400, &json!("ValidationException")));
+}
+
+/// Some clients join the blocks, and others show each for itself.
+#[tokio::test]
+async fn a_word_at_the_edge_of_a_block_is_found() {
+    for (one, other, found) in [
+        ("Watch the bluebird", "It flies.", true),
+        ("Watch this a", "bluebird.", true),
+        ("Watch the blue", "bird.", true),
+        ("Watch the bluebird", "\nIt flies.", true),
+        ("Watch all those blue", "birds.", false),
+    ] {
+        let mut whole = answer(one);
+        whole["output"]["message"]["content"] = json!([{"text": one}, {"text": other}]);
+        let in_second = json!({"contentBlockIndex": 1, "delta": {"text": other}});
+        let [stop, ended @ ..] = end();
+        let closed = event("contentBlockStop", &json!({"contentBlockIndex": 1}));
+        let streamed = said(&[one]).chunk(stop).chunk(event("contentBlockDelta", &in_second)).chunk(closed);
+        let streamed = ended.iter().fold(streamed, Answer::chunk).end();
+        for action in ["block", "redact"] {
+            let upstream = Upstream::scripted(vec![Answer::json(whole.to_string()), streamed.clone()]).await;
+            let proxy = Proxy::start(config(&upstream, &words("\"output\"", action, ""), SMALL));
+            let got = post(&proxy, WHOLE, &ask("hi")).await;
+            assert_eq!(got.status == 200 && got.json() == whole, !found, "{action} {one}|{other}: {}", got.text());
+            let streamed = post(&proxy, STREAM, &ask("hi")).await;
+            let left = if streamed.status == 200 { text(&messages(&streamed.body)) } else { String::new() };
+            assert_eq!(left == format!("{one}{other}"), !found, "{action} {one}|{other}: {left}");
+            assert!(!found || !got.text().contains(WORD) && !left.contains(WORD), "{left} {}", got.text());
+        }
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use portcullis::wire::eventstream;
 use serde_json::Value;
 use support::client::request;
 use support::{Answer, Client, Config, Proxy, Recorded, Upstream};
@@ -23,7 +24,7 @@ const EXCHANGE: &str = "x-exchange";
 const AT_ONCE: usize = 16;
 
 /// Where a model's calls of tools stand: JSON in a string.
-const CALLS: [&str; 2] = ["arguments", "partial_json"];
+const CALLS: [&str; 4] = ["arguments", "partial_json", "ToolUseBlockDelta.input", "JsonSchemaDefinition.schema"];
 
 /// Of so many cases one wears other clothes, too.
 const SAMPLE: usize = 5;
@@ -45,6 +46,8 @@ enum Framing {
     /// Events with names.
     Named,
     Lines,
+    /// Binary messages of Amazon's: what is the first member of an event is the header that says what it is.
+    Messages,
 }
 
 #[rustfmt::skip]
@@ -69,6 +72,8 @@ const APIS: &[Api] = &[
           ask: r#"{"model":"m","messages":[{"role":"user","content":"a"}],"stream":false}"# },
     Api { dialect: "ollama_generate", path: "/api/generate", streams_at: "", framing: Framing::Lines,
           ask: r#"{"model":"m","prompt":"a","stream":false}"# },
+    Api { dialect: "bedrock_converse", path: "/model/m/converse", streams_at: "/model/m/converse-stream",
+          framing: Framing::Messages, ask: r#"{"messages":[{"role":"user","content":[{"text":"a"}]}]}"# },
 ];
 
 /// Has the canaries found at both ends.
@@ -178,6 +183,10 @@ impl Case {
                     answer.chunk(format!("event: {}\ndata: {text}\n\n", event["type"].as_str().unwrap_or_default()))
                 };
                 texts.iter().fold(stream("text/event-stream"), named).end()
+            }
+            (_, Framing::Messages) => {
+                let message = |answer: Answer, text: &String| answer.chunk(eventstream::frame(text.as_bytes()));
+                texts.iter().fold(stream("application/vnd.amazon.eventstream"), message).end()
             }
             (_, Framing::Lines) => texts
                 .iter()

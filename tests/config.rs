@@ -367,10 +367,15 @@ fn allowed_and_odd_is_a_warning() {
     let unencrypted = MAIN.replace("\"pii\", ", "").replace("https://api", "http://api");
     let base = MAIN.replace("api.openai.com", "api.openai.com/v1");
     let unguarded = MAIN.replace("guardrails = [\"pii\", \"prompt-injection\"]", "guardrails = []");
+    let wildcard = |methods: &str| MAIN.replace("\"/v1/models\"", &format!("\"/v1/*\"\nmethods = {methods}"));
+    let watched = MAIN.replace(", \"prompt-injection\"]", "]").replace("deadline =", "mode = \"observe\"\ndeadline =");
     for (main, expected) in [
         (unencrypted, &["sent unencrypted", "no route asks the guardrail `pii`"][..]),
         (base, &["requests go to /v1/v1/chat/completions", "requests go to /v1/v1/models"]),
         (unguarded, &["route `chat` judges nothing", "no route asks the guardrail `pii`"]),
+        (wildcard("[\"GET\", \"POST\"]"), &["route `models` passes bodies unjudged to any path below `/v1/*`"]),
+        (wildcard("[\"GET\"]"), &[]),
+        (watched, &["route `chat` lets everything by"]),
     ] {
         let config = Deployment::new(&main, GUARDRAIL, POLICY).load().unwrap();
         let warnings: Vec<String> = config.warnings.iter().map(|warning| warning.render(false)).collect();

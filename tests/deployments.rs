@@ -79,7 +79,7 @@ fn the_example_of_every_api_has_them_all() {
     });
     let openai = ["chat", "completions", "embeddings", "images", "moderations", "responses"];
     let mut dialects: BTreeSet<String> = openai.iter().map(|api| format!("openai_{api}")).collect();
-    dialects.extend(["anthropic", "gemini", "ollama_chat", "ollama_generate"].map(str::to_owned));
+    dialects.extend(["anthropic", "bedrock_converse", "gemini", "ollama_chat", "ollama_generate"].map(str::to_owned));
     assert_eq!(judged.map(str::to_owned).collect::<BTreeSet<_>>(), dialects);
 }
 
@@ -87,6 +87,9 @@ fn the_example_of_every_api_has_them_all() {
 fn every_shipped_policy_is_of_the_guides_form() {
     for entry in fs::read_dir(root().join("policies")).unwrap() {
         let dir = entry.unwrap().path();
+        if !dir.is_dir() {
+            continue;
+        }
         let id = dir.file_name().unwrap().to_str().unwrap().to_owned();
         let file = fs::read_to_string(dir.join("policy.md")).unwrap();
         let policy = portcullis::policy::Policy::parse(&id, &file).unwrap();

@@ -6,7 +6,7 @@ mod support;
 use support::{Answer, Config, Proxy, Upstream, chat, chunk, completion, last_chunk};
 
 /// `project bluebird`, as people and models write it.
-const PHRASE: [&str; 16] = [
+const PHRASE: [&str; 19] = [
     "cHJvamVjdCBibHVlYmlyZA==",
     "cHJvamVjdCBibHVlYmlyZA",
     "cHJv amVj dCBi bHVl Ymly ZA==",
@@ -18,10 +18,13 @@ const PHRASE: [&str; 16] = [
     "70 72 6f 6a 65 63 74 20 62 6c 75 65 62 69 72 64",
     "70:72:6f:6a:65:63:74:20:62:6c:75:65:62:69:72:64",
     r"\x70\x72\x6f\x6a\x65\x63\x74\x20\x62\x6c\x75\x65\x62\x69\x72\x64",
+    r"\160\162\157\152\145\143\164\040\142\154\165\145\142\151\162\144",
+    r"pr\U0000006fject bluebird",
     "project%20bluebird",
     "%70%72%6f%6a%65%63%74%20%62%6c%75%65%62%69%72%64",
     "%2570roject%2520bluebird",
     "pro&#106;ect&nbsp;&#x62;luebird",
+    "pro&#0000000000000106;ect&nbsp;&#x00000000000062;luebird",
     "&#112;&#114;&#111;&#106;&#101;&#99;&#116;&#32;&#98;&#108;&#117;&#101;&#98;&#105;&#114;&#100;",
 ];
 

@@ -7,12 +7,13 @@ mod recorded;
 use std::collections::BTreeMap;
 
 use portcullis::guardrail::Action;
+use portcullis::wire::bedrock_converse::BedrockConverse;
 use portcullis::wire::ollama::{Api, Ollama};
 use portcullis::wire::openai_chat::OpenAiChat;
 use portcullis::wire::{Dialect, Framing};
 use readers::{Reader, hex, node, python, times};
 use recorded::random::Random;
-use recorded::{Judge, Recorded, Trace, data, pass, settings, streams};
+use recorded::{Judge, Recorded, Trace, data, odd, pass, settings, streams};
 use serde_json::{Value as Json, json};
 
 /// What a decoder reads: the data of each event.
@@ -34,6 +35,7 @@ fn read(streams: &[(&Recorded, &[u8])], random: &mut Random) -> Vec<Told> {
 fn case(recorded: &Recorded, bytes: &[u8], random: &mut Random) -> String {
     let kind = match (recorded.framing, recorded.dialect.name()) {
         (Framing::Ndjson, _) => "lines",
+        (Framing::EventStream, _) => "messages",
         (_, "gemini") => "gemini",
         _ => "sse",
     };
@@ -247,6 +249,17 @@ fn what_the_sdks_show_of_odd_framings_was_judged() {
     println!("{} framings, {refused} refused, read by {sdks:?}", FRAMINGS.len() + LINES.len());
     assert!(sdks.contains(&"openai-python".to_owned()), "{sdks:?}");
     assert!((5..50).contains(&refused), "{refused} refused");
+}
+
+#[test]
+fn what_the_sdks_show_of_odd_messages_was_judged() {
+    let dialect = || -> Box<dyn Dialect> { Box::new(BedrockConverse::new(100)) };
+    let recorded = |(name, bytes)| Recorded { name, dialect: dialect(), framing: Framing::EventStream, bytes };
+    let all: Vec<Recorded> = odd::streams().into_iter().map(recorded).collect();
+    let (refused, sdks) = compare(&all, &mut Random::new(3), times(3, 200));
+    println!("{} streams, {refused} refused, read by {sdks:?}", all.len());
+    assert!(sdks.contains(&"botocore-python".to_owned()), "{sdks:?}");
+    assert!((30..70).contains(&refused), "{refused} refused");
 }
 
 #[test]

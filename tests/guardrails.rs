@@ -82,8 +82,8 @@ async fn a_redacted_prompt_keeps_every_other_byte() {
     let answer = proxy.chat(&sent).await;
     assert_eq!((answer.status, decision(&answer)), (200, "redact"), "{}", answer.text());
     assert_eq!(named(&answer), "pii; action=redact; label=email");
-    // The text is written anew, escapes and all; nothing else is.
-    assert_eq!(upstream.request().text(), format!("{before}\"to [REDACTED:email], 😀\\tsoon\"{after}"));
+    // What is masked is written anew; nothing else is, and no escape.
+    assert_eq!(upstream.request().text(), format!("{before}\"to [REDACTED:email], \\ud83d\\ude00\\tsoon\"{after}"));
 
     // With nothing to redact, not a byte is touched.
     let sent = format!("{before}\"\\u006eobody \\/\"{after}");
@@ -210,10 +210,6 @@ fn places() -> Vec<(&'static str, Value)> {
         ),
         ("safety_identifier", with("safety_identifier", json!("@"))),
         ("prompt_cache_key", with("prompt_cache_key", json!("@"))),
-        (
-            "web search",
-            with("web_search_options", json!({"user_location": {"type": "approximate", "approximate": {"city": "@"}}})),
-        ),
     ]
 }
 
@@ -311,6 +307,47 @@ async fn scope_says_which_turns_are_judged() {
     ] {
         assert_eq!(last.chat(turns(texts)).await.status, by_last, "last_user: {texts:?}");
         assert_eq!(all.chat(turns(texts)).await.status, by_all, "conversation: {texts:?}");
+    }
+    // A last message in which nobody sees anything leaves the question as it was.
+    for said in [
+        json!({"role": "user", "content": "", "name": "bob"}),
+        json!({"role": "user", "content": "\u{200b}"}),
+        json!({"role": "user", "content": [{"type": "text", "text": " \u{2060}\n"}]}),
+    ] {
+        let asked = json!({"role": "user", "content": WORD});
+        let messages = json!({"messages": [asked, {"role": "assistant", "content": "c"}, said]});
+        assert_eq!(last.chat(messages.to_string()).await.status, 400, "{messages}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_user_says_outside_of_turns_is_said_now() {
+    let upstream = upstream().await;
+    let route = |path: &str, dialect: &str| {
+        format!(
+            "[[route]]\nid = \"{dialect}\"\npath = \"{path}\"\ndialect = \"{dialect}\"\nupstream = \"main\"\nguardrails = [\"words\"]\n"
+        )
+    };
+    let own = "[dialect.own]\nrefusal = '{\"message\": \"{message}\"}'\n\
+               [dialect.own.request]\nuser = [\"/message\"]\ncontent = [\"/chat_history/*/message\"]\n\
+               turns = \"/chat_history/*\"\nroles = { user = [\"USER\"], assistant = [\"CHATBOT\"] }\n\
+               [dialect.own.answer]\ncontent = [\"/text\"]\n";
+    let config = Config::new(upstream.address())
+        .guardrail("words", &words("\"input\"", "block", "scope = \"last_user\""))
+        .section(&route("/completions", "openai_completions"))
+        .section(&route("/own", "own"))
+        .section(own);
+    let proxy = Proxy::start(config);
+    let mut client = proxy.connect().await;
+    for (path, body, status) in [
+        ("/completions", json!({"prompt": "a", "suffix": WORD}), 400),
+        ("/completions", json!({"prompt": ["a", "b"], "suffix": WORD}), 400),
+        ("/completions", json!({"prompt": ["a", WORD], "suffix": "b"}), 400),
+        ("/own", json!({"message": WORD, "chat_history": [{"role": "CHATBOT", "message": "a"}]}), 400),
+        ("/own", json!({"message": "a", "chat_history": [{"role": "CHATBOT", "message": WORD}]}), 200),
+    ] {
+        let answer = client.request("POST", path, &[("content-type", "application/json")], body.to_string()).await;
+        assert_eq!(answer.status, status, "{path} {body}: {}", answer.text());
     }
 }
 

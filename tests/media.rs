@@ -6,7 +6,7 @@ use portcullis::cli::check;
 use portcullis::config;
 use serde_json::{Value, json};
 use support::config::{WORD, words};
-use support::{Answer, Config, Proxy, Response, Upstream, completion};
+use support::{Answer, Config, Proxy, Response, Upstream, completion, last_chunk};
 
 /// The first bytes of a PNG.
 const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII=";
@@ -147,6 +147,39 @@ async fn pictures_in_a_stream_are_told_once_it_is_over() {
     assert_eq!(answer.status, 200);
     assert!(answer.text().contains(PNG));
     proxy.counted("portcullis_media_total{route=\"gemini\",stage=\"output\",kind=\"image\"}", 1.0).await;
+}
+
+#[tokio::test]
+async fn pictures_of_a_chat_model_are_refused_unless_they_may_go_by() {
+    let long = PNG.trim_end_matches('=').repeat(4);
+    let part = json!({"type": "image_url", "image_url": {"url": data("image/png", &long)}, "index": 0});
+    let whole = |said: Value| {
+        let choice = json!({"index": 0, "message": said, "finish_reason": "stop"});
+        Answer::json(json!({"id": "chatcmpl-1", "object": "chat.completion", "choices": [choice]}).to_string())
+    };
+    let piece = json!({"id": "chatcmpl-1", "choices": [{"index": 0, "delta": {"content": "see", "images": [part]}}]});
+    let answers = [
+        (whole(json!({"content": "see", "images": [part]})), "image"),
+        (whole(json!({"content": [{"type": "text", "text": "see"}, part]})), "image"),
+        (whole(json!({"content": "see", "image": {"b64_json": long}})), "image"),
+        (Answer::events([piece.to_string(), last_chunk("stop")]), "image"),
+        (whole(json!({"content": "see", "drawing": {"bytes": long}})), "file"),
+        (whole(json!({"content": "see", "drawing": [data("image/webp", PNG)]})), "file"),
+    ];
+    for (answer, kind) in answers {
+        for passes in [false, true] {
+            let upstream = Upstream::start(answer.clone()).await;
+            let pass = if passes { format!("pass_media = [\"{kind}\"]") } else { String::new() };
+            let config = Config::new(upstream.address()).guardrail("words", &words("\"output\"", "block", ""));
+            let proxy = Proxy::start(config.route(&pass));
+            let text = proxy.chat(support::chat("draw", true)).await.text();
+            assert_eq!(text.contains("iVBOR"), passes, "{text}");
+            if passes {
+                let count = format!("portcullis_media_total{{route=\"chat\",stage=\"output\",kind=\"{kind}\"}}");
+                proxy.counted(&count, 1.0).await;
+            }
+        }
+    }
 }
 
 #[test]

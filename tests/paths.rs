@@ -252,3 +252,69 @@ async fn no_name_of_a_model_leads_around() {
     }
     assert!(upstream.requests().is_empty());
 }
+
+#[tokio::test]
+async fn no_header_leads_elsewhere() {
+    let upstream = upstream().await;
+    let pass = "[[route]]\nid = \"files\"\npath = \"/v1/files\"\nupstream = \"main\"\npass = true";
+    let proxy = Proxy::start(Config::new(upstream.address()).block("\"input\"", &["forbidden"]).section(pass));
+    let mut client = proxy.connect().await;
+    for name in [
+        "x-forwarded-uri",
+        "x-forwarded-path",
+        "x-original-uri",
+        "x-original-host",
+        "x-envoy-original-path",
+        "x-accel-redirect",
+        "x-target-url",
+        "x-upstream",
+        "x-http-destinationurl",
+        "x-portkey-config",
+        "helicone-prompt-id",
+        "helicone-target-url",
+        "x-litellm-tags",
+        "cf-aig-cache-key",
+        "request-uri",
+    ] {
+        let before = upstream.requests().len();
+        assert_eq!(client.request("POST", CHAT, &[JSON, (name, "/x")], chat("hello", false)).await.status, 200);
+        assert_eq!(client.request("GET", "/v1/files", &[(name, "/x")], "").await.status, 200);
+        let sent = upstream.requests().split_off(before);
+        assert!(sent.len() == 2 && sent.iter().all(|sent| sent.head.header(name).is_none()), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_path_and_the_query_say_is_judged() {
+    let upstream = upstream().await;
+    let route = |id: &str, path: &str, dialect: &str, query: &str| {
+        format!(
+            "[[route]]\nid = \"{id}\"\npath = \"{path}\"\ndialect = \"{dialect}\"\nupstream = \"main\"\nguardrails = [\"words\"]\n\
+             query = [{query}]\n"
+        )
+    };
+    let config = Config::new(upstream.address())
+        .block("\"input\"", &["forbidden"])
+        .section(&route("azure", "/deployments/{deployment}/chat/completions", "openai_chat", "\"api-version\""))
+        .section(&route("gemini", "/models/{model}:generateContent", "gemini", "\"key\""))
+        .section(&route("converse", "/model/{model}/converse", "bedrock_converse", ""));
+    let proxy = Proxy::start(config);
+    let mut client = proxy.connect().await;
+    let gemini = r#"{"contents":[{"parts":[{"text":"hi"}]}]}"#;
+    let bedrock = r#"{"messages":[{"role":"user","content":[{"text":"hi"}]}]}"#;
+    let chat = &*chat("hi", false);
+    for (path, body, status) in [
+        ("/deployments/forbidden/chat/completions", chat, 400),
+        ("/deployments/a/chat/completions?api-version=forbidden", chat, 400),
+        ("/deployments/a/chat/completions?api-version=2024-10-21", chat, 200),
+        ("/models/forbidden:generateContent", gemini, 400),
+        // A key is no word.
+        ("/models/m:generateContent?key=forbidden", gemini, 200),
+        ("/model/forbidden/converse", bedrock, 400),
+        ("/model/m/converse", bedrock, 200),
+    ] {
+        let answer = client.request("POST", path, &[JSON], body).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+    }
+    assert_eq!(upstream.requests().len(), 3);
+}

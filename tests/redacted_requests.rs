@@ -5,6 +5,8 @@ mod recorded;
 
 use portcullis::guardrail::{Action, Stage};
 use portcullis::wire::anthropic::Anthropic;
+use portcullis::wire::bedrock_converse::BedrockConverse;
+use portcullis::wire::custom::Custom;
 use portcullis::wire::gemini::Gemini;
 use portcullis::wire::ollama::{Api, Ollama};
 use portcullis::wire::openai_chat::OpenAiChat;
@@ -14,7 +16,7 @@ use portcullis::wire::openai_images;
 use portcullis::wire::openai_moderations;
 use portcullis::wire::openai_responses::OpenAiResponses;
 use portcullis::wire::{Bounds, Dialect, Framing, WireError};
-use recorded::{Judge, SECRETS, shows, strings};
+use recorded::{Judge, SECRETS, form, shows, strings};
 
 const MAX: usize = 1000;
 
@@ -54,7 +56,7 @@ fn requests() -> Vec<(Box<dyn Dialect>, &'static str)> {
                 {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "~"}, {"type": "input_text", "text": "~"}]},
                 {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed",
                     "content": [{"type": "output_text", "text": "~", "annotations": []}, {"type": "refusal", "refusal": "~"}]},
-                {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "~"}]},
+                {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "~"}], "content": [{"type": "reasoning_text", "text": "~"}]},
                 {"type": "function_call", "call_id": "call_1", "name": "get", "arguments": "{\"q\": \"^\", \"~\": [\"^\"]}"},
                 {"type": "function_call_output", "call_id": "call_1", "output": "~"}],
                 "tools": [{"type": "function", "name": "get", "description": "~", "strict": true,
@@ -92,7 +94,44 @@ fn requests() -> Vec<(Box<dyn Dialect>, &'static str)> {
                 "tools": [{"functionDeclarations": [{"name": "get", "description": "~", "parameters": {"type": "OBJECT", "properties": {"q": {"description": "~"}}}}]}],
                 "generationConfig": {"stopSequences": ["~"]}}"#,
         ),
+        (
+            Box::new(BedrockConverse::new(MAX)),
+            r#"{"system": [{"text": "~"}, {"text": "~"}], "messages": [
+                {"role": "user", "content": [{"text": "~"}, {"text": "~"}, {"guardContent": {"text": {"text": "~", "qualifiers": ["query"]}}}]},
+                {"role": "assistant", "content": [{"reasoningContent": {"reasoningText": {"text": "~", "signature": "EqQB"}}}, {"text": "~"},
+                    {"citationsContent": {"content": [{"text": "~"}], "citations": [{"title": "~", "sourceContent": [{"text": "~"}]}]}},
+                    {"toolUse": {"toolUseId": "tooluse_1", "name": "get", "input": {"q": ["~"], "~": 1}}}]},
+                {"role": "user", "content": [{"toolResult": {"toolUseId": "tooluse_1", "content": [{"text": "~"}, {"json": {"r": "~", "~": 1}}]}},
+                    {"document": {"format": "txt", "name": "~", "source": {"text": "~"}, "context": "~"}},
+                    {"searchResult": {"source": "~", "title": "~", "content": [{"text": "~"}]}}, {"text": "~"}]}],
+                "toolConfig": {"tools": [{"toolSpec": {"name": "get", "description": "~",
+                    "inputSchema": {"json": {"type": "object", "properties": {"q": {"description": "~", "enum": ["~"]}}}}}}]},
+                "outputConfig": {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": {"name": "s", "description": "~",
+                    "schema": "{\"type\": \"string\", \"description\": \"^\"}"}}}},
+                "inferenceConfig": {"stopSequences": ["~"]}, "requestMetadata": {"k": "~", "~": "v"},
+                "additionalModelRequestFields": {"odd": ["~"]}, "odd": "~"}"#,
+        ),
+        (
+            Box::new(Custom::new(form("cohere.toml"), MAX)),
+            r#"{"model": "m", "messages": [{"role": "system", "content": "~"},
+                {"role": "user", "content": [{"type": "text", "text": "~"}, {"type": "text", "text": "~"}]}, {"role": "user", "content": "~"},
+                {"role": "assistant", "tool_plan": "~", "content": [{"type": "thinking", "thinking": "~"}], "citations": [{"text": "~", "~": 1}],
+                    "tool_calls": [{"id": "get_1", "type": "function", "function": {"name": "get", "arguments": "{\"q\": \"^\", \"l\": [\"^\"]}"}}]},
+                {"role": "tool", "tool_call_id": "get_1", "content": [{"type": "document", "document": {"data": "~"}}]}],
+                "documents": ["~", {"id": "~", "data": {"title": "~", "~": 1}}],
+                "tools": [{"type": "function", "function": {"name": "get", "description": "~", "parameters": {"properties": {"q": {"description": "~"}}}}}],
+                "response_format": {"type": "json_object", "schema": {"properties": {"q": {"description": "~"}}}}, "stop_sequences": ["~"], "odd": {"a": ["~"]}}"#,
+        ),
+        (
+            Box::new(Custom::new(form("tgi.toml"), MAX)),
+            r#"{"inputs": "~", "parameters": {"max_new_tokens": 5, "stop": ["~", "~"], "adapter_id": "~"}}"#,
+        ),
     ]
+}
+
+/// Where a dialect's requests go, where that says more than the body.
+fn path(dialect: &dyn Dialect) -> &'static str {
+    if dialect.name() == "bedrock_converse" { "/model/m/converse" } else { "/v1beta/models/m:generateContent" }
 }
 
 /// What is said in each place in turn: a secret; in a long text, twice; with what has to be escaped around it; in an escape of
@@ -141,8 +180,7 @@ fn filled(template: &str, texts: &dyn Fn(usize) -> String) -> String {
 
 /// Whether it was redacted, and not blocked.
 fn is_redacted(dialect: &dyn Dialect, body: &str, judge: &Judge) -> bool {
-    let path = "/v1beta/models/m:generateContent";
-    let read = |body: Vec<u8>| dialect.parse_request(body.into(), path);
+    let read = |body: Vec<u8>| dialect.parse_request(body.into(), path(dialect));
     let prompt = read(body.into()).unwrap_or_else(|error| panic!("{}: {error}: {body}", dialect.name()));
     let decision = judge.decide(Stage::Input, prompt.segments());
     assert!(decision.action >= Action::Redact, "{}: not found in {body}", dialect.name());
@@ -169,7 +207,7 @@ fn what_is_redacted_is_nowhere() {
     for (dialect, template) in requests() {
         let places = template.matches(['~', '^']).count();
         let fine = filled(template, &|place| format!("fine {place}"));
-        let prompt = dialect.parse_request(fine.clone().into(), "/v1beta/models/m:generateContent");
+        let prompt = dialect.parse_request(fine.clone().into(), path(&*dialect));
         let prompt = prompt.unwrap_or_else(|error| panic!("{}: {error}: {fine}", dialect.name()));
         assert_eq!(judge.decide(Stage::Input, prompt.segments()).action, Action::Allow);
         let (mut redacted, mut all) = (0, 0);
@@ -189,8 +227,7 @@ fn what_is_redacted_is_nowhere() {
                 _ => "fine".to_owned(),
             };
             let body = filled(template, &split);
-            let prompt =
-                dialect.parse_request(body.clone().into(), "/v1beta/models/m:generateContent").expect("a request");
+            let prompt = dialect.parse_request(body.clone().into(), path(&*dialect)).expect("a request");
             if judge.decide(Stage::Input, prompt.segments()).action == Action::Redact {
                 is_redacted(&*dialect, &body, &judge);
             }

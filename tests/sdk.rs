@@ -31,11 +31,13 @@ scripts! {
     ends: "test_ends.py" on World::start(answering);
     anthropic: "test_anthropic.py" on every_api();
     google: "test_google.py" on every_api();
+    bedrock: "test_bedrock.py" on every_api();
     ollama: "test_ollama.py" on every_api();
     langchain: "test_langchain.py" on every_api();
     openai_in_javascript: "openai.test.mjs" on every_api();
     anthropic_in_javascript: "anthropic.test.mjs" on every_api();
     google_in_javascript: "google.test.mjs" on every_api();
+    bedrock_in_javascript: "bedrock.test.mjs" on every_api();
     ollama_in_javascript: "ollama.test.mjs" on every_api();
 }
 

@@ -70,6 +70,11 @@ fn item(id: &str) -> Value {
     json!({"model": "m", "input": [{"type": "item_reference", "id": id}, {"role": "user", "content": "go on"}]})
 }
 
+/// To be compared with an answer before.
+fn beside(id: &str) -> Value {
+    json!({"model": "m", "input": "go on", "prompt_cache_options": {"comparison_response_id": id}})
+}
+
 /// Status and code.
 async fn told(proxy: &Proxy, body: &Value) -> (u16, String) {
     let answer = ask(proxy, PATH, "one", body).await;
@@ -106,10 +111,11 @@ async fn an_answer_that_left_as_it_came_may_be_stood_on() {
         .await;
         assert!(second.status == 200 && second.text().contains("response.completed"), "{}", second.text());
         assert_eq!(upstream.requests()[1].json()["previous_response_id"], "resp_1");
-        for known in [after("resp_1"), after("resp_2"), item("msg_1"), item("msg_2")] {
+        for known in [after("resp_1"), after("resp_2"), item("msg_1"), item("msg_2"), beside("resp_1")] {
             assert_eq!(told(&proxy, &known).await, fine(), "{guardrail} {known}");
         }
         assert_eq!(told(&proxy, &after("resp_4")).await, unknown());
+        assert_eq!(told(&proxy, &beside("resp_4")).await, unknown());
         let audit = proxy.audited(1, |line| line["code"] == "unknown_reference").await;
         assert_eq!(audit[0]["status"], 400);
     }
@@ -123,10 +129,20 @@ async fn an_id_is_its_callers_alone() {
     for (key, status) in [("one", 200), ("two", 400), ("", 400), ("one", 200)] {
         assert_eq!(ask(&proxy, PATH, key, &after("resp_1")).await.status, status, "{key}");
     }
-    // Another project of the same key.
-    let headers = [("content-type", "application/json"), ("authorization", "Bearer one"), ("openai-project", "p")];
-    let other = proxy.connect().await.request("POST", PATH, &headers, after("resp_1").to_string()).await;
-    assert_eq!((other.status, other.code()), unknown());
+    // Another project of the same key, and whatever else tells callers apart.
+    for name in [
+        "openai-project",
+        "cookie",
+        "ocp-apim-subscription-key",
+        "x-ms-token-aad-id-token",
+        "x-api-key",
+        "api-key",
+        "x-goog-api-key",
+    ] {
+        let headers = [("content-type", "application/json"), ("authorization", "Bearer one"), (name, "p=1")];
+        let other = proxy.connect().await.request("POST", PATH, &headers, after("resp_1").to_string()).await;
+        assert_eq!((other.status, other.code()), unknown(), "{name}");
+    }
 }
 
 #[tokio::test]

@@ -505,3 +505,18 @@ async fn log_probabilities_leave_with_their_text_or_not_at_all() {
     assert_eq!(logprobs, [json!("Write to "), Value::Null, json!(" and wait"), Value::Null]);
     assert_eq!(content(&events(&answer.text())), "Write to [REDACTED:email] and wait");
 }
+
+#[tokio::test]
+async fn what_a_chunk_says_again_beside_its_piece_does_not_leave() {
+    let mut said = String::new();
+    let chunks = ["Write to ", "anna@exam", "ple.org", " and wait"].map(|piece| {
+        said += piece;
+        let message = json!({"role": "assistant", "content": said});
+        let choice = json!({"index": 0, "delta": {"content": piece}, "message": message, "finish_reason": null});
+        json!({"id": "chatcmpl-1", "choices": [choice]}).to_string()
+    });
+    let upstream = Upstream::start(Answer::events(chunks.into_iter().chain([last_chunk("stop")]))).await;
+    let text = Proxy::start(config(&upstream)).chat(chat("hi", true)).await.text();
+    assert_eq!(content(&events(&text)), "Write to [REDACTED:email] and wait");
+    assert!(!text.contains("anna") && !text.contains("message"), "{text}");
+}

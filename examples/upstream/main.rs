@@ -1,5 +1,5 @@
-//! A small stand-in for LLM APIs to put behind the proxy: OpenAI's, Azure's, Anthropic's, Gemini's and Ollama's, all on one
-//! port. It answers by rules, not with a model: see `rules.rs`. Each API has a file in `apis/`.
+//! A small stand-in for LLM APIs to put behind the proxy: OpenAI's, Azure's, Anthropic's, Gemini's, Bedrock's and Ollama's,
+//! all on one port. It answers by rules, not with a model: see `rules.rs`. Each API has a file in `apis/`.
 
 mod answer;
 mod apis;
@@ -19,7 +19,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
 
-/// A stand-in for the APIs of OpenAI, Azure, Anthropic, Gemini and Ollama, over HTTP/1.1 and h2c.
+/// A stand-in for the APIs of OpenAI, Azure, Anthropic, Gemini, Bedrock and Ollama, over HTTP/1.1 and h2c.
 #[derive(Parser)]
 struct Options {
     /// Where to listen; port 0 takes a free one.

@@ -3,6 +3,8 @@
 pub mod answer;
 pub mod content;
 pub mod dialect;
+pub mod eventstream;
+pub mod form;
 pub mod json;
 pub mod ndjson;
 pub mod path;
@@ -18,6 +20,7 @@ pub const TARGETS: &[Target] = &[
     ("json", json::check),
     ("sse", sse::check),
     ("ndjson", ndjson::check),
+    ("eventstream", eventstream::check),
     ("path", path::check),
     ("content", content::check),
     ("openai_chat", dialect::openai_chat),
@@ -30,4 +33,6 @@ pub const TARGETS: &[Target] = &[
     ("ollama_chat", dialect::ollama_chat),
     ("ollama_generate", dialect::ollama_generate),
     ("gemini", dialect::gemini),
+    ("bedrock_converse", dialect::bedrock_converse),
+    ("custom", dialect::custom),
 ];

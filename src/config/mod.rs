@@ -5,6 +5,7 @@ pub mod builtin;
 mod catalogue;
 mod diagnostic;
 mod dialect;
+mod doubt;
 mod engine;
 mod guardrail;
 mod load;

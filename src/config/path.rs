@@ -118,6 +118,30 @@ impl RoutePath {
         self == other || (patterns && same() && self.segments.iter().zip(&*other.segments).all(|(a, b)| one(a, b)))
     }
 
+    /// What stands for the parameters in a path that the route takes.
+    pub fn names<'p>(&self, path: &'p str) -> impl Iterator<Item = &'p str> {
+        let parts = path.strip_prefix('/').unwrap_or_default().split('/');
+        self.segments.iter().zip(parts).filter_map(|(segment, part)| match segment {
+            Segment::Parameter(before, after) => part.get(before.len()..part.len().checked_sub(after.len())?),
+            _ => None,
+        })
+    }
+
+    /// Whether a path that no route takes was meant for this one: it is like this one's but for what stands for the first
+    /// parameter, which may be any rest between.
+    pub fn is_meant(&self, path: &str) -> bool {
+        let parts: Vec<&str> = path.strip_prefix('/').unwrap_or_default().split('/').collect();
+        let first = self.segments.iter().position(|segment| matches!(segment, Segment::Parameter(..)));
+        let (Some(first), Some(more)) = (first, parts.len().checked_sub(self.segments.len())) else {
+            return self.may_take(path);
+        };
+        let (before, rest) = parts.split_at(first);
+        let (name, after) = rest.split_at(more + 1);
+        let name = name.join("/");
+        let parts = before.iter().copied().chain([&*name]).chain(after.iter().copied());
+        self.segments.iter().zip(parts).all(|(segment, part)| segment.takes(part, Reading::Loose))
+    }
+
     fn takes_as(&self, path: &str, reading: Reading) -> bool {
         let Some(path) = path.strip_prefix('/') else { return false };
         let mut parts = path.split('/');
@@ -255,6 +279,34 @@ mod tests {
         assert!(
             !path("/ab{x}ba").takes("/aba") && !path("/ab{x}ba").takes("/abba") && path("/ab{x}ba").takes("/abxba")
         );
+    }
+
+    #[test]
+    fn what_stands_for_parameters_is_told() {
+        for (pattern, taken, names) in [
+            (PATTERN, "/v1beta/models/gemini-pro:generateContent", &["gemini-pro"][..]),
+            ("/{a}/b/x-{c}", "/one/b/x-two", &["one", "two"]),
+            ("/v1/chat", "/v1/chat", &[]),
+            ("/v1/*", "/v1/a/b", &[]),
+        ] {
+            assert_eq!(path(pattern).names(taken).collect::<Vec<_>>(), names, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn what_was_meant_can_be_told() {
+        let converse = path("/model/{model}/converse");
+        for meant in ["/model/a/converse", "/model/a%2Fb/converse", "/model/a/b/c/converse", "/Model/a b/Converse"] {
+            assert!(converse.is_meant(meant), "{meant}");
+        }
+        for other in
+            ["/model/converse", "/model//converse", "/model/a/b", "/a/model/b/converse", "", "/", "model/a/converse"]
+        {
+            assert!(!converse.is_meant(other), "{other}");
+        }
+        let two = path("/a/{b}/c/{d}");
+        assert!(two.is_meant("/a/x/y/c/z") && !two.is_meant("/a/x/c/y/z") && !two.is_meant("/a/x/c"));
+        assert!(path("/v1/a").is_meant("/V1/a") && !path("/v1/a").is_meant("/v1/a/b"));
     }
 
     #[test]

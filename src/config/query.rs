@@ -12,6 +12,9 @@ use crate::config::value::text;
 /// Bytes of a parameter's name and of its value, at most.
 const MAX: usize = 128;
 
+/// Parameters that say who asks: a key is no word.
+const CREDENTIALS: [&str; 4] = ["api-key", "api_key", "key", "subscription-key"];
+
 /// A parameter: `api-version`, with any plain value, or `alt=sse`, with this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
@@ -51,6 +54,15 @@ impl Query {
                 new && self.0.iter().any(|parameter| parameter.takes(name, value))
             })
         })
+    }
+
+    /// What a query that the route takes says in its client's own words.
+    pub fn words<'q>(&self, query: &'q str) -> impl Iterator<Item = &'q str> {
+        let is_open = |name: &str| {
+            !CREDENTIALS.contains(&name) && self.0.iter().any(|own| *own.name == *name && own.value.is_none())
+        };
+        let parameters = query.split('&').filter_map(|parameter| parameter.split_once('='));
+        parameters.filter(move |(name, _)| is_open(name)).map(|(_, value)| value)
     }
 }
 

@@ -21,7 +21,7 @@ use crate::config::shape::{
     AdminShape, CredentialShape, EngineShape, File, SecretShape, ServerShape, StreamShape, UpstreamShape,
 };
 use crate::config::value::{Address, Name, Url};
-use crate::config::{Config, Diagnostic, Origin, Secret};
+use crate::config::{Config, Diagnostic, Origin, Secret, doubt};
 
 /// Checks a whole file. `None` only after a problem was noted; a problem can be noted and a configuration returned.
 pub fn config(reader: &mut Reader<'_>, source: &Arc<SourceFile>, file: File) -> Option<Config> {
@@ -60,6 +60,7 @@ pub fn config(reader: &mut Reader<'_>, source: &Arc<SourceFile>, file: File) -> 
         reader.problem(problem.help("add one: [[route]] with id, path, upstream, dialect and guardrails"));
     }
     catalogue.warn_of_unused(reader, &routes);
+    doubt::warn(reader, &routes);
     let audit = file.audit.map(|audit| Audit {
         file: if audit.file.as_os_str() == "-" { audit.file } else { reader.path(&audit.file) },
         ..audit

@@ -128,8 +128,8 @@ impl Default for Limits {
             max_headers: 100,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(60),
-            max_segments: 4096,
-            max_event: 1 << 20,
+            max_segments: 32_768,
+            max_event: 4 << 20,
         }
     }
 }
@@ -140,7 +140,7 @@ impl Default for Stream {
             window: WindowSize::Bytes(200),
             lookahead: 64,
             max_hold: Duration::from_millis(500),
-            max_held: 1 << 20,
+            max_held: 4 << 20,
             context: 32 << 10,
         }
     }

@@ -111,6 +111,11 @@ impl Lane {
         Ok(())
     }
 
+    /// Up to here a verdict is in.
+    pub fn judged(&self) -> usize {
+        self.judged
+    }
+
     /// Up to here text may leave. What is closer than `lookahead` to the end of the judged text waits for more, unless
     /// the channel is over: then nothing can follow that would complete a phrase.
     pub fn limit(&self, lookahead: usize, choice_at: usize) -> usize {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::gate::lane::{Lane, TooLate};
-use crate::text::{Edits, Kind, Segment, SegmentId, Span};
+use crate::text::{Edits, Segment, SegmentId, Span};
 use crate::wire::{Channel, Event, EventText};
 
 /// Channels that have the full context each. Of more, each keeps less, so that memory ends somewhere.
@@ -24,12 +24,15 @@ pub(super) struct Lanes {
 pub(super) struct Piece {
     pub lane: usize,
     pub span: Span,
+    /// See [`EventText::alone`].
+    alone: bool,
 }
 
 impl Lanes {
     /// Appends the event's texts to their channels. One entry a text; `None` where it is empty.
     pub fn absorb(&mut self, event: &Event) -> Vec<Option<Piece>> {
-        for text in event.texts.iter().filter(|text| is_written(text.channel.kind)) {
+        // What a model wrote before is over. Other strings may stand in every event, and say nothing of the kind.
+        for text in event.texts.iter().filter(|text| text.channel.kind.is_said()) {
             *self.choices.entry(text.channel.choice).or_default() += text.text.len();
         }
         event.texts.iter().map(|text| (!text.text.is_empty()).then(|| self.append(text))).collect()
@@ -73,7 +76,9 @@ impl Lanes {
     /// Whether a piece lies before the release point of its channel.
     pub fn is_free(&self, piece: &Piece, lookahead: usize) -> bool {
         let lane = &self.lanes[piece.lane];
-        piece.span.end <= lane.limit(lookahead, self.written(lane.choice()))
+        // Nothing that follows can complete what stands alone.
+        let limit = if piece.alone { lane.judged() } else { lane.limit(lookahead, self.written(lane.choice())) };
+        piece.span.end <= limit
     }
 
     /// The piece's text with the redactions made; `None` where none falls on it.
@@ -92,16 +97,10 @@ impl Lanes {
         });
         self.unasked += text.text.len();
         let written = self.written(text.channel.choice);
-        Piece { lane, span: self.lanes[lane].append(text, written) }
+        Piece { lane, span: self.lanes[lane].append(text, written), alone: text.alone }
     }
 
     fn written(&self, choice: u32) -> usize {
         self.choices.get(&choice).copied().unwrap_or_default()
     }
-}
-
-/// Whether a model writes such text in the course of its answer, so that what it wrote before is over. Other strings may
-/// stand in every event, and say nothing of the kind.
-fn is_written(kind: Kind) -> bool {
-    matches!(kind, Kind::Content | Kind::Reasoning | Kind::Refusal | Kind::ToolArguments)
 }

@@ -13,8 +13,8 @@
 //! others have grown by `lookahead` since, nothing will complete its last words. Should it go on all the same, what a
 //! verdict then finds to reach back blocks. `lookahead` is of text as a reader sees it: characters that are not seen do not
 //! count, and what is stretched by very many of them is held. Events marked `last` leave with the final verdict, which covers all of an
-//! answer that has ended. Before the first verdict nothing leaves, not even an event without text; an answer that has
-//! no text at all needs none. Nothing leaves while a verdict is pending: what was asked about stays as it was.
+//! answer that has ended. Before the first verdict nothing leaves, not even an event without text, unless there are more
+//! of these than may be held; an answer that has no text at all needs none. Nothing leaves while a verdict is pending: what was asked about stays as it was.
 //!
 //! **Redacting.** A verdict's edits come to those of earlier verdicts: none is taken back. One that would have to reach
 //! back into text that left as it was blocks, as does a text that the codec can't rewrite.
@@ -199,6 +199,9 @@ impl Gate {
                 return Step::Pull;
             } else if self.lanes.unasked() > 0 && (self.settings.window != WindowSize::All || self.settings.observe) {
                 return self.ask(true);
+            } else if !self.decided && self.lanes.unasked() == 0 {
+                // What is held has no text: it waits for a verdict that need not come.
+                self.decided = true;
             } else {
                 self.cut_full();
             }

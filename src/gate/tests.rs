@@ -300,6 +300,31 @@ fn held_bytes_are_limited() {
 }
 
 #[test]
+fn what_has_no_text_leaves_before_it_is_too_much() {
+    let now = Instant::now();
+    let mut gate = gate(GateSettings { max_held: 8, ..settings(100, 0) });
+    assert_eq!(says(&mut gate, &["", "", ""], now), ["pull"]);
+    assert_eq!(says(&mut gate, &["", "", "", "", ""], now), ["> ////////", "pull"]);
+    // What has a text waits for its verdict all the same.
+    assert_eq!(says(&mut gate, &["0cab", "", ""], now), ["pull"]);
+    assert_eq!(says(&mut gate, &["", ""], now), ["ask 0:ab@0"]);
+    gate.resolve(block());
+    assert_eq!(drain(&mut gate, now), ["CUT blocked/"]);
+}
+
+#[test]
+fn what_stands_alone_waits_for_its_verdict_and_for_nothing_behind_it() {
+    let now = Instant::now();
+    let mut gate = gate(settings(4, 3));
+    assert_eq!(says(&mut gate, &["=0oabcd"], now), ["ask 0:abcd@0"]);
+    gate.resolve(Decision::allow());
+    assert_eq!(drain(&mut gate, now), ["> 0oabcd/", "pull"]);
+    assert_eq!(says(&mut gate, &["0oefgh"], now), ["ask 0:abcdefgh@4"]);
+    gate.resolve(Decision::allow());
+    assert_eq!(drain(&mut gate, now), ["pull"]);
+}
+
+#[test]
 fn the_whole_answer_is_one_window() {
     let now = Instant::now();
     let mut gate = gate(GateSettings { window: WindowSize::All, ..settings(0, 0) });

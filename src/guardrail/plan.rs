@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::guardrail::Detector;
 use crate::policy::{Action, Label, Mode, OnError, Scope, Stage, Timing};
-use crate::text::{Place, Role, Segment};
+use crate::text::view::folded;
+use crate::text::{Kind, Place, Role, Segment};
 
 /// One guardrail, ready to be asked.
 pub struct Guardrail {
@@ -42,13 +43,15 @@ impl Guardrail {
             (Stage::Input, Scope::LastUser) => Some(AskedNow::in_turns_of(segments)),
             _ => None,
         };
-        // A request in which the user says nothing must not slip through a scope that would select nothing.
-        let asked_now = asked_now.filter(|asked| segments.iter().any(|segment| asked.holds(&segment.place)));
+        // A request in which the user says nothing must not slip through: what is answered then was said before.
+        let says = |asked: &AskedNow| segments.iter().any(|segment| asked.holds(&segment.place) && is_said(segment));
+        let asked_now = asked_now.filter(says);
         segments.iter().filter(move |segment| asked_now.as_ref().is_none_or(|asked| asked.holds(&segment.place)))
     }
 }
 
-/// What the user has said since the assistant last spoke: one message or several, whatever parts they have.
+/// What the user has said since the assistant last spoke, one message or several, whatever parts they have; and what the user
+/// says outside of turns.
 struct AskedNow {
     /// Turns up to this one are past.
     answered: Option<u32>,
@@ -61,14 +64,19 @@ impl AskedNow {
     }
 
     fn holds(&self, place: &Place) -> bool {
-        place.role == Role::User && place.turn > self.answered
+        place.role == Role::User && (place.turn.is_none() || place.turn > self.answered)
     }
+}
+
+/// Whether somebody would see that something is said here: a name or an invisible character says nothing.
+fn is_said(segment: &Segment) -> bool {
+    segment.place.kind == Kind::Content && !folded(&segment.text).trim().is_empty()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::{Kind, SegmentId};
+    use crate::text::SegmentId;
 
     #[test]
     fn what_is_asked_now_is_all_that_follows_the_assistant() {

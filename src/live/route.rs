@@ -117,7 +117,7 @@ pub enum RouteMatch<'a> {
 /// A path that has more than one reading; refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
-    #[error("the path holds an encoded slash, backslash, dot or control character")]
+    #[error("the path holds an encoded slash, backslash, dot, `?`, `#` or control character")]
     Ambiguous,
     #[error("the path holds an empty, `.` or `..` segment")]
     Relative,
@@ -139,6 +139,11 @@ impl Live {
             other = RouteMatch::WrongMethod(route);
         }
         other
+    }
+
+    /// The judged route that a path was meant for, which no route takes: it says in its dialect that there is none.
+    pub fn meant(&self, path: &str) -> Option<&Arc<Route>> {
+        self.routes.iter().find(|route| route.is_judged() && route.path.is_meant(path))
     }
 }
 
@@ -169,7 +174,9 @@ pub fn canonical_path(path: &str) -> Result<String, PathError> {
                 let (high, low) = hex(bytes.next()).zip(hex(bytes.next())).ok_or(PathError::Malformed)?;
                 let decoded = u8::try_from(high * 16 + low).map_err(|_| PathError::Malformed)?;
                 match decoded {
-                    b'/' | b'\\' | b'.' | b'%' | b';' | 0..=0x20 | 0x7f.. => return Err(PathError::Ambiguous),
+                    b'/' | b'\\' | b'.' | b'%' | b';' | b'?' | b'#' | 0..=0x20 | 0x7f.. => {
+                        return Err(PathError::Ambiguous);
+                    }
                     b if b.is_ascii_alphanumeric() || b"-_~:@!$&'()*+,=".contains(&b) => out.push(char::from(b)),
                     b => out.push_str(&format!("%{b:02X}")),
                 }
@@ -202,6 +209,8 @@ mod tests {
             ("/v1%2fchat/completions", Err(PathError::Ambiguous)),
             ("/v1/%2e%2e/chat", Err(PathError::Ambiguous)),
             ("/v1/chat%00", Err(PathError::Ambiguous)),
+            ("/v1/chat%3Fa=b", Err(PathError::Ambiguous)),
+            ("/v1/chat%23a", Err(PathError::Ambiguous)),
             ("/v1/chat;a=b", Err(PathError::Ambiguous)),
             ("/v1\\chat", Err(PathError::Ambiguous)),
             ("//v1/chat", Err(PathError::Relative)),

@@ -21,7 +21,7 @@ use crate::proxy::trail::Trail;
 use crate::proxy::upstream::{Answer, Outgoing, Upstreams};
 use crate::proxy::{body, headers, relay, reply};
 use crate::text::Segment;
-use crate::wire::{Prompt, WireError};
+use crate::wire::{Prompt, WireError, named};
 
 /// What one exchange works with. All of it from one snapshot.
 pub struct Exchange<'a> {
@@ -116,7 +116,9 @@ impl Exchange<'_> {
         match self.inspect.dialect.parse_request(body, self.target) {
             Ok(prompt) => {
                 self.keeper.iter().filter(|_| needed).try_for_each(|keeper| keeper.check(&*prompt))?;
-                Ok(Some(prompt))
+                let (path, query) = self.target.split_once('?').unwrap_or((self.target, ""));
+                let words = self.route.path.names(path).chain(self.inspect.query.words(query));
+                Ok(Some(named(prompt, words)))
             }
             Err(error) if needed => Err(Refused::Request(error)),
             // The error names members of the body, which could be content.

@@ -7,6 +7,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use crate::live::{Limits, Upstream, UpstreamVersion};
 use crate::proxy::coding::Coding;
 use crate::proxy::refused::Refused;
+use crate::proxy::relayed::is_relayed;
 
 /// Headers of ours; whoever else sends one is not believed.
 pub const OURS: &str = "x-portcullis-";
@@ -26,27 +27,41 @@ const HOP_BY_HOP: [&str; 10] = [
 ];
 
 /// Would let a client speak for another, or send an upstream that believes it to another place. Never forwarded.
-const UNTRUSTED: [&str; 20] = [
+const UNTRUSTED: [&str; 10] = [
     "cf-connecting-ip",
     "forwarded",
+    "request-uri",
     "true-client-ip",
+    "x-base-url",
     "x-client-ip",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-forwarded-scheme",
-    "x-forwarded-server",
-    "x-forwarded-ssl",
     "x-host",
-    "x-http-method",
-    "x-http-method-override",
     "x-method-override",
-    "x-original-method",
-    "x-original-url",
-    "x-real-ip",
-    "x-rewrite-url",
+    "x-middleware-subrequest",
+    "x-sendfile",
+];
+
+/// The same, by what their names begin with: what one server in front tells the next, and what has a gateway take another
+/// prompt, model or provider than the body says, or an answer that it has kept.
+const UNTRUSTED_FAMILIES: [&str; 19] = [
+    "cf-aig-",
+    "helicone-",
+    "x-accel-",
+    "x-apisix-",
+    "x-arch-",
+    "x-bf-",
+    "x-envoy-",
+    "x-forwarded-",
+    "x-http-",
+    "x-kong-",
+    "x-litellm-",
+    "x-original-",
+    "x-override-",
+    "x-portkey-",
+    "x-proxy-",
+    "x-real-",
+    "x-rewrite-",
+    "x-target-",
+    "x-upstream",
 ];
 
 /// Not forwarded with a judged body: framing and host are set anew; validators and ranges would make the answer partial,
@@ -65,30 +80,6 @@ const SET_ANEW: [&str; 12] = [
     "if-unmodified-since",
     "range",
 ];
-
-/// Comes back from a judged answer besides what is set anew. Anything else could carry text that nobody judged.
-const RELAYED: [&str; 13] = [
-    "date",
-    "retry-after",
-    // Read by the SDKs: when and whether to try again, and ids that they put on what they parse.
-    "retry-after-ms",
-    "x-should-retry",
-    "x-request-id",
-    "request-id",
-    "apim-request-id",
-    "anthropic-organization-id",
-    "anthropic-workspace-id",
-    "openai-processing-ms",
-    "openai-version",
-    "x-amzn-errortype",
-    "x-amzn-requestid",
-];
-
-/// The same, by what their names begin with.
-const RELAYED_FAMILIES: [&str; 2] = ["x-ratelimit-", "anthropic-ratelimit-"];
-
-/// A relayed header's value is at most so long.
-const RELAYED_MAX: usize = 256;
 
 /// What every request must keep to, whatever its route.
 pub fn check(request: &RequestHeader, limits: &Limits) -> Result<(), Refused> {
@@ -162,7 +153,8 @@ pub fn check_body(request: &RequestHeader) -> Result<Option<Coding>, Refused> {
 pub fn is_untrusted(name: &HeaderName) -> bool {
     let name = name.as_str();
     // Servers that speak CGI read `_` as `-`, so an underscore could smuggle any of the others.
-    name.starts_with(OURS) || name.contains('_') || UNTRUSTED.contains(&name)
+    let of_a_family = UNTRUSTED_FAMILIES.iter().any(|family| name.starts_with(family));
+    of_a_family || name.starts_with(OURS) || name.contains('_') || UNTRUSTED.contains(&name)
 }
 
 fn is_stripped(name: &HeaderName) -> bool {
@@ -231,9 +223,7 @@ pub fn address(out: &mut RequestHeader, upstream: &Upstream, target: &str) -> pi
 /// What of an upstream's answer header comes back with a judged body.
 pub fn relay_judged(from: &ResponseHeader, to: &mut ResponseHeader) -> pingora::Result<()> {
     for (name, value) in &from.headers {
-        let of_a_family = RELAYED_FAMILIES.iter().any(|family| name.as_str().starts_with(family));
-        let named = of_a_family || RELAYED.contains(&name.as_str());
-        if named && value.len() <= RELAYED_MAX && value.to_str().is_ok() {
+        if is_relayed(name.as_str(), value.as_bytes()) {
             to.append_header(name.clone(), value.clone())?;
         }
     }
@@ -242,7 +232,8 @@ pub fn relay_judged(from: &ResponseHeader, to: &mut ResponseHeader) -> pingora::
 
 /// When the upstream asks to be tried again.
 pub fn retry_after(from: &ResponseHeader) -> Option<HeaderValue> {
-    from.headers.get(header::RETRY_AFTER).filter(|value| value.len() <= RELAYED_MAX && value.to_str().is_ok()).cloned()
+    let fits = |value: &&HeaderValue| is_relayed(header::RETRY_AFTER.as_str(), value.as_bytes());
+    from.headers.get(header::RETRY_AFTER).filter(fits).cloned()
 }
 
 /// What of it comes back with a body that no guardrail stands before.

@@ -13,15 +13,20 @@ use crate::proxy::seen::{Realm, Seen};
 use crate::wire::Prompt;
 
 /// Headers by which upstreams, or what stands before them, know their callers.
-const CREDENTIALS: [&str; 7] = [
+const CREDENTIALS: [&str; 9] = [
     "api-key",
     "authorization",
+    "cookie",
+    "ocp-apim-subscription-key",
     "openai-organization",
     "openai-project",
     "proxy-authorization",
     "x-api-key",
     "x-goog-api-key",
 ];
+
+/// The same, by what their names begin with: tokens that a service of Azure hands on.
+const CREDENTIAL_FAMILY: &str = "x-ms-token-";
 
 /// For one caller of one route.
 pub struct Keeper {
@@ -68,7 +73,10 @@ fn realm(judges: &[u8; 32], upstream: &Upstream, headers: &HeaderMap) -> Realm {
     }
     take(&upstream.port.to_le_bytes());
     let own = upstream.credential.iter().map(|(name, _)| name.as_str());
-    for name in CREDENTIALS.into_iter().chain(own) {
+    let mut handed_on: Vec<_> = headers.keys().map(|name| name.as_str()).collect();
+    handed_on.retain(|name| name.starts_with(CREDENTIAL_FAMILY));
+    handed_on.sort_unstable();
+    for name in CREDENTIALS.into_iter().chain(own).chain(handed_on) {
         take(name.as_bytes());
         headers.get_all(name).iter().for_each(|value| take(value.as_bytes()));
     }

@@ -11,6 +11,7 @@ mod keeper;
 mod peers;
 mod refused;
 mod relay;
+mod relayed;
 mod reply;
 mod seen;
 mod server;

@@ -273,13 +273,14 @@ type RefusedOn<'l> = (Option<&'l Arc<Route>>, Refused);
 fn find<'l>(session: &ServerSession, live: &'l Live) -> Result<(String, &'l Arc<Route>), RefusedOn<'l>> {
     let request = session.req_header();
     headers::check(request, &live.limits).map_err(|refused| (None, refused))?;
-    let path = canonical_path(request.uri.path()).map_err(|error| (None, error.into()))?;
+    let written = request.uri.path();
+    let path = canonical_path(written).map_err(|error| (live.meant(written), error.into()))?;
     let route = match live.route(&request.method, &path) {
         RouteMatch::Found(route) => route,
         RouteMatch::WrongMethod(route) => {
             return Err((Some(route), Refused::Method { allow: allowed(&route.methods) }));
         }
-        RouteMatch::None => return Err((None, Refused::NoRoute)),
+        RouteMatch::None => return Err((live.meant(&path), Refused::NoRoute)),
     };
     match &route.handling {
         Handling::Inspect(inspect) => match request.uri.query() {

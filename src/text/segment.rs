@@ -60,11 +60,19 @@ pub enum Kind {
     Name,
     /// A word of the protocol that is on no list (a model's name, an error's code): no spaces, not long.
     Word,
+    /// What is said in two turns with another between, as if nothing stood there: for patterns. Whoever reads the text beside
+    /// it, line by line, has read it.
+    Seam,
     /// A string leaf that no other kind fits: it is judged all the same.
     Other,
 }
 
 impl Kind {
+    /// Whether a model writes such text in the course of its answer, piece by piece.
+    pub fn is_said(self) -> bool {
+        matches!(self, Kind::Content | Kind::Reasoning | Kind::Refusal | Kind::ToolArguments)
+    }
+
     /// The word for logs and headers.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -75,6 +83,7 @@ impl Kind {
             Kind::ToolDefinition => "tool_definition",
             Kind::Name => "name",
             Kind::Word => "word",
+            Kind::Seam => "seam",
             Kind::Other => "other",
         }
     }

@@ -3,7 +3,12 @@
 
 use std::borrow::Cow;
 
+use crate::text::Media;
 use crate::wire::ids::from_base64;
+use crate::wire::readings::{is_format, text_of};
+
+/// Letters of base64 on end, at least, that are bytes wherever they stand.
+const LEAST: usize = 256;
 
 /// Bytes of an address, at most.
 const MAX_ADDRESS: usize = 4096;
@@ -82,20 +87,71 @@ const BINARIES: &[&str] = &[
     "video/x-flv",
 ];
 
-/// Names of hosts end so that are not of the public internet.
-const PRIVATE: &[&str] = &["arpa", "corp", "home", "internal", "intranet", "lan", "local", "localdomain", "localhost"];
+/// Names of hosts end so that are not of the public internet: of networks at home and at work, of clusters and what finds
+/// services in them, and of other nets.
+const PRIVATE: &[&str] = &[
+    "arpa",
+    "cluster",
+    "consul",
+    "corp",
+    "docker",
+    "home",
+    "i2p",
+    "internal",
+    "intra",
+    "intranet",
+    "invalid",
+    "kubernetes",
+    "lan",
+    "local",
+    "localdomain",
+    "localhost",
+    "localnet",
+    "lxd",
+    "mesh",
+    "nomad",
+    "onion",
+    "private",
+    "svc",
+    "test",
+    "vm",
+];
 
 impl<'t> Blob<'t> {
-    /// Reads a string; `None` where it is neither base64, a data URI nor an address that may be fetched.
-    pub fn read(text: &'t str) -> Option<Self> {
+    /// Reads a string in the place of media of this kind; `None` where it is neither base64, a data URI nor an address that may
+    /// be fetched, or a file of no known format that can't be read.
+    pub fn read(text: &'t str, kind: Media) -> Option<Self> {
         if let Some(rest) = strip_scheme(text, "data:") {
-            return data_uri(rest);
+            return data_uri(rest, kind);
         }
         if text.contains(':') {
             return is_address(text).then_some(Blob::Text(text.into()));
         }
-        decode(text).map(of_bytes)
+        of_bytes(decode(text)?, kind)
     }
+}
+
+/// Whether a string is a data URI of what is no text, or bytes in base64.
+///
+/// No text is taken for such. Nobody writes 256 letters on end with small ones, capitals and digits among them and not one
+/// blank or stop, and of what is written as base64 that can be read the text counts. A data URI must say of what type it is.
+pub fn is_bytes(text: &str) -> bool {
+    let text = text.trim_ascii();
+    match strip_scheme(text, "data:") {
+        Some(rest) => says_type(rest) && !matches!(data_uri(rest, Media::Image), Some(Blob::Text(_))),
+        None => {
+            let has = |fits: fn(&u8) -> bool| text.bytes().any(|byte| fits(&byte));
+            let mixed = || has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_digit);
+            text.len() >= LEAST && decode(text).is_some_and(|bytes| mixed() && text_of(bytes).is_none())
+        }
+    }
+}
+
+/// Whether a media type stands behind `data:`.
+fn says_type(rest: &str) -> bool {
+    let head = rest.split_once(',').map_or("", |(head, _)| head);
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"!#$&^_.+-/;=\"".contains(&b);
+    head.contains(['/', ';']) && head.bytes().all(plain)
 }
 
 /// Whether a media type is one of a text.
@@ -113,7 +169,7 @@ pub fn is_binary_type(media_type: &str) -> bool {
 }
 
 /// What stands behind `data:`. Of what says that it is a text, the text: it is wrong where it can't be read. RFC 2397.
-fn data_uri(rest: &str) -> Option<Blob<'_>> {
+fn data_uri(rest: &str, kind: Media) -> Option<Blob<'_>> {
     let (head, data) = rest.split_once(',')?;
     let mut parameters = head.split(';').map(str::trim);
     let media_type = parameters.next().unwrap_or_default();
@@ -127,19 +183,20 @@ fn data_uri(rest: &str) -> Option<Blob<'_>> {
     }
     let bytes = if base64 { decode(data)? } else { unescape(data)? };
     let says_text = media_type.is_empty() || is_text_type(media_type);
-    match of_bytes(bytes) {
+    match of_bytes(bytes, kind)? {
         Blob::Opaque if says_text => None,
         _ if says_text && !utf8 => None,
         blob => Some(blob),
     }
 }
 
-/// Bytes that read as a text are one, whatever they are said to be.
-fn of_bytes(bytes: Vec<u8>) -> Blob<'static> {
-    let is_written = |c: char| !c.is_control() || "\t\n\r\u{c}".contains(c);
-    match String::from_utf8(bytes) {
-        Ok(text) if !text.is_empty() && text.chars().all(is_written) => Blob::Text(text.into()),
-        _ => Blob::Opaque,
+/// Bytes that read as a text are one, whatever they are said to be. A file's reader goes by its name, which says nothing here,
+/// so one that is no text must be known for something else.
+fn of_bytes(bytes: Vec<u8>, kind: Media) -> Option<Blob<'static>> {
+    let sound = kind != Media::File || bytes.is_empty() || is_format(&bytes);
+    match text_of(bytes) {
+        Some(text) => Some(Blob::Text(text.into())),
+        None => sound.then_some(Blob::Opaque),
     }
 }
 
@@ -232,7 +289,7 @@ mod tests {
             ("https://a.xn--p1ai/", text("https://a.xn--p1ai/")),
             ("gs://bucket/a.png", text("gs://bucket/a.png")),
         ] {
-            assert_eq!(Blob::read(written), expected, "{written}");
+            assert_eq!(Blob::read(written, Media::Image), expected, "{written}");
         }
         // A text that can't be read, and what is none of these.
         let utf16 = "data:text/plain;charset=utf-16;base64,aABpAA==";
@@ -271,13 +328,79 @@ mod tests {
             "https://printer.local",
             "https://intranet/",
             "https://a..com/",
+            "http://redis.prod.svc:6379/",
+            "https://kubernetes.default.svc/api",
+            "https://kubernetes.default.svc.cluster.local./",
+            "https://vault.service.consul/",
+            "https://a.PRIVATE/",
+            "https://a.intra/",
+            "https://host.docker/",
+            "https://a.test/",
+            "https://a.localnet/",
+            "https://a.onion/",
             "https://ex\u{e4}mple.com/",
             "https:///a",
             "javascript:alert(1)",
         ] {
-            assert_eq!(Blob::read(written), None, "{written}");
+            assert_eq!(Blob::read(written, Media::Image), None, "{written}");
         }
-        assert_eq!(Blob::read(&format!("https://example.com/{}", "a".repeat(MAX_ADDRESS))), None);
+        assert_eq!(Blob::read(&format!("https://example.com/{}", "a".repeat(MAX_ADDRESS)), Media::Image), None);
+    }
+
+    #[test]
+    fn a_file_is_a_text_or_of_a_known_format() {
+        // 0x80 0x80 0x80; a PDF and a ZIP archive begin as the others.
+        for (written, kind, expected) in [
+            ("gICA", Media::File, None),
+            ("data:application/octet-stream;base64,gICA", Media::File, None),
+            ("gICA", Media::Audio, Some(Blob::Opaque)),
+            ("JVBERi2AgICAgA==", Media::File, Some(Blob::Opaque)),
+            ("data:;base64,JVBERi2AgICAgA==", Media::File, None),
+            ("UEsDBICA", Media::File, Some(Blob::Opaque)),
+            ("", Media::File, Some(Blob::Opaque)),
+            ("aABpAA==", Media::File, Some(Blob::Text("hi\nhi".into()))),
+        ] {
+            assert_eq!(Blob::read(written, kind), expected, "{written}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_told_from_any_text() {
+        let bytes = PNG.trim_end_matches('=').repeat(4);
+        for written in [
+            &*bytes,
+            &bytes.replace('+', "-").replace('/', "_"),
+            &format!("data:image/png;base64,{PNG}"),
+            &format!(" DATA:image/png;base64,{PNG}\n"),
+            &format!("data:;base64,{PNG}"),
+            &format!("data:text/plain;base64,{PNG}"),
+            "data:image/png;base64,a b=",
+            "data:audio/wav;codecs=\"1\",%ff",
+        ] {
+            assert!(is_bytes(written), "{written}");
+        }
+        for text in [
+            "",
+            PNG,
+            "data: image/png, and so on",
+            "data:",
+            "data:1,2",
+            "data:{\"a\":1},{}",
+            "data:text/plain,hi",
+            "data:text/plain;base64,aGkgdGhlcmU=",
+            "data:image/svg+xml;utf8,<svg>hi</svg>",
+            "https://example.com/a.png",
+            &"ACGT".repeat(100),
+            &"0123456789abcdef".repeat(40),
+            &"A".repeat(400),
+            &"-".repeat(400),
+            &"The 3 birds are blue. ".repeat(40),
+            &"VGhlIGJpcmQgaXMgYmx1ZSwg".repeat(40),
+            &"https://example.com/AbC123/".repeat(20),
+            &"abc.DEF/123".repeat(40),
+        ] {
+            assert!(!is_bytes(text), "{text}");
+        }
     }
 
     #[test]
@@ -299,12 +422,12 @@ mod tests {
             let escaped: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
             let kind = if typed { "image/png" } else { "" };
             let uri = format!("data:{kind},{escaped}");
-            prop_assert_eq!(Blob::read(&uri), Some(Blob::Text(text.into())));
+            prop_assert_eq!(Blob::read(&uri, Media::Image), Some(Blob::Text(text.into())));
         }
 
         #[test]
         fn nothing_panics(text in "(data:|https://|gs://)?[ -~\u{e4};,%=/.:]{0,40}") {
-            let _ = Blob::read(&text);
+            let _ = Blob::read(&text, Media::File);
         }
     }
 }

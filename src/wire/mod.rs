@@ -6,7 +6,7 @@ pub mod anthropic;
 pub mod bedrock_converse;
 mod blob;
 pub mod custom;
-mod eventstream;
+pub mod eventstream;
 pub mod gemini;
 mod ids;
 pub mod json;
@@ -20,13 +20,15 @@ pub mod openai_embeddings;
 pub mod openai_images;
 pub mod openai_moderations;
 pub mod openai_responses;
+mod readings;
 mod request;
 pub mod shape;
 pub mod sse;
 #[cfg(test)]
 mod testing;
 
-pub use request::Known;
+pub use ids::is_id;
+pub use request::{Known, named};
 pub use shape::Bounds;
 
 use bytes::Bytes;
@@ -207,11 +209,23 @@ pub struct EventText {
     pub text: String,
     /// See [`crate::text::Place::editable`].
     pub editable: bool,
+    /// No reader joins it to other pieces of its channel: a number, a word of the API.
+    pub alone: bool,
+    /// It is another view of the text at this index of its event, and is not written itself.
+    pub view_of: Option<usize>,
+}
+
+impl EventText {
+    /// Whether an edit of it can be made by itself. One of a view can't: its text has to be edited with it.
+    pub fn can_be_edited(&self) -> bool {
+        self.editable && self.view_of.is_none()
+    }
 }
 
 /// What an event is made of.
 pub enum Body {
-    Json(json::Document),
+    /// Sound JSON, as it came: it is read again when it is written, so that holding it costs no more than its bytes.
+    Json(Bytes),
     /// The dialect's end-of-stream mark (`[DONE]`).
     End,
 }

@@ -50,7 +50,14 @@ pub fn texts_of(event: &Event) -> Vec<String> {
     let mark = |editable| if editable { "" } else { "!" };
     let line = |text: &crate::wire::EventText| {
         let channel = text.channel;
-        format!("{} {} {} {}{}", channel.choice, channel.kind.as_str(), channel.part, mark(text.editable), text.text)
+        format!(
+            "{} {} {} {}{}",
+            channel.choice,
+            channel.kind.as_str(),
+            channel.part,
+            mark(text.can_be_edited()),
+            text.text
+        )
     };
     event.texts.iter().map(line).collect()
 }
@@ -257,11 +264,11 @@ pub fn an_edit_is_what_is_read(dialect: &dyn Dialect, framing: Framing, json: &s
     edits[at] = Some(with);
     match written(&*codec, event, &edits) {
         Ok(frame) => {
-            assert!(event.texts[at].editable);
+            assert!(event.texts[at].can_be_edited());
             let (_, again, _) = run(dialect, framing, &[&frame]);
             assert_eq!(again[0].texts[at].text, with);
         }
-        Err(_) => assert!(!event.texts[at].editable, "{json}"),
+        Err(_) => assert!(!event.texts[at].can_be_edited(), "{json}"),
     }
 }
 

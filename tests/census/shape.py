@@ -1,4 +1,5 @@
-"""What the types of an SDK say of the JSON on the wire: TypedDicts, pydantic models and what they are made of, as shapes."""
+"""What the types of an SDK say of the JSON on the wire, as shapes: TypedDicts, pydantic models, a service's model, and what they
+are made of."""
 
 import collections.abc
 import datetime
@@ -10,6 +11,7 @@ import types
 import typing
 from dataclasses import dataclass, field
 
+import botocore.model
 import pydantic
 import typing_extensions
 
@@ -84,6 +86,8 @@ def shapes(annotation):
 def _shapes(annotation):
     if isinstance(annotation, typing_extensions.TypeAliasType) or type(annotation).__name__ == "TypeAliasType":
         return shapes(annotation.__value__)
+    if isinstance(annotation, botocore.model.Shape):
+        return [_of_service(annotation)]
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Annotated, typing_extensions.Annotated):
         return shapes(arguments[0])
@@ -161,6 +165,31 @@ def _of_model(own):
         alias = info.serialization_alias or info.alias or name
         members.append(Member(alias, info.annotation, info.is_required()))
     return Object(own, tuple(members))
+
+
+def _of_service(own):
+    match own.type_name:
+        case "structure" if own.is_document_type:
+            return Anything()
+        case "structure":
+            # What says where it stands is not in the body.
+            members = {name: member for name, member in own.members.items() if "location" not in member.serialization}
+            required = own.required_members
+            return Object(_service_type(own.name), tuple(Member(name, member, name in required) for name, member in members.items()))
+        case "list":
+            return Each(own.member)
+        case "map":
+            return Keyed(own.key, own.value)
+        case "string" | "blob":
+            return Text(tuple(own.metadata.get("enum", ())), base64=own.type_name == "blob")
+        case "boolean" | "integer" | "long" | "float" | "double":
+            return Plain(False if own.type_name == "boolean" else 0)
+    raise TypeError(f"no shape for {own!r}")
+
+
+@functools.cache
+def _service_type(name):
+    return type(name, (), {"__module__": "types"})
 
 
 def _is(annotation, of):

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import anthropic.types as anthropic
 import anthropic.types.beta as beta
+import botocore.loaders
+import botocore.model
 import openai.types as openai
 from anthropic.types import message_create_params as messages
 from anthropic.types.beta import message_create_params as beta_messages
@@ -46,6 +48,7 @@ def surfaces():
     yield from _anthropic()
     yield from _gemini()
     yield from _ollama()
+    yield from _bedrock()
 
 
 EVENT = "{event}"
@@ -301,3 +304,49 @@ def _ollama():
             frames={f"ollama_{name}": [EVENT, last]},
             frame=lambda _, name=name: f"ollama_{name}",
         )
+
+
+def _bedrock():
+    service = botocore.model.ServiceModel(botocore.loaders.Loader().load_service_model("bedrock-runtime", "service-2"))
+    whole, streamed = service.operation_model("Converse"), service.operation_model("ConverseStream")
+    # Of a union one member.
+    text, picture = {"text": "a"}, {"bytes": "AAAA"}
+    least = {"DocumentBlock": {"source": text}, "ToolSpecification": {"inputSchema": {"json": {}}}}
+    least |= {name: {"source": picture} for name in ("ImageBlock", "VideoBlock", "AudioBlock", "GuardrailConverseImageBlock")}
+    least |= {"ContentBlockStartEvent": {"start": {"toolUse": {"toolUseId": "tooluse_1", "name": "f"}}}}
+    least |= {"ContentBlockDeltaEvent": {"delta": text}, "OutputFormat": {"structure": {"jsonSchema": {"schema": "{}"}}}}
+    yield Surface("bedrock_converse.request", (whole.input_shape, streamed.input_shape), Walk(least), version="Stream")
+    yield Surface("bedrock_converse.answer", (whole.output_shape, *whole.error_shapes), Walk(least))
+    start = {":event-type": "messageStart", "role": "assistant"}
+    tool = {":event-type": "contentBlockStart", "contentBlockIndex": 0, "start": least["ContentBlockStartEvent"]["start"]}
+    said = {":event-type": "contentBlockDelta", "contentBlockIndex": 0, "delta": text}
+    stopped = {":event-type": "contentBlockStop", "contentBlockIndex": 0}
+    end = {":event-type": "messageStop", "stopReason": "end_turn"}
+    frames = {
+        "messageStart": [EVENT, said, stopped, end],
+        "contentBlockStart": [start, EVENT, stopped, end],
+        "contentBlockDelta": [start, EVENT, stopped, end],
+        "input": [start, tool, EVENT, stopped, end],
+        "messageStop": [start, said, stopped, EVENT],
+        "metadata": [start, said, stopped, end, EVENT],
+        "exception": [start, said, EVENT],
+    }
+
+    def frame(event):
+        name = event.get(":event-type", "exception")
+        return "input" if "toolUse" in event.get("delta", {}) else name
+
+    yield Surface(
+        "bedrock_converse.stream",
+        (streamed.output_shape.members["stream"],),
+        Walk(least),
+        wrap=_bedrock_message,
+        frames=frames,
+        frame=frame,
+    )
+
+
+def _bedrock_message(value):
+    """A message as one object: first the header that says what it is."""
+    ((name, payload),) = value.items()
+    return {":exception-type" if name.endswith("Exception") else ":event-type": name} | payload

@@ -15,8 +15,8 @@ const load = async (name) => {
   }
 };
 
-const [openai, anthropic, parser, ollama] = await Promise.all(
-  ["openai/core/streaming", "@anthropic-ai/sdk/core/streaming", "eventsource-parser", "ollama"].map(load),
+const [openai, anthropic, parser, ollama, smithy] = await Promise.all(
+  ["openai/core/streaming", "@anthropic-ai/sdk/core/streaming", "eventsource-parser", "ollama", "@smithy/core/event-streams"].map(load),
 );
 
 const body = (chunks) =>
@@ -49,12 +49,29 @@ async function* lines(_, chunks) {
   for await (const part of await client.chat({ model: "m", messages: [], stream: true })) yield JSON.stringify(part);
 }
 
+// What is read of a message: what its headers say that it is, and its payload.
+async function* framed(sdk, chunks) {
+  const codec = new sdk.EventStreamCodec(
+    (bytes) => new TextDecoder().decode(bytes),
+    (text) => new TextEncoder().encode(text),
+  );
+  for await (const bytes of sdk.getChunkedStream(body(chunks).body)) {
+    const { headers, body: payload } = codec.decode(bytes);
+    const kind = headers[":message-type"].value;
+    const names = kind === "error" ? [":error-code", ":error-message"] : [`:${kind}-type`];
+    const said = Object.fromEntries(names.map((name) => [name, headers[name]?.value ?? ""]));
+    const rest = kind === "error" || payload.length === 0 ? {} : JSON.parse(new TextDecoder().decode(payload));
+    if (!["event", "exception", "error"].includes(kind)) throw new Error("no such message");
+    yield JSON.stringify({ ...said, ...rest });
+  }
+}
+
 const events = [
   ["openai-node", openai, messages],
   ["anthropic-node", anthropic, messages],
   ["eventsource-parser", parser, parsed],
 ];
-const readers = { sse: events, gemini: events, lines: [["ollama-node", ollama, lines]] };
+const readers = { sse: events, gemini: events, lines: [["ollama-node", ollama, lines]], messages: [["smithy-node", smithy, framed]] };
 
 console.warn = () => {};
 console.error = () => {};

@@ -1,9 +1,10 @@
-"""Reads streams with the decoders of the Python SDKs: each line of stdin is JSON, `kind` (`sse`, `gemini` or `lines`), the
-stream in hex, and where its chunks end. Each line of stdout is JSON: by SDK, the data of each event up to the end mark, or up to
+"""Reads streams with the decoders of the Python SDKs: each line of stdin is JSON, `kind` (`sse`, `gemini`, `lines` or `messages`),
+the stream in hex, and where its chunks end. Each line of stdout is JSON: by SDK, the data of each event up to the end mark, or up to
 where the SDK raises. SDKs that are not installed are left out.
 """
 
 import json
+import struct
 import sys
 
 
@@ -39,7 +40,30 @@ def ollama(chunks):
         yield line
 
 
-READERS = {"sse": [openai, anthropic], "gemini": [openai, anthropic, genai], "lines": [ollama]}
+def botocore(chunks):
+    from botocore.eventstream import EventStreamBuffer, ParserError
+
+    buffer = EventStreamBuffer()
+    try:
+        for chunk in chunks:
+            buffer.add_data(chunk)
+            for message in buffer:
+                yield json.dumps(members(message.headers, message.payload))
+    except (ParserError, KeyError, struct.error):
+        return
+
+
+def members(headers, payload):
+    """What is read of a message: what its headers say that it is, and its payload."""
+    match headers[":message-type"]:
+        case "error":
+            return {":error-code": headers[":error-code"], ":error-message": headers.get(":error-message", "")}
+        case "event" | "exception" as kind:
+            return {f":{kind}-type": headers[f":{kind}-type"]} | json.loads(payload or b"{}")
+    raise ValueError("no such message")
+
+
+READERS = {"sse": [openai, anthropic], "gemini": [openai, anthropic, genai], "lines": [ollama], "messages": [botocore]}
 
 for line in sys.stdin:
     case = json.loads(line)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use portcullis::wire::json::{Document, Limits, Type, Value};
-use portcullis::wire::{Channel, Framing, ndjson, sse};
+use portcullis::wire::{Channel, Framing, eventstream, ndjson, sse};
 
 use super::Recorded;
 
@@ -27,7 +27,13 @@ pub fn data(framing: Framing, bytes: &[u8]) -> Vec<String> {
             }
             assert_eq!(decoder.buffered(), 0, "half a line");
         }
-        Framing::EventStream => panic!("none of the streams is binary"),
+        Framing::EventStream => {
+            let mut decoder = eventstream::Decoder::new(1 << 20);
+            while let Some(json) = decoder.next(&mut input).expect("sound messages") {
+                all.push(String::from_utf8(json.to_vec()).expect("UTF-8"));
+            }
+            assert_eq!(decoder.buffered(), 0, "half a message");
+        }
     }
     all.retain(|data| data != "[DONE]");
     all

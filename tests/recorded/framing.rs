@@ -1,4 +1,4 @@
-//! Events and lines, framed as servers do.
+//! Events, lines and binary messages, framed as servers do.
 
 use portcullis::wire::Framing;
 use serde_json::Value as Json;
@@ -50,4 +50,47 @@ pub fn lines(random: &mut Random, lines: &[Json]) -> (Framing, Vec<u8>) {
         out.truncate(out.trim_end().len());
     }
     (Framing::Ndjson, out.into_bytes())
+}
+
+/// Amazon's messages: the first member of an event is the header that says what it is, the others are its payload.
+pub fn messages(random: &mut Random, events: &[Json]) -> (Framing, Vec<u8>) {
+    let (pretty, dated) = (random.below(4) == 0, random.below(3) == 0);
+    let mut out = Vec::new();
+    for event in events {
+        let mut payload = event.clone();
+        let name = payload.as_object_mut().and_then(|event| event.remove(":event-type")).unwrap_or_default();
+        // Of any length, that nobody may count letters.
+        payload["p"] = "abcdefghijklmnopqrstuvwxyz"[..random.below(27)].into();
+        let name = name.as_str().unwrap_or_default();
+        let mut headers =
+            vec![text(":event-type", name), text(":content-type", "application/json"), text(":message-type", "event")];
+        if dated {
+            headers.push(header(":date", 8, &1_790_000_000_000_u64.to_be_bytes()));
+        }
+        let turn = random.below(headers.len());
+        headers.rotate_left(turn);
+        let payload = if pretty { serde_json::to_vec_pretty(&payload) } else { serde_json::to_vec(&payload) };
+        out.extend(message(&headers.concat(), &payload.unwrap_or_default()));
+    }
+    (Framing::EventStream, out)
+}
+
+/// A header that is a string, of 255 bytes at most.
+pub fn text(name: &str, value: &str) -> Vec<u8> {
+    header(name, 7, &[&[0, value.len() as u8], value.as_bytes()].concat())
+}
+
+/// A header of this type, with the value as it stands on the wire.
+pub fn header(name: &str, kind: u8, value: &[u8]) -> Vec<u8> {
+    [&[name.len() as u8], name.as_bytes(), &[kind], value].concat()
+}
+
+/// A message with these headers.
+pub fn message(head: &[u8], payload: &[u8]) -> Vec<u8> {
+    let (total, headers) = ((16 + head.len() + payload.len()) as u32, head.len() as u32);
+    let mut out = [total.to_be_bytes(), headers.to_be_bytes()].concat();
+    out.extend(crc32fast::hash(&out).to_be_bytes());
+    out.extend([head, payload].concat());
+    out.extend(crc32fast::hash(&out).to_be_bytes());
+    out
 }

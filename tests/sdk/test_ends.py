@@ -5,8 +5,11 @@ middle of a stream: an event that is larger than the proxy reads. See common.py.
 import unittest
 
 import anthropic
+import boto3
 import ollama
 import openai
+from botocore.config import Config
+from botocore.exceptions import EventStreamError
 from common import PROXY, Case, clean
 from google import genai
 from google.genai import errors, types
@@ -29,12 +32,16 @@ class Ends(Case):
         options = types.HttpOptions(base_url=PROXY, timeout=30_000, retry_options=types.HttpRetryOptions(attempts=1))
         cls.google = genai.Client(api_key="key-of-nobody", vertexai=False, http_options=options)
         cls.ollama = ollama.Client(host=PROXY)
+        keys = {"aws_access_key_id": "nobody", "aws_secret_access_key": "key-of-nobody", "region_name": "us-east-1"}
+        config = Config(retries={"total_max_attempts": 1}, read_timeout=30)
+        cls.bedrock = boto3.client("bedrock-runtime", endpoint_url=PROXY, config=config, **keys)
 
     @classmethod
     def tearDownClass(cls):
         cls.openai.close()
         cls.anthropic.close()
         cls.google.close()
+        cls.bedrock.close()
 
     def told(self, text, reason, expected="stop"):
         self.assertEqual((text, reason), (TOLD, expected))
@@ -80,6 +87,15 @@ class Told(Ends):
         chunks = list(models.generate_content_stream(model="m", contents=WORD))
         text = "".join(chunk.text or "" for chunk in chunks)
         self.told(text, chunks[-1].candidates[0].finish_reason.value, "STOP")
+
+    def test_bedrock(self):
+        ask = {"modelId": "m", "messages": user([{"text": WORD}])}
+        answer = self.bedrock.converse(**ask)
+        self.told(answer["output"]["message"]["content"][0]["text"], answer["stopReason"], "guardrail_intervened")
+        events = list(self.bedrock.converse_stream(**ask)["stream"])
+        self.assertEqual([list(event) for event in events[:3]], [["messageStart"], ["contentBlockDelta"], ["contentBlockStop"]])
+        reason = events[3]["messageStop"]["stopReason"]
+        self.told(events[1]["contentBlockDelta"]["delta"]["text"], reason, "guardrail_intervened")
 
     def test_ollama(self):
         for ask, prompt, text in (
@@ -127,6 +143,15 @@ class Failed(Ends):
     def test_gemini(self):
         stream = self.google.models.generate_content_stream(model="m", contents=HUGE)
         self.fails(stream, lambda chunk: chunk.text, errors.APIError)
+
+    def test_bedrock(self):
+        stream = self.bedrock.converse_stream(modelId="m", messages=user([{"text": HUGE}]))["stream"]
+
+        def text(event):
+            return event.get("contentBlockDelta", {}).get("delta", {}).get("text")
+
+        error = self.fails(stream, text, EventStreamError)
+        self.assertEqual(error.response["Error"]["Code"], "modelStreamErrorException")
 
     def test_ollama(self):
         stream = self.ollama.chat(model="m", messages=user(HUGE), stream=True)

@@ -2,6 +2,7 @@
 
 mod anthropic;
 mod azure;
+mod bedrock;
 mod gemini;
 mod ollama;
 mod openai;
@@ -92,6 +93,15 @@ fn named_in<'p>(path: &'p str, query: &str) -> Option<(&'static dyn Api, Option<
             _ => return None,
         };
         return Some((api, Some(deployment)));
+    }
+    if let Some(rest) = path.strip_prefix("/model/") {
+        let (model, operation) = rest.split_once('/')?;
+        let api: &'static dyn Api = match operation {
+            "converse" => &bedrock::Bedrock::Whole,
+            "converse-stream" => &bedrock::Bedrock::Events,
+            _ => return None,
+        };
+        return Some((api, Some(model)));
     }
     let (model, method) = path.strip_prefix("/v1beta/models/")?.split_once(':')?;
     let events = query.split('&').any(|parameter| parameter == "alt=sse");

@@ -1,6 +1,6 @@
 //! The forms in which streams come over the wire.
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::Value;
 
 /// The pieces of a streamed answer, in order.
@@ -46,6 +46,13 @@ impl Stream {
         stream
     }
 
+    /// Amazon's binary messages, each with the type of its event.
+    pub fn messages(events: impl IntoIterator<Item = (&'static str, Value)>) -> Self {
+        let message = |(name, event): (&str, Value)| message(name, event.to_string().as_bytes());
+        let pieces = events.into_iter().map(message).collect();
+        Stream { content_type: "application/vnd.amazon.eventstream", pieces }
+    }
+
     /// As Google and Go write JSON: what some readers take for the end of a line is escaped.
     pub fn escaped(mut self) -> Self {
         for piece in &mut self.pieces {
@@ -58,4 +65,26 @@ impl Stream {
     fn of(content_type: &'static str, pieces: impl Iterator<Item = String>) -> Self {
         Stream { content_type, pieces: pieces.map(Bytes::from).collect() }
     }
+}
+
+/// Lengths and their checksum, headers, the payload, and the checksum of all that.
+fn message(name: &str, payload: &[u8]) -> Bytes {
+    let headers = [(":event-type", name), (":content-type", "application/json"), (":message-type", "event")];
+    let mut head = Vec::new();
+    for (name, value) in headers {
+        head.put_u8(name.len() as u8);
+        head.put_slice(name.as_bytes());
+        // A string follows.
+        head.put_u8(7);
+        head.put_u16(value.len() as u16);
+        head.put_slice(value.as_bytes());
+    }
+    let mut message = BytesMut::new();
+    message.put_u32((16 + head.len() + payload.len()) as u32);
+    message.put_u32(head.len() as u32);
+    message.put_u32(crc32fast::hash(&message));
+    message.put_slice(&head);
+    message.put_slice(payload);
+    message.put_u32(crc32fast::hash(&message));
+    message.freeze()
 }

@@ -35,11 +35,12 @@ fn local_len(bytes: &[u8]) -> Option<usize> {
 }
 
 /// How many bytes at the start of `bytes` are a domain: labels of letters, digits and dashes, the last one of 2 to 24
-/// letters.
+/// letters. Digits behind these are a footnote's, unless a number stands before them: `a@1.0.rc1` is a version.
 fn domain_len(bytes: &[u8]) -> Option<usize> {
     let bytes = &bytes[..bytes.len().min(DOMAIN)];
     let mut domain = None;
     let mut start = 0;
+    let mut is_number = false;
     loop {
         let label = &bytes[start..];
         let len = label.iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'-').count();
@@ -48,7 +49,10 @@ fn domain_len(bytes: &[u8]) -> Option<usize> {
             return domain;
         }
         let letters = label.iter().take_while(|b| b.is_ascii_alphabetic()).count();
-        let top = (2..=24).contains(&letters) && label.get(letters).is_none_or(|b| *b == b'-');
+        let rest = &label[letters..];
+        let footnote = !is_number && rest.iter().all(u8::is_ascii_digit);
+        let top = (2..=24).contains(&letters) && (footnote || rest.first().is_none_or(|b| *b == b'-'));
+        is_number = label.iter().all(u8::is_ascii_digit);
         if start > 0 && label.starts_with(b"xn--") {
             domain = Some(start + label.len() - label.iter().rev().take_while(|b| **b == b'-').count());
         } else if start > 0 && top {
@@ -95,6 +99,8 @@ mod tests {
                 "a..«b@c.de»",
                 "«bob@example.com»-suffix",
                 "@«bob@example.com»",
+                "«bob@example.com»1",
+                "«bob@example.com»12, and so on",
             ],
             &[
                 "@types/node",
@@ -110,7 +116,8 @@ mod tests {
                 "bob@-x.com",
                 "bob.@example.com",
                 "bob@example.c",
-                "bob@example.com2",
+                "bob@example.com2x",
+                "react@18.2.0.rc1",
                 "@@@@@",
             ],
         );

@@ -7,7 +7,7 @@ use regex::Regex;
 
 use super::assignment;
 use super::builtin::Builtin;
-use super::numbers::before;
+use super::numbers::{after, before};
 
 /// The secrets that a pattern set looks for, in one pass.
 pub(super) struct Secrets {
@@ -29,6 +29,8 @@ enum Left {
 enum Reader {
     /// Matches from the prefix on.
     Token(Regex),
+    /// The same, where no letter or digit follows.
+    Whole(Regex),
     Block(Block),
     /// Reads the value that a name is given.
     Assignment,
@@ -54,7 +56,7 @@ const TOKENS: &[Shape] = &[
         builtin: Builtin::AwsAccessKey,
         prefixes: &["AKIA", "ASIA", "ABIA", "ACCA"],
         left: Left::NoAlphanumeric,
-        token: r"^A(?:KIA|SIA|BIA|CCA)[A-Z2-7]{16}\b",
+        token: r"^A(?:KIA|SIA|BIA|CCA)[A-Z2-7]{16}",
     },
     Shape {
         builtin: Builtin::GithubToken,
@@ -120,7 +122,11 @@ impl Secrets {
             shapes.push((builtin, left, reader));
         };
         for shape in TOKENS.iter().filter(|shape| wanted.contains(&shape.builtin)) {
-            add(shape.builtin, shape.left, Reader::Token(ascii(shape.token)?), shape.prefixes);
+            let token = ascii(shape.token)?;
+            // The only one that is of a fixed length.
+            let is_whole = shape.builtin == Builtin::AwsAccessKey;
+            let reader = if is_whole { Reader::Whole(token) } else { Reader::Token(token) };
+            add(shape.builtin, shape.left, reader, shape.prefixes);
         }
         if wanted.contains(&Builtin::PrivateKey) {
             let block = Block { begin: ascii(BLOCK_BEGIN)?, end: ascii(BLOCK_END)? };
@@ -146,8 +152,9 @@ impl Secrets {
                 continue;
             }
             let span = match reader {
-                Reader::Token(token) => {
-                    token.find(&text[hit.start()..]).map(|token| hit.start()..hit.start() + token.end())
+                Reader::Token(token) => from(token, text, hit.start()),
+                Reader::Whole(token) => {
+                    from(token, text, hit.start()).filter(|span| !after(text, span.end, 1).is_ascii_alphanumeric())
                 }
                 Reader::Block(block) => block.at(text, hit.start()),
                 Reader::Assignment => assignment::value_after(text, hit.range()),
@@ -180,6 +187,11 @@ impl Block {
     }
 }
 
+/// What matches from `start` on.
+fn from(token: &Regex, text: &str, start: usize) -> Option<Range<usize>> {
+    token.find(&text[start..]).map(|token| start..start + token.end())
+}
+
 fn ascii(pattern: &str) -> Result<Regex, regex::Error> {
     regex::RegexBuilder::new(pattern).unicode(false).build()
 }
@@ -200,7 +212,9 @@ mod tests {
                 "(«ABIAIOSFODNN7EXAMPLE»)",
                 "«ACCAIOSFODNN7EXAMPLE»",
                 "x/«AKIAIOSFODNN7EXAMPLE»/y",
-                "_«AKIAIOSFODNN7EXAMPLE»",
+                "_«AKIAIOSFODNN7EXAMPLE»_",
+                "__«AKIAIOSFODNN7EXAMPLE»__",
+                "鍵«AKIAIOSFODNN7EXAMPLE»鍵",
             ],
             &[
                 "AKIAIOSFODNN7EXAMPL",

@@ -268,7 +268,7 @@ impl Detector for SafeguardDetector {
     /// A policy speaks of what somebody says. A single word of the protocol is no such thing, and stands in every request
     /// and answer: patterns look at it.
     fn judges(&self, place: &Place) -> bool {
-        place.kind != Kind::Word
+        !matches!(place.kind, Kind::Word | Kind::Seam)
     }
 }
 

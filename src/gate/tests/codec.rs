@@ -1,6 +1,6 @@
 //! A codec as small as can be, for the gate's tests. An event is a line: an optional mark, then texts separated by `|`.
 //!
-//! Marks: `!` leaves last, `~` can't be edited, `?` breaks the stream. A text is the choice as a character from `0` on, a
+//! Marks: `!` leaves last, `~` can't be edited, `=` is alone, `?` breaks the stream. A text is the choice as a character from `0` on, a
 //! letter for its kind (`c`ontent, `r`easoning, `o`ther) and the words. `[DONE]` is the end-of-stream mark.
 
 use std::collections::VecDeque;
@@ -23,7 +23,7 @@ impl Lines {
         self.decoded += line.len() + 1;
         let (mark, rest) = match line.as_bytes().first() {
             Some(b'?') => return Err(WireError::Truncated),
-            Some(mark @ (b'!' | b'~')) => (*mark, &line[1..]),
+            Some(mark @ (b'!' | b'~' | b'=')) => (*mark, &line[1..]),
             _ => (b' ', line),
         };
         let texts = match rest {
@@ -32,7 +32,13 @@ impl Lines {
                 .split('|')
                 .map(|text| {
                     let (channel, words) = split(text);
-                    EventText { channel, text: words.into(), editable: mark != b'~' }
+                    EventText {
+                        channel,
+                        text: words.into(),
+                        editable: mark != b'~',
+                        alone: mark == b'=',
+                        view_of: None,
+                    }
                 })
                 .collect(),
         };

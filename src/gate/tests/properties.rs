@@ -50,11 +50,13 @@ struct Shadow {
     /// No choice has two channels: the lookahead then always holds.
     plain: bool,
     lookahead: usize,
+    /// More may come than may be held.
+    limited: bool,
     finished: bool,
 }
 
 impl Shadow {
-    fn new(lines: &[u8], lookahead: usize, verbatim: bool) -> Self {
+    fn new(lines: &[u8], settings: &GateSettings, verbatim: bool) -> Self {
         let full = texts(&String::from_utf8_lossy(lines));
         let mut choices: Vec<u32> = full.keys().map(|channel| channel.choice).collect();
         choices.dedup();
@@ -65,7 +67,8 @@ impl Shadow {
             covered: BTreeMap::new(),
             verbatim,
             plain,
-            lookahead,
+            lookahead: settings.lookahead,
+            limited: lines.len() >= settings.max_held,
             finished: false,
         }
     }
@@ -84,7 +87,10 @@ impl Shadow {
     }
 
     fn left(&mut self, bytes: &str) {
-        assert!(!self.covered.is_empty() || !self.verbatim || self.full.is_empty(), "left undecided: {bytes}");
+        // Of too much that has no text.
+        let without_text = self.limited && texts(bytes).is_empty();
+        let decided = !self.covered.is_empty() || !self.verbatim || self.full.is_empty();
+        assert!(decided || without_text, "left undecided: {bytes}");
         for (channel, text) in texts(bytes) {
             *self.released.entry(channel).or_default() += text.len();
         }
@@ -128,7 +134,7 @@ fn canonical(lines: &[u8]) -> String {
 /// Drives a gate through a whole answer.
 fn run(lines: &[u8], settings: &GateSettings, schedule: &Schedule, judge: &dyn Fn(&Window) -> Decision) -> Trace {
     let allows = judge(&Window { segments: Vec::new() }).action != Action::Redact;
-    let mut shadow = Shadow::new(lines, settings.lookahead, allows && !settings.observe);
+    let mut shadow = Shadow::new(lines, settings, allows && !settings.observe);
     let mut gate = Gate::new(Box::<Lines>::default(), settings.clone());
     let longest = lines.split(|&byte| byte == b'\n').map(<[u8]>::len).max().unwrap_or_default();
     let mut chunks = schedule.chunks.iter().cycle();

@@ -1,5 +1,5 @@
-//! How far back a text has to be looked at to see so much of it: invisible characters and escapes stretch what a reader
-//! takes in over any number of bytes.
+//! How far a text has to be looked at to see so much of it, back or ahead: invisible characters and escapes stretch what a
+//! reader takes in over any number of bytes.
 
 use super::{View, Views, decode, fold};
 use crate::text::window;
@@ -39,11 +39,31 @@ pub fn back(text: &str, at: usize, seen: usize) -> Option<usize> {
     }
     let near = &text[window::floor(text, start.saturating_sub(SPELLED))..];
     let in_escape = near.as_bytes()[..near.len() - (text.len() - start)].contains(&b'\\');
-    if in_escape || decode::any(near) || decode::any(&text[start..]) {
+    // What is folded may read as encoded where the raw text does not.
+    if in_escape || decode::any(near) || !shows(&text[start..], seen) {
         back_over_codes(text, seen, furthest)
     } else {
         Some(start)
     }
+}
+
+/// Where to end so that every view of the text up to there has `seen` bytes, or the text's end. That is at `seen` in plain
+/// text, and some further than it has to be in any other. `None` as of [`back`].
+pub fn ahead(text: &str, seen: usize) -> Option<usize> {
+    let furthest = window::floor(text, seen.saturating_mul(STRETCH).max(LEAST));
+    let mut end = window::ceil(text, seen);
+    let near = &text[..window::ceil(text, end + SPELLED)];
+    if super::is_plain(near.as_bytes()) && !decode::any(near) {
+        return Some(end);
+    }
+    // What is read last may be half an escape, which shows itself where the whole shows nothing.
+    while end < text.len() && !shows(&text[..end], seen + SPELLED) {
+        if end >= furthest {
+            return None;
+        }
+        end = window::ceil(text, end.saturating_mul(2).max(1)).min(furthest);
+    }
+    Some(end)
 }
 
 /// Escapes and encodings can only be read forwards: tries more and more of the text's end.
@@ -103,6 +123,7 @@ mod tests {
         ] {
             assert_eq!(last(text, 4), Some(expected), "{text}");
         }
+        assert_eq!(back("f0x626c756562697264\0a", 21, 9), Some(0), "encoded once it is folded");
         assert_eq!(back("ab水", 4, 1), Some(1), "on a boundary, whatever it is asked");
         assert_eq!(back("ab水", 99, 0), Some(5));
     }
@@ -118,6 +139,25 @@ mod tests {
             assert_eq!(last(&long, 4096), Some(&*long));
             assert_eq!(last(&long, 1024), None);
         }
+    }
+
+    #[test]
+    fn looks_ahead_as_far_as_it_has_to() {
+        let spelled = "\\u200b".repeat(2);
+        for (text, expected) in [
+            ("some words", Some(4)),
+            ("abc", Some(3)),
+            ("", Some(0)),
+            ("水水水", Some(9)),
+            (&*"水".repeat(99), Some(96)),
+            ("a\u{200b}\u{200b}bcdefgh", Some(14)),
+            (&*format!("{spelled}abcdefghijkl"), Some(24)),
+            (&*"\u{200b}".repeat(LEAST), None),
+            (&*"\u{200b}".repeat(9), Some(27)),
+        ] {
+            assert_eq!(ahead(text, 4), expected, "{text}");
+        }
+        assert_eq!(ahead("abc", 0), Some(0));
     }
 
     proptest! {

@@ -7,7 +7,7 @@ mod fold;
 mod map;
 mod marks;
 
-pub use back::back;
+pub use back::{ahead, back};
 
 use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};

@@ -2,7 +2,9 @@
 
 mod channels;
 mod frames;
+mod seams;
 mod unescape;
+mod views;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -12,6 +14,7 @@ use bytes::Bytes;
 use crate::text::{Kind, MediaCount};
 use crate::wire::answer::channels::{Channels, Found, found, remainder};
 use crate::wire::answer::frames::Frames;
+use crate::wire::answer::views::Views;
 use crate::wire::json::{Document, Limits, Patch, Type, Value};
 use crate::wire::shape::{Bounds, Form, Rule, unexpected};
 use crate::wire::{AnswerCodec, Body, Cut, Event, EventText, Framing, WireError, sse};
@@ -23,6 +26,11 @@ pub trait Answers: Send {
 
     /// The number of an element of [`Rule::Turns`].
     fn choice(&self, element: Value<'_>, position: u32) -> Result<u32, WireError>;
+
+    /// The part of the answer that an event of a stream speaks of, where texts of several parts have one place.
+    fn part(&self, _event: Value<'_>) -> Option<u64> {
+        None
+    }
 
     /// Takes note of an event.
     fn note(&mut self, event: Value<'_>) -> Result<Moment, WireError>;
@@ -112,6 +120,7 @@ pub struct Codec<A> {
     bounds: Bounds,
     /// See [`AnswerCodec::media`].
     media: Cell<MediaCount>,
+    views: RefCell<Views>,
     /// A text was changed.
     changed: Cell<bool>,
     /// See [`AnswerCodec::kept`].
@@ -134,6 +143,7 @@ impl<A: Answers> Codec<A> {
             said: RefCell::default(),
             bounds,
             media: Cell::default(),
+            views: RefCell::default(),
             changed: Cell::new(false),
             kept: RefCell::default(),
             ended: false,
@@ -173,9 +183,10 @@ impl<A: Answers> Codec<A> {
     }
 
     fn event(&mut self, document: Document, last: bool) -> Result<Event, WireError> {
-        let (texts, media) = self.channels.event(&document, &self.answers)?;
+        let (texts, media) = self.channels.event(&document, &self.answers, self.frames.is_whole())?;
         let held: usize = texts.iter().map(|text| text.text.len() + size_of::<EventText>()).sum();
-        Ok(Event { size: document.cost() + held, texts, media, last, body: Body::Json(document) })
+        let source = document.source().clone();
+        Ok(Event { size: source.len() + held, texts, media, last, body: Body::Json(source) })
     }
 
     fn end(&mut self) {
@@ -190,19 +201,25 @@ impl<A: Answers> Codec<A> {
     }
 
     /// The document's texts replaced by those that are given, and what says them again by what was written; whether any was.
-    fn patch(&self, document: &Document, texts: &[Option<String>], patch: &mut Patch) -> Result<bool, WireError> {
+    fn patch(
+        &self,
+        document: &Document,
+        event: &Event,
+        texts: &[Option<String>],
+        patch: &mut Patch,
+    ) -> Result<bool, WireError> {
         let (found, _) = found(document, &self.answers, self.bounds)?;
-        if texts.iter().skip(found.len()).any(Option::is_some) {
-            return Err(WireError::NotEditable { at: "tool call arguments".into() });
-        }
+        let says_again = self.answers.says_again();
+        let texts = self.views.borrow_mut().settle(&found, event, texts, says_again);
+        let texts = texts.map_err(|index| WireError::NotEditable { at: document.path(found[index].node) })?;
         let mut changed = false;
         for (found, text) in found.into_iter().zip(texts) {
             let not_editable = || WireError::NotEditable { at: document.path(found.node) };
             if text.is_some() && !found.form.is_editable() {
                 return Err(not_editable());
             }
-            let again = self.answers.says_again() && found.form != Form::Whole && !found.apart;
-            let text = if again { self.write(&found, text.as_deref()) } else { text.clone() };
+            let again = says_again && found.form != Form::Whole && !found.is_own(says_again);
+            let text = if again { self.write(&found, text.as_deref()) } else { text };
             let Some(text) = text else { continue };
             // The pieces of a stream need not be JSON each; a whole call's must stay what it was.
             let whole = self.frames.is_whole() || found.again;
@@ -279,11 +296,13 @@ impl<A: Answers> AnswerCodec for Codec<A> {
     }
 
     fn encode(&self, event: &Event, texts: &[Option<String>]) -> Result<Bytes, WireError> {
-        let Body::Json(document) = &event.body else { return Ok(self.answers.end()) };
+        let Body::Json(source) = &event.body else { return Ok(self.answers.end()) };
+        let document = &Document::parse(source.clone(), &Limits::default())?;
         let mut patch = Patch::default();
         let mut changed = texts.iter().any(Option::is_some);
-        if changed || self.answers.says_again() {
-            changed |= self.patch(document, texts, &mut patch)?;
+        let calls = || event.texts.iter().any(|text| text.channel.kind == Kind::ToolArguments);
+        if changed || self.answers.says_again() || calls() || !self.views.borrow().are_idle() {
+            changed |= self.patch(document, event, texts, &mut patch)?;
         }
         self.answers.strip(document.root(), changed, &mut patch);
         self.written.set(true);

@@ -26,6 +26,54 @@ impl Unescaper {
         }
         Some(std::mem::take(&mut self.quiet) + &unescape(&raw)).filter(|text| !text.is_empty())
     }
+
+    /// Bytes that it keeps.
+    pub fn kept(&self) -> usize {
+        self.quiet.len()
+    }
+}
+
+/// The arguments of one tool call as they are written, beside what was decided of the view that has their escapes undone.
+#[derive(Debug, Default)]
+pub struct Twice {
+    written: String,
+    view: String,
+    /// There was too much to keep.
+    lost: bool,
+}
+
+/// Bytes of one call that are kept, at most.
+const MAX_WRITTEN: usize = 1 << 20;
+
+impl Twice {
+    /// Takes a piece as it is written.
+    pub fn write(&mut self, piece: &str) {
+        self.written.push_str(piece);
+        self.bound();
+    }
+
+    /// Takes a piece of the view as it was decided.
+    pub fn decide(&mut self, view: &str) {
+        self.view.push_str(view);
+        self.bound();
+    }
+
+    /// Whether what is written reads as was decided, as far as it has come. What has been looked at is forgotten.
+    pub fn agrees(&mut self) -> bool {
+        let end = open_escape(&self.written);
+        let agrees = !self.lost && unescape(&self.written[..end]) == self.view;
+        if agrees {
+            self.written.drain(..end);
+            self.view.clear();
+        }
+        agrees
+    }
+
+    fn bound(&mut self) {
+        if self.written.len() + self.view.len() > MAX_WRITTEN {
+            *self = Twice { lost: true, ..Twice::default() };
+        }
+    }
 }
 
 /// Where an escape at the end of `raw` starts that more text could complete; else the end.

@@ -116,6 +116,10 @@ impl Answers for MessageAnswers {
         Ok(0)
     }
 
+    fn part(&self, event: Value<'_>) -> Option<u64> {
+        event.get("index").and_then(Value::u32).map(Into::into)
+    }
+
     /// Calls of tools wait for the final verdict. Those that a server has made already are past holding.
     fn note(&mut self, event: Value<'_>) -> Result<Moment, WireError> {
         if self.framing != Framing::Sse {

@@ -82,6 +82,10 @@ impl Answers for ConverseAnswers {
         Ok(0)
     }
 
+    fn part(&self, event: Value<'_>) -> Option<u64> {
+        event.get("contentBlockIndex").and_then(Value::u32).map(Into::into)
+    }
+
     /// Calls of tools wait for the final verdict, those that the service has made too: to some clients all are alike.
     fn note(&mut self, event: Value<'_>) -> Result<Moment, WireError> {
         if self.framing != Framing::EventStream {

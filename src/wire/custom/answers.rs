@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::wire::answer::{Answers, Moment};
 use crate::wire::custom::form::{EventName, Form, StreamForm};
-use crate::wire::custom::pointer::{Sign, is_something};
+use crate::wire::custom::pointer::{Pointer, Sign, is_something};
 use crate::wire::custom::reply;
 use crate::wire::json::{Patch, Value};
 use crate::wire::shape::{Rule, unexpected};
@@ -77,6 +77,12 @@ impl Answers for CustomAnswers {
         };
         let index = index.filter(|index| *index < MAX_CHOICES);
         index.ok_or_else(|| unexpected(choice, &format!("a choice with its `{name}` below {MAX_CHOICES}")))
+    }
+
+    fn part(&self, event: Value<'_>) -> Option<u64> {
+        let orders = self.stream()?.order.iter().filter(|order| !order.in_choice);
+        let speaks = |texts: &Pointer| texts.values(event).into_iter().any(is_something);
+        orders.filter(|order| speaks(&order.texts)).find_map(|order| order.number.value(event)?.u32().map(Into::into))
     }
 
     fn note(&mut self, event: Value<'_>) -> Result<Moment, WireError> {

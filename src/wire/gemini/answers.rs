@@ -8,7 +8,7 @@ use crate::wire::answer::{Answers, Moment};
 use crate::wire::gemini::fields::ANSWER;
 use crate::wire::gemini::request::{MAX_CANDIDATES, parts};
 use crate::wire::gemini::{copies, reply};
-use crate::wire::json::{Patch, Value};
+use crate::wire::json::{Patch, Type, Value};
 use crate::wire::shape::{Rule, is_word, member, unexpected};
 use crate::wire::{Cut, Framing, WireError};
 
@@ -44,12 +44,19 @@ impl Answers for GeminiAnswers {
         ANSWER
     }
 
-    /// Some readers go by the index and others by the place, so that the two must be one. An index of 0 may be left out.
+    /// The index, which may be left out where it is the place. In a whole answer, which has all candidates, the two must be one:
+    /// some readers go by the place. An event may bring one candidate of several.
     fn choice(&self, candidate: Value<'_>, position: u32) -> Result<u32, WireError> {
-        let index = candidate.get("index").filter(|index| !index.is_null());
-        let same = index.is_none_or(|index| index.u32() == Some(position));
-        let fits = same && position < MAX_CANDIDATES;
-        if fits { Ok(position) } else { Err(unexpected(candidate, "a candidate whose `index` is its place, below 8")) }
+        let is_whole = self.framing == Framing::Json && candidate.document().root().kind() == Type::Object;
+        let index = match candidate.get("index").filter(|index| !index.is_null()) {
+            Some(index) => index.u32().filter(|index| !is_whole || *index == position),
+            None => Some(position),
+        };
+        let expected = match is_whole {
+            true => "a candidate whose `index` is its place, below 8",
+            false => "a candidate with an `index` below 8",
+        };
+        index.filter(|index| *index < MAX_CANDIDATES).ok_or_else(|| unexpected(candidate, expected))
     }
 
     fn note(&mut self, event: Value<'_>) -> Result<Moment, WireError> {
@@ -95,7 +102,7 @@ impl Answers for GeminiAnswers {
             Cut::Failed(refusal) => reply::event(&reply::error(refusal)),
             Cut::Blocked => {
                 let header = self.header.clone().filter(|_| written).unwrap_or_default();
-                reply::event(&reply::filtered(&header, self.seen.len().max(1)))
+                reply::event(&reply::filtered(&header, self.seen.last().map_or(1, |last| last + 1)))
             }
         }
     }

@@ -28,7 +28,7 @@ pub fn answer(model: &str, text: &str) -> String {
 }
 
 /// The last event of a stream that the content filter cuts: each candidate finishes so.
-pub fn filtered(header: &Header, candidates: usize) -> String {
+pub fn filtered(header: &Header, candidates: u32) -> String {
     let candidates: Vec<String> =
         (0..candidates).map(|index| format!(r#"{{"finishReason":"SAFETY","index":{index}}}"#)).collect();
     let member = |name: &str, value: &Option<String>| {

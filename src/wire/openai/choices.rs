@@ -32,7 +32,7 @@ impl Choices {
     /// Takes note of a chunk. It must wait for the final verdict where a choice finishes, where `last` says so of one, and
     /// where it is nothing but the usage. Running usage does not make it: some upstreams put it on every chunk.
     pub fn note(&mut self, chunk: Value<'_>, last: fn(Value<'_>) -> bool) -> Result<Moment, WireError> {
-        if self.framing != Framing::Sse {
+        if !self.is_stream() {
             return Err(unexpected(chunk, "a stream of server-sent events"));
         }
         if self.header.is_none() {
@@ -46,7 +46,8 @@ impl Choices {
             none = false;
             let index = self.index(choice)?;
             self.seen.insert(index);
-            if choice.get("finish_reason").is_some_and(|reason| !reason.is_null()) {
+            // Some upstreams have an empty one in every chunk.
+            if choice.get("finish_reason").is_some_and(|reason| !reason.is_null() && !reason.is("")) {
                 self.finished.insert(index);
                 waits = true;
             }
@@ -54,6 +55,10 @@ impl Choices {
         }
         waits |= none && chunk.get("usage").is_some_and(|usage| !usage.is_null());
         Ok(if waits { Moment::Last } else { Moment::Passing })
+    }
+
+    pub fn is_stream(&self) -> bool {
+        self.framing == Framing::Sse
     }
 
     /// The index of a choice.

@@ -7,6 +7,10 @@ use Rule::*;
 pub const NO_GRAMMAR: &str = "this route judges no grammars; a schema may stand in `response_format`";
 const FORMATS_ONLY: &str = "this route judges the formats `text`, `json_object` and `json_schema`";
 
+/// The grammar of what a custom tool takes. With a part replaced it would be another's.
+pub const DEFINITION: Rule = Fixed(Kind::ToolDefinition);
+pub const SYNTAXES: Rule = OneOf(&["lark", "regex"]);
+
 pub const TIERS: Rule =
     OneOf(&["auto", "default", "flex", "priority", "scale", "standard", "on_demand", "performance"]);
 

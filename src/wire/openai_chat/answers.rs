@@ -6,7 +6,7 @@ use crate::wire::answer::{Answers, Moment};
 use crate::wire::json::{Patch, Value};
 use crate::wire::openai::choices::Choices;
 use crate::wire::openai::reply::{DONE, done, failed};
-use crate::wire::openai_chat::fields::ANSWER;
+use crate::wire::openai_chat::fields::{ANSWER, CHUNK};
 use crate::wire::openai_chat::request::MAX_CHOICES;
 use crate::wire::openai_chat::{copies, reply};
 use crate::wire::shape::Rule;
@@ -25,7 +25,7 @@ impl ChatAnswers {
 
 impl Answers for ChatAnswers {
     fn body(&self) -> Rule<'_> {
-        Rule::Object(&ANSWER)
+        Rule::Object(if self.choices.is_stream() { &CHUNK } else { &ANSWER })
     }
 
     fn choice(&self, element: Value<'_>, _: u32) -> Result<u32, WireError> {
@@ -45,7 +45,7 @@ impl Answers for ChatAnswers {
     }
 
     fn strip(&self, root: Value<'_>, changed: bool, patch: &mut Patch) {
-        copies::strip(root, changed, patch);
+        copies::strip(root, changed, self.choices.is_stream(), patch);
     }
 
     fn cut(&self, cut: Cut<'_>, written: bool) -> Bytes {

@@ -70,7 +70,7 @@ static EMBEDDING: Object = Object {
     fields: &[
         ("object", OneOf(&["embedding"])),
         ("index", Plain),
-        ("embedding", ByType(Some(&Like(is_vector)), Some(&Each(&Plain)), None)),
+        ("embedding", ByType(Some(&Like(is_vector)), Some(&Each(&Float)), None)),
     ],
 };
 

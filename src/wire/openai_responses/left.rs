@@ -61,9 +61,10 @@ impl Left {
         self.events
     }
 
-    /// The items, as the elements of an array.
+    /// The items, as the elements of an array. Behind one that is missing none has the position that it had.
     pub fn output(&self) -> String {
-        let items = self.items.values().map(|item| match item {
+        let in_place = self.items.iter().zip(0u32..).take_while(|((index, _), position)| *index == position);
+        let items = in_place.map(|((_, item), _)| match item {
             Item::Done(item) => item.clone(),
             Item::Open { id, reasons, parts } => {
                 let list = |list| {

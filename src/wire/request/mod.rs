@@ -1,9 +1,12 @@
 //! Reading a request by its dialect's table: every text and its place, and the body with texts replaced.
 
 mod known;
+mod named;
+mod seams;
 mod segments;
 
 pub use known::Known;
+pub use named::named;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -97,8 +100,8 @@ impl Request {
                     Access::String => (piece.string, None),
                     Access::Inner(inner) => (piece.string, Some(inner)),
                 };
-                let start = edit.span.start.max(piece.span.start) - piece.span.start;
-                let end = edit.span.end.min(piece.span.end) - piece.span.start;
+                let start = edit.span.start.max(piece.span.start) - piece.span.start + piece.from;
+                let end = edit.span.end.min(piece.span.end) - piece.span.start + piece.from;
                 to.entry(target)
                     .or_default()
                     .insert(Edit { span: start..end, with: std::mem::replace(&mut with, "".into()) });

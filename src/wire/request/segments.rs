@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::rc::Rc;
 
 use crate::text::{Kind, Media, MediaCount, Place, Role, Segment, SegmentId};
 use crate::wire::WireError;
 use crate::wire::json::{self, Document, NodeId, Type, Value};
 use crate::wire::request::Reads;
+use crate::wire::request::seams::{Cut, Seams};
 use crate::wire::shape::{Bounds, Form, Leaf, Sink, Style, unsupported, walk};
 
 const WHO_REFUSES: &str = "this route judges a `refusal` from the assistant, who alone refuses";
@@ -15,7 +17,7 @@ const WHO_REFUSES: &str = "this route judges a `refusal` from the assistant, who
 /// The segments of a request, and where each comes from.
 #[derive(Default)]
 pub struct Segments {
-    /// In document order; those that join several texts behind the last of these.
+    /// In document order; those that join several texts behind the last of these, but for seams that come behind their turn.
     pub list: Vec<Segment>,
     /// Tool arguments that are JSON themselves, by the string they stand in.
     pub inner: BTreeMap<NodeId, Document>,
@@ -31,6 +33,8 @@ pub struct Piece {
     pub span: Range<usize>,
     /// The string, key or number of the body that it comes from.
     pub string: NodeId,
+    /// Where in the text of that it begins.
+    pub from: usize,
     pub edit: Access,
 }
 
@@ -57,9 +61,11 @@ impl Segments {
             group_kind: Kind::Other,
             joined: None,
             said: Vec::new(),
+            seams: Seams::default(),
+            count: 0,
         };
         walk(body, requests.body(), Style::Strict, bounds, &mut texts)?;
-        texts.end_of_run()?;
+        texts.end_of_run(false)?;
         Ok(texts.found)
     }
 
@@ -82,7 +88,10 @@ struct Texts<'r, 'd> {
     group_kind: Kind,
     joined: Option<Vec<Leaf<'d>>>,
     /// The contents of adjacent messages of the user.
-    said: Vec<(Turn, Leaf<'d>)>,
+    said: Vec<(Turn, Rc<Leaf<'d>>)>,
+    seams: Seams<'d>,
+    /// Texts so far. Seams are none.
+    count: usize,
 }
 
 /// A message: its number and who speaks.
@@ -93,7 +102,7 @@ impl<'d> Texts<'_, 'd> {
         if text.is_empty() {
             return Ok(());
         }
-        if self.found.list.len() >= self.max {
+        if self.count >= self.max {
             return Err(WireError::Shape {
                 at: "the body".into(),
                 expected: format!("expected at most {} texts", self.max),
@@ -102,6 +111,7 @@ impl<'d> Texts<'_, 'd> {
         let (turn, role) = turn.map_or((None, self.by.unwrap_or(Role::None)), |(turn, role)| (Some(turn), role));
         let editable = pieces.iter().any(|piece| !matches!(piece.edit, Access::Fixed));
         let place = Place { role, kind, turn, editable };
+        self.count += 1;
         // The limit on nodes keeps this far below 2^32.
         let id = SegmentId(self.found.list.len() as u32);
         self.found.list.push(Segment { id, place, text: text.into(), fresh: 0, masked: Vec::new() });
@@ -120,39 +130,84 @@ impl<'d> Texts<'_, 'd> {
     where
         'd: 'l,
     {
+        self.add_parts(turn, kind, leaves.into_iter().map(|leaf| (leaf, 0..leaf.text.len(), between)))
+    }
+
+    /// One text of parts of several leaves, each with what stands before it where it is not the first.
+    fn add_parts<'l>(
+        &mut self,
+        turn: Option<Turn>,
+        kind: Kind,
+        parts: impl IntoIterator<Item = (&'l Leaf<'d>, Range<usize>, &'l str)>,
+    ) -> Result<(), WireError>
+    where
+        'd: 'l,
+    {
         // Most segments are one leaf, which need not be copied here.
         let mut text = Cow::Borrowed("");
         let mut pieces = Vec::new();
-        for leaf in leaves.into_iter().filter(|leaf| !leaf.text.is_empty()) {
+        for (leaf, part, before) in parts.into_iter().filter(|(_, part, _)| !part.is_empty()) {
             if !text.is_empty() {
-                text += between;
+                text += before;
             }
-            let start = text.len();
-            text += &*leaf.text;
+            let (start, from) = (text.len(), part.start);
+            text += &leaf.text[part];
             let edit = if leaf.form.is_editable() { Access::String } else { Access::Fixed };
-            pieces.push(Piece { span: start..text.len(), string: leaf.value.id(), edit });
+            pieces.push(Piece { span: start..text.len(), string: leaf.value.id(), from, edit });
         }
         self.add(turn, kind, &text, pieces)
     }
 
-    /// What the user has said in several messages on end is judged as one text, too: as lines, and seamless. It counts to the
-    /// last of them.
-    fn end_of_run(&mut self) -> Result<(), WireError> {
+    /// What the user has said in several messages on end is judged as one text, too. It counts to the last of them.
+    fn end_of_run(&mut self, by_assistant: bool) -> Result<(), WireError> {
+        let seams = self.seams.end_of_run(by_assistant)?;
+        self.add_seams(seams)?;
         let said = std::mem::take(&mut self.said);
         let (Some((first, _)), Some((last, _))) = (said.first(), said.last()) else { return Ok(()) };
         if first.0 == last.0 {
             return Ok(());
         }
-        ["\n", ""].into_iter().try_for_each(|between| {
-            self.add_all(Some(*last), Kind::Content, said.iter().map(|(_, leaf)| leaf), between)
-        })
+        let parts: Vec<_> = said.iter().map(|(turn, leaf)| (turn.0, &**leaf, 0..leaf.text.len())).collect();
+        self.add_turns(*last, [Kind::Content, Kind::Content], &parts)
+    }
+
+    /// Seams count to the first of their turns: who judges from a turn on has not asked for what stands before.
+    fn add_seams(&mut self, seams: Vec<Vec<Cut<'d>>>) -> Result<(), WireError> {
+        for seam in seams {
+            let Some(first) = seam.first() else { continue };
+            let parts: Vec<_> = seam.iter().map(|cut| (cut.turn, &*cut.leaf, cut.span.clone())).collect();
+            let count = std::mem::take(&mut self.count);
+            self.add_turns((first.turn, Role::User), [Kind::Content, Kind::Seam], &parts)?;
+            self.count = count;
+        }
+        Ok(())
+    }
+
+    /// Parts of several turns as lines and seamless, as these kinds. Where a turn has several, also its own seamless alone.
+    fn add_turns(
+        &mut self,
+        turn: Turn,
+        [lines, seamless]: [Kind; 2],
+        parts: &[(u32, &Leaf<'d>, Range<usize>)],
+    ) -> Result<(), WireError> {
+        let several = parts.windows(2).any(|pair| pair[0].0 == pair[1].0);
+        let forms = [(lines, "\n", "\n"), (seamless, "", ""), (Kind::Seam, "\n", "")];
+        for (kind, between_turns, between_parts) in forms.into_iter().take(if several { 3 } else { 2 }) {
+            let mut before = None;
+            let parts = parts.iter().map(|(turn, leaf, part)| {
+                let same = before.replace(*turn) == Some(*turn);
+                (*leaf, part.clone(), if same { between_parts } else { between_turns })
+            });
+            self.add_parts(Some(turn), kind, parts)?;
+        }
+        Ok(())
     }
 
     /// Tool arguments that are JSON are judged with the escapes of their own strings undone: what the tool reads. Each of these
     /// strings can be edited; keys, numbers and structure can't, so that what was JSON stays JSON.
     fn add_arguments(&mut self, leaf: &Leaf<'d>) -> Result<(), WireError> {
         let string = leaf.value.id();
-        let fixed = |span| Piece { span, string, edit: Access::Fixed };
+        let fixed = |span| Piece { span, string, from: 0, edit: Access::Fixed };
         let Ok(document) = Document::parse(leaf.text.as_bytes().to_vec(), &json::Limits::default()) else {
             self.add_all(self.turn, leaf.kind, [leaf], "")?;
             // A looser reader may still make JSON of it.
@@ -175,7 +230,7 @@ impl<'d> Texts<'_, 'd> {
             let start = text.len();
             text.push_str(&value.text().unwrap_or_default());
             let edit = if is_key { Access::Fixed } else { Access::Inner(value.id()) };
-            pieces.push(Piece { span: start..text.len(), string, edit });
+            pieces.push(Piece { span: start..text.len(), string, from: 0, edit });
             copied = end - 1;
         }
         let before = text.len();
@@ -195,14 +250,17 @@ impl<'d> Sink<'d> for Texts<'_, 'd> {
             return Err(unsupported(leaf.value, WHO_REFUSES));
         }
         if !by_user && !leaf.text.is_empty() {
-            self.end_of_run()?;
+            self.end_of_run(self.turn.is_some_and(|(_, role)| role == Role::Assistant))?;
         }
         if self.depth > 0 {
             self.group.push(leaf);
             return Ok(());
         }
         if let Some(turn) = self.turn.filter(|_| by_user && leaf.kind == Kind::Content && !leaf.text.is_empty()) {
-            self.said.push((turn, leaf.clone()));
+            let leaf = Rc::new(leaf.clone());
+            let seams = self.seams.say(turn.0, &leaf)?;
+            self.add_seams(seams)?;
+            self.said.push((turn, leaf));
         }
         match &mut self.joined {
             // No reader joins what is JSON by itself.

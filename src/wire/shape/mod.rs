@@ -3,6 +3,7 @@
 //! The walk leaves nothing out: what a table does not name is judged, key and all, and a value that no rule takes is an
 //! error (or, in an answer, text). Unjudged stay only booleans, the API's own words and ids, and the numbers of its own members.
 
+mod elsewhere;
 mod own;
 mod schema;
 mod walk;
@@ -33,6 +34,8 @@ pub enum Rule<'t> {
     Only(&'t [&'t str], &'static str),
     /// A boolean, or a number that means what the API says.
     Plain,
+    /// A number in a vector, which has as many digits as a float.
+    Float,
     /// Any JSON: each string, number and key below is part of one text.
     Any(Kind),
     /// The same for a JSON schema, less its own words.
@@ -61,6 +64,9 @@ pub enum Rule<'t> {
     One(&'t Rule<'t>),
     /// The place of what is below is not where it stands, but this path from the body's root.
     At(&'t [Hop<'t>], &'t Rule<'t>),
+    /// The texts below keep their places, and some reader of the answer joins them to all others of this path, in the order
+    /// of the arrays that they stand in: they have to come so.
+    Joint(&'t [Hop<'t>], &'t Rule<'t>),
     /// All below says whole what the same places have had in pieces, or will have.
     Again(&'t Rule<'t>),
     /// No reader joins what is below to what stands there in another event of a stream.
@@ -74,6 +80,8 @@ pub enum Rule<'t> {
     TwoNames(&'t Rule<'t>),
     /// By the first where this boolean of the object is true, else by the second.
     If(&'t str, &'t Rule<'t>, &'t Rule<'t>),
+    /// By the first where this holds of the value, else by the second.
+    Where(fn(Value<'_>) -> bool, &'t Rule<'t>, &'t Rule<'t>),
     /// All below is one text.
     Group(Kind, &'t Rule<'t>),
     /// By JSON type: string, array, object.
@@ -167,6 +175,19 @@ pub struct Leaf<'d> {
     pub echo: bool,
     /// A digest of the path: equal for equal places of different events of a stream.
     pub place: u64,
+    /// See [`Rule::Joint`].
+    pub joint: Option<Joint>,
+    /// No table says what it is: all that stands at one place of any elements of an array has one place.
+    pub loose: bool,
+}
+
+/// A text among those that some reader joins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Joint {
+    /// A digest of the path that they have in common.
+    pub place: u64,
+    /// Grows from one to the next.
+    pub order: u64,
 }
 
 /// What may be done with a leaf.
@@ -249,6 +270,15 @@ pub fn second_name(name: &str) -> impl Iterator<Item = char> {
     name.chars().flat_map(|c| c.is_ascii_uppercase().then_some('_').into_iter().chain([c.to_ascii_lowercase()]))
 }
 
+/// Simple case folding, as far as it leads to ASCII: the long s and the Kelvin sign are the only others.
+fn fold(c: char) -> char {
+    match c {
+        'ſ' => 's',
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    }
+}
+
 /// The error for a value that is not what the shape wants.
 pub fn unexpected(value: Value<'_>, expected: &str) -> WireError {
     WireError::Shape { at: place_of(value), expected: format!("expected {expected}") }
@@ -274,8 +304,9 @@ impl Rule<'_> {
                 "a string"
             }
             Rule::Plain => "a number or a boolean",
+            Rule::Float => "a number",
             Rule::Object(_) | Rule::Union(..) | Rule::Tagged(..) | Rule::Typed(..) | Rule::Keyed(..) => "an object",
-            Rule::TwoNames(inner) | Rule::If(_, inner, _) => inner.wants(),
+            Rule::TwoNames(inner) | Rule::If(_, inner, _) | Rule::Where(_, inner, _) => inner.wants(),
             Rule::Each(_) | Rule::Indexed(_) | Rule::Turns(_) | Rule::Joined(_) => "an array",
             Rule::ByType(None, Some(_), None) => "an array",
             Rule::ByType(Some(inner), Some(Rule::Refuse(_)), None) => inner.wants(),
@@ -284,7 +315,9 @@ impl Rule<'_> {
             Rule::ByType(Some(_), None, Some(_)) => "a string or an object",
             Rule::By(_, inner) | Rule::IfNumber(_, inner) => inner.wants(),
             Rule::PassTyped(_, inner) | Rule::PassWords(_, inner) => inner.wants(),
-            Rule::Blob => "base64, a data URI, or an address with the name of a public host",
+            Rule::Blob => {
+                "base64 or a data URI, a file as a text or of a known format, or an address with the name of a public host"
+            }
             Rule::BlobType | Rule::Kept(_) => "a string",
             _ => "another type",
         }

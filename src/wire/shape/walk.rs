@@ -11,10 +11,11 @@ use crate::text::{Kind, Media};
 use crate::wire::WireError;
 use crate::wire::json::{Type, Value};
 use crate::wire::shape::{
-    Bounds, Form, Hop, Leaf, Rule, Sink, Style, is_word, missing, schema, unexpected, unsupported,
+    Bounds, Form, Hop, Joint, Leaf, Rule, Sink, Style, is_word, missing, schema, unexpected, unsupported,
 };
 
-/// Digits before the point that a number of an answer may have and be one of the API's own: a count, a time in seconds.
+/// Digits that a number of an answer may have and be one of the API's own: a count, a time in seconds, a score of few places.
+/// Those behind the point and of the exponent count, too: a reader takes `1.41111111111` for what it likes.
 const SHORT: usize = 10;
 
 /// Why numbers are refused where a text is wanted.
@@ -28,7 +29,7 @@ pub fn walk<'d>(
     bounds: Bounds,
     sink: &mut impl Sink<'d>,
 ) -> Result<(), WireError> {
-    Walk { root, style, bounds, sink, marks: Marks::default() }.visit(root, rule, At { place: 0, one: None })
+    Walk { root, style, bounds, sink, marks: Marks::default() }.visit(root, rule, At::default())
 }
 
 struct Walk<'s, 'd, S> {
@@ -52,15 +53,23 @@ struct Marks {
     two_names: bool,
     /// See [`Rule::Pass`].
     media: Option<Media>,
+    /// See [`Rule::Own`]: what a member that it does not name may be, its author knows.
+    own: bool,
     /// See [`Rule::Closed`].
     closed: bool,
+    /// See [`Rule::Joint`].
+    joint: Option<Joint>,
+    /// See [`Leaf::loose`].
+    loose: bool,
 }
 
 /// Where a value stands.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct At {
     /// A digest of the path.
     place: u64,
+    /// Its last two positions in arrays, the outer one first.
+    order: u64,
     /// The place of the texts that are one with their neighbours: see [`Rule::One`].
     one: Option<u64>,
 }
@@ -85,11 +94,18 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
             },
             (Rule::Plain, Type::Bool) => Ok(()),
             (Rule::Plain, Type::Number) if self.style == Style::Strict || is_short(value.raw()) => Ok(()),
+            (Rule::Float, Type::Number) if is_short(whole(value.raw())) && value.raw().len() <= 32 => Ok(()),
+            // A word for the patterns. No model need be asked of every score.
+            (Rule::Plain, Type::Number) if is_short(whole(value.raw())) => self.alone(value, value.raw(), at.place),
             (Rule::Any(kind), _) => self.group(kind, |walk| walk.any(value, kind, at.place)),
             (Rule::Schema(kind), _) => self.group(kind, |walk| walk.schema(value, kind, true, at.place)),
             (Rule::Group(kind, inner), _) => self.group(kind, |walk| walk.visit(value, *inner, at)),
             (Rule::One(inner), _) => self.visit(value, *inner, At { one: Some(at.place), ..at }),
-            (Rule::At(path, inner), _) => self.visit(value, *inner, At { place: self.place(path)?, one: None }),
+            (Rule::At(path, inner), _) => self.visit(value, *inner, self.at(path)?),
+            (Rule::Joint(path, inner), _) => {
+                let joint = Some(Joint { place: self.at(path)?.place, order: at.order });
+                self.marked(Marks { joint, ..self.marks }, value, *inner, at)
+            }
             (Rule::Again(inner), _) => self.marked(Marks { again: true, ..self.marks }, value, *inner, at),
             (Rule::Apart(inner), _) => {
                 self.marked(Marks { apart: true, ..self.marks }, value, *inner, At { one: None, ..at })
@@ -97,13 +113,17 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
             (Rule::Echo(inner), _) => self.marked(Marks { echo: true, ..self.marks }, value, *inner, at),
             (Rule::TwoNames(inner), _) => self.marked(Marks { two_names: true, ..self.marks }, value, *inner, at),
             (Rule::Closed(own), _) => self.marked(Marks { closed: true, ..self.marks }, value, Rule::Own(own), at),
-            (Rule::Own(own), _) => own.unfold(value, |rule| self.visit(value, rule, at)),
+            (Rule::Own(own), _) => {
+                let marks = Marks { own: true, ..self.marks };
+                own.unfold(value, |rule| self.marked(marks, value, rule, at))
+            }
             (Rule::Unlisted, _) => self.unlisted(value, None, at.place),
             (Rule::If(flag, yes, no), Type::Object) => match value.get(flag).filter(|flag| !flag.is_null()) {
                 Some(flag) if flag.kind() != Type::Bool => Err(unexpected(flag, "a boolean")),
                 Some(flag) if flag.bool() == Some(true) => self.visit(value, *yes, at),
                 _ => self.visit(value, *no, at),
             },
+            (Rule::Where(holds, yes, no), _) => self.visit(value, if holds(value) { *yes } else { *no }, at),
             (Rule::By(role, inner), _) => {
                 self.sink.by(Some(role));
                 let visited = self.visit(value, *inner, at);
@@ -135,15 +155,15 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
                 if fits(&name) { self.visit(member, *inner, at) } else { self.unknown(key, member, at.place) }
             }),
             (Rule::Each(inner), Type::Array) => {
-                self.elements(value, |walk, element, position| walk.visit(element, *inner, at.step(position)))
+                self.elements(value, |walk, element, position| walk.visit(element, *inner, at.element(position)))
             }
             (Rule::Indexed(inner), Type::Array) => self.elements(value, |walk, element, position| {
                 let index = element.get("index").and_then(Value::u32).unwrap_or(position);
-                walk.visit(element, *inner, at.step(index))
+                walk.visit(element, *inner, at.element(index))
             }),
             (Rule::Turns(inner), Type::Array) => self.elements(value, |walk, element, position| {
                 let index = walk.sink.turn(position, element)?;
-                walk.visit(element, *inner, at.step(index))?;
+                walk.visit(element, *inner, at.element(index))?;
                 walk.sink.end_turn();
                 Ok(())
             }),
@@ -155,7 +175,7 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
             }
             (Rule::Joined(inner), Type::Array) => {
                 self.sink.open_joined();
-                self.elements(value, |walk, element, position| walk.visit(element, *inner, at.step(position)))?;
+                self.elements(value, |walk, element, position| walk.visit(element, *inner, at.element(position)))?;
                 self.sink.close_joined()
             }
             (Rule::ByType(Some(inner), _, _), Type::String)
@@ -194,15 +214,27 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
     }
 
     fn any(&mut self, value: Value<'d>, kind: Kind, place: u64) -> Result<(), WireError> {
+        let marks = self.marks;
+        self.marks.loose = true;
+        let walked = self.any_value(value, kind, place);
+        self.marks = marks;
+        walked
+    }
+
+    fn any_value(&mut self, value: Value<'d>, kind: Kind, place: u64) -> Result<(), WireError> {
         match value.kind() {
-            Type::String => self.leaf(value, kind, Form::Free, place),
+            Type::String => self.bytes_or_text(value, kind, place),
             Type::Number => self.leaf(value, kind, Form::Whole, step(place, "number")),
             Type::Object => value.members().try_for_each(|(key, member)| {
                 let place = step(place, key.text().unwrap_or_default());
                 self.key(key, kind, place)?;
-                self.any(member, kind, place)
+                self.any_value(member, kind, place)
             }),
-            _ => self.elements(value, |walk, element, position| walk.any(element, kind, step(place, position))),
+            _ => self.elements(value, |walk, element, position| {
+                // What is told again is known by its position.
+                let place = if walk.marks.again { step(place, position) } else { step(place, "element") };
+                walk.any_value(element, kind, place)
+            }),
         }
     }
 
@@ -227,15 +259,17 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
         }
     }
 
-    /// Apart from the texts around it, which it must not part.
     fn word(&mut self, value: Value<'d>, fits: impl Fn(&str) -> bool, place: u64) -> Result<(), WireError> {
         match value.text() {
-            Some(text) if !fits(&text) => {
-                let kind = if is_word(&text) { Kind::Word } else { Kind::Other };
-                self.group(kind, |walk| walk.leaf(value, kind, Form::Whole, place))
-            }
+            Some(text) if !fits(&text) => self.alone(value, &text, place),
             _ => Ok(()),
         }
+    }
+
+    /// A word or a number by itself: apart from the texts around it, which it must not part.
+    fn alone(&mut self, value: Value<'d>, text: &str, place: u64) -> Result<(), WireError> {
+        let kind = if is_word(text) { Kind::Word } else { Kind::Other };
+        self.group(kind, |walk| walk.leaf(value, kind, Form::Whole, place))
     }
 
     /// A key that no table names.
@@ -256,17 +290,17 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
         form: Form,
         place: u64,
     ) -> Result<(), WireError> {
-        let Marks { again, apart, echo, .. } = self.marks;
-        self.sink.leaf(Leaf { value, text, kind, form, again, apart, echo, place })
+        let Marks { again, apart, echo, joint, loose, .. } = self.marks;
+        self.sink.leaf(Leaf { value, text, kind, form, again, apart, echo, place, joint, loose })
     }
 
-    /// The digest of a path, as walking it gives it.
-    fn place(&self, path: &[Hop<'_>]) -> Result<u64, WireError> {
-        path.iter().try_fold(0, |place, hop| match hop {
-            Hop::Key(key) => Ok(step(place, key)),
+    /// Where a path leads, as walking it gives it.
+    fn at(&self, path: &[Hop<'_>]) -> Result<At, WireError> {
+        path.iter().try_fold(At::default(), |at, hop| match hop {
+            Hop::Key(key) => Ok(at.step(key)),
             Hop::Index(member) => {
                 let value = self.root.get(member).ok_or_else(|| missing(self.root, member))?;
-                Ok(step(place, value.u32().ok_or_else(|| unexpected(value, "a whole number"))?))
+                Ok(at.element(value.u32().ok_or_else(|| unexpected(value, "a whole number"))?))
             }
         })
     }
@@ -291,13 +325,25 @@ impl At {
         At { place: step(self.place, by), ..self }
     }
 
+    /// In an array.
+    fn element(self, position: u32) -> At {
+        At { order: self.order << 32 | u64::from(position), ..self.step(position) }
+    }
+
     fn text(self) -> u64 {
         self.one.unwrap_or(self.place)
     }
 }
 
+/// Leading zeros say nothing, nor does the fraction of a whole number.
 fn is_short(number: &str) -> bool {
-    number.len() <= 32 && number.trim_start_matches('-').bytes().take_while(u8::is_ascii_digit).count() <= SHORT
+    let number = number.strip_suffix(".0").unwrap_or(number).trim_start_matches(['-', '0', '.']);
+    number.bytes().filter(u8::is_ascii_digit).count() <= SHORT
+}
+
+/// What stands before the point.
+fn whole(number: &str) -> &str {
+    number.split(|c: char| !c.is_ascii_digit() && c != '-').next().unwrap_or_default()
 }
 
 fn step(place: u64, step: impl Hash) -> u64 {

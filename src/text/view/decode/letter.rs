@@ -59,23 +59,29 @@ const BARE: [&str; 5] = ["amp", "lt", "gt", "quot", "nbsp"];
 /// The character that an escape at the start of `text` stands for, and the escape's length.
 pub(super) fn letter(text: &str) -> Option<(char, usize)> {
     match text.as_bytes().first()? {
-        b'%' => bytes(text, "%").or_else(|| {
+        b'%' => bytes(text, "%", 16).or_else(|| {
             let (ch, len) = hexadecimal(text.strip_prefix("%u")?, 4)?;
             (len == 4).then_some((ch, 6))
         }),
-        b'\\' => bytes(text, "\\x").or_else(|| braced(text)).or_else(|| escape::escape(text)),
+        b'\\' => program(text).or_else(|| escape::escape(text)),
         b'&' => reference(text),
         _ => None,
     }
 }
 
+/// As programs write it: `\x62`, `\142`, `\u{1f600}`, `\U0001f600`.
+fn program(text: &str) -> Option<(char, usize)> {
+    let long = || hexadecimal(text.strip_prefix("\\U")?, 8).filter(|(_, len)| *len == 8).map(|(ch, len)| (ch, len + 2));
+    bytes(text, "\\x", 16).or_else(|| bytes(text, "\\", 8)).or_else(|| braced(text)).or_else(long)
+}
+
 /// Bytes of UTF-8, each after `prefix`; one that is none counts as Latin-1.
-fn bytes(text: &str, prefix: &str) -> Option<(char, usize)> {
-    let step = prefix.len() + 2;
+fn bytes(text: &str, prefix: &str, radix: u32) -> Option<(char, usize)> {
+    let step = prefix.len() + if radix == 16 { 2 } else { 3 };
     let byte = |nth: usize| {
         let digits = text.get(nth * step..(nth + 1) * step)?.strip_prefix(prefix)?;
-        let is_hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
-        is_hex.then(|| u8::from_str_radix(digits, 16).ok())?
+        let are_digits = digits.bytes().all(|b| char::from(b).is_digit(radix));
+        are_digits.then(|| u8::from_str_radix(digits, radix).ok())?
     };
     let first = byte(0)?;
     let mut sequence = [first, 0, 0, 0];
@@ -100,14 +106,14 @@ fn braced(text: &str) -> Option<(char, usize)> {
 
 /// `&#98;`, `&#x62;`, `&lt;`.
 fn reference(text: &str) -> Option<(char, usize)> {
-    let (ch, len) = match text.strip_prefix("&#") {
-        Some(number) => match number.strip_prefix(['x', 'X']) {
-            Some(number) => hexadecimal(number, 8).map(|(ch, len)| (ch, len + 3))?,
-            None => number_of(number, 10, 9).map(|(ch, len)| (ch, len + 2))?,
-        },
-        None => return named(&text[1..]).map(|(ch, len)| (ch, len + 1)),
-    };
-    Some((ch, len + usize::from(text[len..].starts_with(';'))))
+    let Some(number) = text.strip_prefix("&#") else { return named(&text[1..]).map(|(ch, len)| (ch, len + 1)) };
+    let (digits, radix) = number.strip_prefix(['x', 'X']).map_or((number, 10), |digits| (digits, 16));
+    // As many zeros as one likes. Each is looked at once: no other escape begins among them.
+    let significant = digits.trim_start_matches('0');
+    let start = text.len() - significant.len();
+    let (ch, len) = number_of(significant, radix, 8)?;
+    let end = start + len;
+    Some((ch, end + usize::from(text[end..].starts_with(';'))))
 }
 
 fn named(text: &str) -> Option<(char, usize)> {
@@ -158,6 +164,19 @@ mod tests {
             ("&#0000065x", Some(('A', 9))),
             ("&#x41;", Some(('A', 6))),
             ("&#X00041", Some(('A', 8))),
+            ("&#0000000115;wordfish", Some(('s', 13))),
+            ("&#x000000073;x", Some(('s', 13))),
+            ("&#00000000000000000000000000000000000115;", Some(('s', 41))),
+            ("&#00;", None),
+            ("&#999999999;", None),
+            (r"\163wordfish", Some(('s', 4))),
+            (r"\303\251x", Some(('é', 8))),
+            (r"\303x", Some(('Ã', 4))),
+            (r"\16wordfish", None),
+            (r"\477", None),
+            (r"\U00000073wordfish", Some(('s', 10))),
+            (r"\U0000007wordfish", None),
+            (r"\U00110000", None),
             ("&#;", None),
             ("&#x110000;", None),
             ("&lt;", Some(('<', 4))),

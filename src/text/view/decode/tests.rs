@@ -166,6 +166,14 @@ fn a_finding_in_a_run_covers_all_of_it() {
 }
 
 #[test]
+fn words_of_one_length_take_nothing_of_what_follows() {
+    for before in ["aeeaag idaaaa", "aaaa bbbb", "aaaaaaaa bbbbbbbb cccccccc"] {
+        let text = format!("{before} 6e 6e 6e 20 6e 6e 6e");
+        assert_eq!(find(&text, "nnn nnn"), Some("6e 6e 6e 20 6e 6e 6e"), "{text}");
+    }
+}
+
+#[test]
 fn what_stands_encoded_is_told_by_itself() {
     for (text, expected) in [
         ("nothing here, 100%20 of it & more", None),

@@ -140,6 +140,7 @@ static BLOCK: Object = Object {
         ("is_error", Plain),
         ("file_id", Like(is_id)),
         ("encrypted_content", Like(is_opaque)),
+        ("source", SOURCE_OF),
         // Models that gave way to others.
         ("from", Object(&FALLBACK)),
         ("to", Object(&FALLBACK)),
@@ -161,7 +162,7 @@ static RESULT: Object = Object {
         ("url", Text(Kind::Other)),
         ("page_age", Text(Kind::Other)),
         ("retrieved_at", Text(Kind::Other)),
-        ("source", ByType(Some(&Text(Kind::Other)), None, Some(&Tagged(SOURCES, DOCUMENTS_ONLY)))),
+        ("source", SOURCE_OF),
         ("encrypted_content", Like(is_opaque)),
         ("encrypted_stdout", Like(is_opaque)),
         ("error_code", FAILURES),
@@ -186,6 +187,7 @@ static RESULT: Object = Object {
 };
 
 const DOCUMENTS_ONLY: &str = "this route judges text only, and a file says what no detector reads";
+const SOURCE_OF: Rule = ByType(Some(&Text(Kind::Other)), None, Some(&Tagged(SOURCES, DOCUMENTS_ONLY)));
 const SOURCES: &[(&str, &Object)] = &[("text", &SOURCE)];
 
 static SOURCE: Object = Object {

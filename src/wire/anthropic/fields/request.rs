@@ -61,7 +61,8 @@ pub static REQUEST: Object = Object {
         ("context_management", Any(Kind::Other)),
         ("compaction", Any(Kind::Other)),
         ("diagnostics", Object(&DIAGNOSTICS)),
-        ("fallbacks", Any(Kind::Other)),
+        // Requests to other models, as far as they differ.
+        ("fallbacks", Unlisted),
         ("fallback_credit_token", Any(Kind::Other)),
         ("billing_policy", Any(Kind::Other)),
         ("user_profile_id", Fixed(Kind::Other)),

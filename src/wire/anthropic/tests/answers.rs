@@ -153,16 +153,16 @@ fn a_stream_is_events_in_order_with_channels() {
         ("name 0 !web_search", false),
         ("tool_arguments 0 {\"q\":1}", false),
         ("", false),
-        // The text of all blocks is one.
-        ("content 0 j", false),
-        ("content 0 ect", false),
+        // The text of all blocks is one, and where they meet without a space it is lines, too.
+        ("content 0 j | content 1 !\npro\nj", false),
+        ("content 0 ect | content 1 !ect", false),
         ("", false),
         ("name 1 !get", true),
         ("tool_arguments 1 {\"q\":", true),
         ("tool_arguments 1 2}", true),
         ("", true),
         ("", false),
-        ("content 0 !", false),
+        ("content 0 ! | content 1 !\nject\n!", false),
         ("", false),
         ("word 1 !new_event | other 2 !note | other 3 x", false),
         ("", true),
@@ -264,7 +264,7 @@ fn sizes_are_bounded() {
         assert!(events.is_empty());
         assert_eq!(error, Some(WireError::TooLarge { limit: MAX }));
     }
-    let leaves: Vec<_> = (0..1001).map(|_| "x").collect();
+    let leaves: serde_json::Map<_, _> = (0..501).map(|number| (format!("k{number}"), "x".into())).collect();
     let (_, _, error) = run(Framing::Json, &[json!({"detail": leaves}).to_string().as_bytes()]);
     assert_eq!(error.unwrap().to_string(), "the answer: expected at most 1000 texts");
     let mut codec = codec(Framing::Sse);

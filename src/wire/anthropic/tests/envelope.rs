@@ -110,8 +110,8 @@ fn a_piece_has_the_place_of_what_it_belongs_to() {
     let (_, found, _) = run(Framing::Sse, &[stream(&events).as_bytes()]);
     let texts: Vec<_> = found.iter().flat_map(texts_of).collect();
     assert_eq!(texts, ["word 0 !claude-x", "content 0 su", "content 1 bird", "content 0 m"]);
-    // Citations of one block follow each other.
+    // Citations of one block are each a text, and are read joined, too.
     let cites = |text: &str| delta(0, json!({"citation": {"cited_text": text}}));
     let (_, found, _) = run(Framing::Sse, &[stream(&[start(0, json!({})), cites("a"), cites("b")]).as_bytes()]);
-    assert_eq!(found.iter().flat_map(texts_of).collect::<Vec<_>>(), ["other 0 a", "other 0 b"]);
+    assert_eq!(found.iter().flat_map(texts_of).collect::<Vec<_>>(), ["other 0 a", "other 0 \nb", "other 1 !ab"]);
 }

@@ -98,6 +98,7 @@ fn what_the_user_says_in_messages_on_end_is_judged_joined() {
         "2 user content bird",
         "2 user content blue\nbi\nrd",
         "2 user content bluebird",
+        "2 user seam blue\nbird",
     ];
     assert_eq!(listed(&*body), expected);
     let out: Json = serde_json::from_str(&edited(&body, &[(5, 2..8, "#")]).unwrap()).unwrap();

@@ -278,6 +278,9 @@ fn edits_in_place() {
         "2 user other !t",
         "2 user content a se\ncret b",
         "2 user content a secret b",
+        "0 user content mail bob@x.y é\na se\ncret b",
+        "0 user seam mail bob@x.y éa secret b",
+        "0 user seam mail bob@x.y é\na secret b",
     ];
     assert_eq!(listed(body), expected);
     let out = edited(body, &[(0, 5..12, "[E]"), (3, 3..10, "[E]"), (6, 2..8, "[S]")]).unwrap();

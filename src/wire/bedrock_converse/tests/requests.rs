@@ -47,6 +47,9 @@ fn finds_every_text_and_its_place() {
     let expected = [
         "0 user content see \nthis",
         "0 user content see this",
+        "0 user content see \nthis\ncold",
+        "0 user seam see thiscold",
+        "0 user seam see this\ncold",
         "1 assistant reasoning hm",
         "1 assistant name !get",
         "1 assistant tool_arguments city\nOslo\nn\n5",

@@ -59,6 +59,8 @@ fn finds_the_texts_of_an_answer() {
         "0 other 1 !x",
         "0 other 2 !odd key",
         "0 other 3 !1",
+        "0 reasoning 1 !\nhm\nm",
+        "0 content 1 !\nblue\nbird",
     ];
     assert_eq!(texts_of(&event), expected);
     assert_eq!(serde_json::from_str::<Json>(&written(&*codec, &event)).unwrap(), body);

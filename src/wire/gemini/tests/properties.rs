@@ -10,7 +10,7 @@ use crate::wire::{Body, Event, Framing};
 /// Everything comparable of an event.
 fn shown(event: &Event) -> (Vec<String>, bool, usize, Option<Vec<u8>>) {
     let source = match &event.body {
-        Body::Json(document) => Some(document.source().to_vec()),
+        Body::Json(source) => Some(source.to_vec()),
         Body::End => None,
     };
     (texts_of(event), event.last, event.size, source)
@@ -83,14 +83,14 @@ proptest! {
         let written: Vec<_> = events.iter().map(|event| codec.encode(event, &vec![None; event.texts.len()]).unwrap()).collect();
         for (event, frame) in events.iter().zip(&written) {
             let frame = std::str::from_utf8(frame).unwrap();
-            let Body::Json(document) = &event.body else {
+            let Body::Json(source) = &event.body else {
                 prop_assert_eq!(frame, "");
                 continue;
             };
             let data = frame.strip_prefix("data: ").and_then(|rest| rest.strip_suffix("\n\n")).unwrap();
             let separators = ['\n', '\r', '\u{2028}', '\u{85}'];
             prop_assert!(!data.contains(separators));
-            let before: Json = serde_json::from_slice(document.source()).unwrap();
+            let before: Json = serde_json::from_slice(source).unwrap();
             prop_assert_eq!(serde_json::from_str::<Json>(data).unwrap(), before);
         }
         let (_, again, _) = run(Framing::Sse, &[&written.concat()]);
@@ -127,11 +127,11 @@ proptest! {
         edits[at] = Some(with.clone());
         match codec.encode(&events[0], &edits) {
             Ok(frame) => {
-                prop_assert!(texts[at].editable);
+                prop_assert!(texts[at].can_be_edited());
                 let (_, again, _) = run(Framing::Sse, &[&frame]);
                 prop_assert_eq!(&again[0].texts[at].text, &with);
             }
-            Err(_) => prop_assert!(!texts[at].editable),
+            Err(_) => prop_assert!(!texts[at].can_be_edited()),
         }
     }
 

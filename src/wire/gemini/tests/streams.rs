@@ -32,7 +32,7 @@ fn a_stream_is_events_in_order_with_channels() {
         ("0 content 0 bi | 0 content 0 rd", false),
         // What is said whole is joined to nothing.
         ("0 tool_arguments 0 !to | 0 tool_arguments 1 foo | 0 name 0 !get", true),
-        ("0 tool_arguments 2 !to | 0 tool_arguments 3 bar | 0 name 1 !get", true),
+        ("0 tool_arguments 0 ! | 0 tool_arguments 1 \nbar | 0 name 0 !", true),
         ("", true),
         ("", true),
         ("", true),
@@ -78,7 +78,9 @@ fn a_stream_ends_only_when_every_candidate_has() {
         "\"a\"",
         "[]",
         "{\"a\":1} {}",
-        "{\"candidates\":[{\"index\":1}]}",
+        "{\"candidates\":[{\"index\":8}]}",
+        "{\"candidates\":[{\"index\":\"1\"}]}",
+        "{\"candidates\":[{\"index\":1},{}]}",
         "{\"candidates\":[{\"content\":{\"parts\":[{\"inlineData\":{}}]}}]}",
         "{\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"partialArgs\":[{\"stringValue\":\"a\"}]}}]}}]}",
     ] {
@@ -87,6 +89,37 @@ fn a_stream_ends_only_when_every_candidate_has() {
     }
     let long = text(&"a".repeat(MAX)).to_string();
     assert_eq!(ends(&format!("data: {long}\n\n")).2, Some(WireError::TooLarge { limit: MAX }));
+}
+
+#[test]
+fn an_event_may_bring_one_candidate_of_several() {
+    let of = |index: u32, text: &str, more: Json| {
+        let mut candidate = json!({"content": {"parts": [{"text": text}]}, "index": index});
+        candidate.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"candidates": [candidate]})
+    };
+    let events = [
+        of(1, "blue", json!({})),
+        of(0, "no", json!({})),
+        of(1, "bird", json!({"finishReason": "STOP"})),
+        of(0, " more", json!({"finishReason": "STOP"})),
+    ];
+    let expected = ["1 content 0 blue", "0 content 0 no", "1 content 0 bird", "0 content 0  more"];
+    let (codec, read, error) = run(Framing::Sse, &[stream(&events).as_bytes()]);
+    assert_eq!(error, None);
+    assert_eq!(read.iter().flat_map(texts_of).collect::<Vec<_>>(), expected);
+    // Of two that began, both have to end.
+    assert!(matches!(run(Framing::Sse, &[stream(&events[..3]).as_bytes()]).2, Some(WireError::Truncated)));
+    let cut = String::from_utf8(codec.cut(Cut::Blocked).into()).unwrap();
+    assert!(cut.contains(r#"[{"finishReason":"SAFETY","index":0},{"finishReason":"SAFETY","index":1}]"#), "{cut}");
+    let (codec, _, _) = run(Framing::Sse, &[stream(&events[..1]).as_bytes()]);
+    assert_eq!(String::from_utf8(codec.cut(Cut::Blocked).into()).unwrap(), cut);
+    // The same in one array.
+    let (_, read, error) = run(Framing::Json, &[json!(events).to_string().as_bytes()]);
+    assert_eq!(
+        (read.iter().flat_map(texts_of).collect::<Vec<_>>(), error),
+        (expected.map(String::from).to_vec(), None)
+    );
 }
 
 #[test]

@@ -120,7 +120,7 @@ fn writes_changed_texts() {
     for (text, edit) in event.texts.iter().zip(0..) {
         let mut edits = vec![None; event.texts.len()];
         edits[edit] = Some("#");
-        assert_eq!(encoded(&*codec, &event, &edits).is_ok(), text.editable, "{}", text.text);
+        assert_eq!(encoded(&*codec, &event, &edits).is_ok(), text.can_be_edited(), "{}", text.text);
     }
 }
 

@@ -22,7 +22,7 @@ const CHAT_REQUEST: &str = r#"{
 const GENERATE_REQUEST: &str = r#"{
   "model": "m", "prompt": "a~", "suffix": "b~", "system": "c~", "template": "", "context": [], "raw": false, "stream": false, "images": [],
   "format": "d~", "keep_alive": "e~", "think": "f~", "options": {"seed": 1, "stop": "g~", "h~": 0}, "width": 1, "messages": [{"role": "i~", "content": "j~"}],
-  "tools": [{"k~": "l~"}], "m~": [[{"n~": "o~"}]], "echo": "p~"
+  "tools": [{"k~": "l~"}], "m~": [[{"n~": "o~"}]], "suffixes": "p~"
 }"#;
 
 /// Of either API, whole or a line.

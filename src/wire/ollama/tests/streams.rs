@@ -54,7 +54,7 @@ fn calls_wait_for_the_end_and_stand_each_for_itself() {
     // `bluebird` is what nobody says: the second call is not a piece of the first.
     let expected = [
         (of(&["0 name 0 !get", "0 tool_arguments 0 !city", "0 tool_arguments 1 blue"]), true),
-        (of(&["0 name 1 !get", "0 tool_arguments 2 !city", "0 tool_arguments 3 bird"]), true),
+        (of(&["0 name 0 !", "0 tool_arguments 0 !", "0 tool_arguments 1 \nbird"]), true),
         (of(&["0 content 0 a"]), false),
         (of(&[]), true),
     ];

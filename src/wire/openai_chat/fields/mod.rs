@@ -4,7 +4,7 @@
 mod answer;
 mod request;
 
-pub use answer::ANSWER;
+pub use answer::{ANSWER, CHUNK, says_twice};
 pub use request::REQUEST;
 
 use crate::text::Kind;

@@ -2,7 +2,9 @@
 
 use super::{CALLED, CALLS, REASONING, ROLES};
 use crate::text::{Kind, Media};
-use crate::wire::openai::fields::{NO_GRAMMAR, RESPONSE_FORMAT, STREAM_OPTIONS, TIERS, is_token_id};
+use crate::wire::openai::fields::{
+    DEFINITION, NO_GRAMMAR, RESPONSE_FORMAT, STREAM_OPTIONS, SYNTAXES, TIERS, is_token_id,
+};
 use crate::wire::shape::{Object, Rule, Sort};
 use Rule::*;
 use Sort::Is;
@@ -54,7 +56,6 @@ pub static REQUEST: Object = Object {
         ("prediction", Object(&PREDICTION)),
         ("safety_identifier", Text(Kind::Other)),
         ("prompt_cache_key", Text(Kind::Other)),
-        ("web_search_options", Any(Kind::Other)),
         ("audio", Pass(Is(Media::Audio), &Object(&VOICE), TEXT_ONLY)),
         // Sampling, as vLLM, SGLang, llama.cpp and OpenRouter extend it.
         ("top_k", Plain),
@@ -67,6 +68,7 @@ pub static REQUEST: Object = Object {
         ("skip_special_tokens", Plain),
         ("include_stop_str_in_output", Plain),
         ("stop_token_ids", Each(&Plain)),
+        ("allowed_token_ids", Each(&Plain)),
         // Prompts in a form that only the upstream's tokenizer can read.
         ("prompt_token_ids", Refuse(TEXT_ONLY)),
         ("input_ids", Refuse(TEXT_ONLY)),
@@ -214,10 +216,20 @@ static CUSTOM: Object = Object {
     fields: &[
         ("name", Fixed(Kind::ToolDefinition)),
         ("description", Text(Kind::ToolDefinition)),
-        ("format", Tagged(&[("text", &FREE_TEXT)], NO_GRAMMAR)),
+        ("format", Tagged(&[("text", &INPUT), ("grammar", &INPUT)], NO_GRAMMAR)),
     ],
 };
 
-static FREE_TEXT: Object = Object { required: &[], fields: &[("type", OneOf(&["text"]))] };
+/// What a custom tool takes: any text, or one of a grammar, here or one level down.
+static INPUT: Object = Object {
+    required: &[],
+    fields: &[
+        ("type", OneOf(&["text", "grammar"])),
+        ("syntax", SYNTAXES),
+        ("definition", DEFINITION),
+        ("grammar", Object(&GRAMMAR)),
+    ],
+};
+static GRAMMAR: Object = Object { required: &[], fields: &[("syntax", SYNTAXES), ("definition", DEFINITION)] };
 
 static PREDICTION: Object = Object { required: &[], fields: &[("type", OneOf(&["content"])), ("content", CONTENT)] };

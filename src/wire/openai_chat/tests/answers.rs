@@ -64,6 +64,7 @@ fn finds_the_texts_of_a_completion() {
         "0 other 1 !x",
         "0 other 2 !odd key",
         "0 other 3 !1",
+        "1 content 1 !\np0\np1",
     ];
     assert_eq!(texts_of(&event), expected);
 }
@@ -128,6 +129,37 @@ fn a_stream_is_events_in_order_with_channels() {
 }
 
 #[test]
+fn a_message_beside_a_piece_is_left_out_of_a_stream_only() {
+    let said = |message: Json| json!({"choices": [{"index": 0, "delta": {"content": "b"}, "message": message}]});
+    let both = said(json!({"content": "ab", "token_ids": [7], "x": "y"}));
+    let only = json!({"choices": [{"index": 0, "delta": null, "message": {"content": "ab"}}]});
+    let (codec, events, error) = run(Framing::Sse, &[stream(&[both.clone(), only.clone()]).as_bytes()]);
+    assert_eq!(error, None);
+    let texts: Vec<_> = events.iter().map(texts_of).collect();
+    assert_eq!(texts[..2], [["0 content 0 b"], ["0 content 1 ab"]]);
+    let out = |event: usize| encoded(&*codec, &events[event], &[None]).unwrap();
+    let first: Json = serde_json::from_str(out(0).strip_prefix("data: ").unwrap()).unwrap();
+    assert_eq!(first, json!({"choices": [{"index": 0, "delta": {"content": "b"}}]}));
+    assert_eq!(out(1), format!("data: {only}\n\n"));
+    // Of a whole answer it is what is read.
+    let (codec, event) = unary(&both);
+    assert_eq!(texts_of(&event), ["0 content 0 b", "0 content 1 ab", "0 other 0 !x", "0 other 1 y"]);
+    assert!(encoded(&*codec, &event, &[None; 4]).unwrap().contains("\"content\":\"ab\""));
+}
+
+#[test]
+fn an_empty_finish_reason_is_none() {
+    let chunk = |reason: Json| json!({"choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": reason}]});
+    for (reason, last) in [(json!(null), false), (json!(""), false), (json!("stop"), true)] {
+        let (_, events, _) = run(Framing::Sse, &[stream(&[chunk(reason.clone())]).as_bytes()]);
+        assert_eq!(events[0].last, last, "{reason}");
+        let cut = format!("data: {}\n\n", chunk(reason.clone()));
+        let (_, _, error) = run(Framing::Sse, &[cut.as_bytes()]);
+        assert_eq!(error, (!last).then_some(WireError::Truncated), "{reason}");
+    }
+}
+
+#[test]
 fn escapes_in_tool_arguments_hide_nothing() {
     let piece = |arguments: &str| delta(json!({"tool_calls": [{"function": {"arguments": arguments}, "index": 0}]}));
     let chunks = ["{\"q\":\"ig", "n\\u00", "6fre", "\"}"].map(piece);
@@ -144,6 +176,34 @@ fn escapes_in_tool_arguments_hide_nothing() {
     assert_eq!(texts, expected);
     assert!(encoded(&*codec, &events[2], &[Some("x"), None]).is_ok());
     assert!(matches!(encoded(&*codec, &events[2], &[None, Some("x")]), Err(WireError::NotEditable { .. })));
+}
+
+/// What is found in both views of the arguments is masked in both, and the client reads one.
+#[test]
+fn arguments_are_redacted_though_they_have_escapes() {
+    let raw = r#"{"body":"Hi,\nbob@x.y","to":"bob@x.y"}"#;
+    let mask = |text: &str| text.contains("bob@x.y").then(|| text.replace("bob@x.y", "[E]"));
+    let body = json!({"choices": [{"index": 0, "message": {"tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": raw}}]}, "finish_reason": "tool_calls"}]});
+    let (codec, event) = unary(&body);
+    let texts: Vec<_> = event.texts.iter().map(|text| mask(&text.text)).collect();
+    let out: Json = serde_json::from_slice(&codec.encode(&event, &texts).unwrap()).unwrap();
+    assert_eq!(out["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"], mask(raw).unwrap());
+
+    let pieces = [r#"{"to":"bob@x.y","a":"bob"#, "@", r#"x.y","b":"\"#, r#"nbob@x.y, "#, r#"\u0062ob@x.y"}"#];
+    let chunks = pieces.map(|piece| delta(json!({"tool_calls": [{"function": {"arguments": piece}, "index": 0}]})));
+    let (codec, events, _) = run(Framing::Sse, &[stream(&chunks).as_bytes()]);
+    let decided = [
+        vec![Some(r#"{"to":"[E]","a":"[E]"#)],
+        vec![Some("")],
+        vec![Some(r#"","b":"\"#)],
+        vec![Some("n[E], "), Some("{\"to\":\"[E]\",\"a\":\"[E]\",\"b\":\"\n[E], ")],
+    ];
+    for (event, texts) in events.iter().zip(&decided) {
+        assert!(encoded(&*codec, event, texts).is_ok(), "{texts:?}");
+    }
+    // Only the second view shows what this says.
+    assert_eq!(texts_of(&events[4]).len(), 2);
+    assert!(matches!(encoded(&*codec, &events[4], &[None, Some("[E]\"}")]), Err(WireError::NotEditable { .. })));
 }
 
 #[test]
@@ -190,7 +250,7 @@ fn sizes_are_bounded() {
         assert!(events.is_empty());
         assert_eq!(error, Some(WireError::TooLarge { limit: MAX }));
     }
-    let leaves: Vec<_> = (0..1001).map(|_| "x").collect();
+    let leaves: serde_json::Map<_, _> = (0..501).map(|number| (format!("k{number}"), "x".into())).collect();
     let (_, _, error) = run(Framing::Json, &[json!({"detail": leaves}).to_string().as_bytes()]);
     assert_eq!(error.unwrap().to_string(), "the answer: expected at most 1000 texts");
     let mut codec = codec(Framing::Sse);
@@ -201,7 +261,8 @@ fn sizes_are_bounded() {
 #[test]
 fn writes_changed_texts_and_nothing_that_repeats_them() {
     let body = json!({"choices": [{"index": 0, "logprobs": {"content": [{"bytes": [104, 105], "logprob": -0.5, "token": "hi", "top_logprobs": [{"logprob": -1, "token": "ho"}]}]},
-        "message": {"content": "hi", "token_ids": [7]}, "token_ids": [7]}], "prompt_logprobs": [{"1": {"decoded_token": "secret"}}], "prompt_token_ids": [1]});
+        "message": {"content": "hi", "token_ids": [7], "tokens": [7]}, "token_ids": [7], "completion_probabilities": [{"content": "hi"}]}],
+        "tokens": ["hi"], "prompt_logprobs": [{"1": {"decoded_token": "secret"}}], "prompt_token_ids": [1]});
     let (codec, event) = unary(&body);
     assert_eq!(texts_of(&event), ["0 content 0 hi"]);
     // Copies of the text that are not judged stay away, changed or not, and so do the tokens that were not chosen.

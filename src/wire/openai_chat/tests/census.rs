@@ -37,7 +37,7 @@ const REQUEST: &str = r#"{
   "function_call": {"name": "m~"},
   "response_format": {"type": "json_schema", "json_schema": {"name": "n~", "description": "o~", "schema": {"enum": ["p~"], "q~": "r~"}}},
   "stop": ["s~", "t~"], "user": "u~", "metadata": {"v~": "w~", "n": 0}, "prediction": {"type": "content", "content": "x~", "y~": "z~"},
-  "safety_identifier": "a~", "prompt_cache_key": "b~", "web_search_options": {"user_location": {"approximate": {"city": "c~"}}},
+  "safety_identifier": "a~", "prompt_cache_key": "b~", "extra_body": {"user_location": {"approximate": {"city": "c~"}}},
   "chat_template_kwargs": {"d~": true}, "documents": [{"title": "e~", "text": "f~", "page": 0}], "prompt": "g~", "h~": [[{"i~": "j~"}]], "k": 0,
   "stream_options": {"include_usage": true, "a~": "b~"}, "modalities": ["text"], "logit_bias": {"50256": -1, "c~": 0}
 }"#;

@@ -3,7 +3,8 @@
 use serde_json::{Value as Json, json};
 
 use super::{run, stream, texts_of};
-use crate::wire::Framing;
+use crate::wire::testing::encoded;
+use crate::wire::{Framing, WireError};
 
 /// The texts of each event of a stream of these chunks, less the end mark.
 fn judged(chunks: &[Json]) -> Vec<Vec<String>> {
@@ -113,4 +114,66 @@ fn a_text_in_several_parts_is_one_text() {
         said(json!({"audio": {"transcript": "word"}, "content": "bird"})),
     ];
     assert_eq!(judged(&chunks)[1], ["0 content 0 word", "0 content 1 bird"]);
+}
+
+/// A reader may show each, or join them: both are judged, and what is masked in one is masked in the other.
+#[test]
+fn what_no_table_names_is_judged_by_itself_and_joined() {
+    let note = |text: &str| json!({"choices": [{"index": 0, "delta": {}}], "note": {"all": [text, "!"]}});
+    let read = || run(Framing::Sse, &[stream(&[note("a sword"), note("fish b")]).as_bytes()]);
+    let (codec, events, _) = read();
+    let texts: Vec<_> = events[..2].iter().map(texts_of).collect();
+    let keys = "0 other 0 !note, 0 other 1 !all";
+    assert_eq!(texts[0].join(", "), format!("{keys}, 0 other 2 a sword, 0 other 2 \n!, 0 other 3 !a sword!"));
+    let again = "0 other 0 !, 0 other 1 !";
+    assert_eq!(
+        texts[1].join(", "),
+        format!("{again}, 0 other 2 \nfish b, 0 other 2 , 0 other 3 !fish b, 0 other 3 !!")
+    );
+    let (word, joined) = (Some("a [W]"), Some("a [W]!"));
+    assert!(encoded(&*codec, &events[0], &[None, None, word, None, None]).is_ok());
+    assert!(
+        encoded(&*codec, &events[0], &[None, None, word, None, joined]).unwrap().contains(r#"{"all":["a [W]","!"]}"#)
+    );
+    let lines = [None, None, Some("\n[W]"), None, Some("[W]")];
+    assert!(encoded(&*codec, &events[1], &lines).unwrap().contains(r#"{"all":["[W]","!"]}"#));
+    // Only joined is it a finding: that can't be masked.
+    let (codec, events, _) = read();
+    let error = encoded(&*codec, &events[1], &[None, None, None, None, Some("[W]")]);
+    assert!(matches!(error, Err(WireError::NotEditable { .. })));
+}
+
+#[test]
+fn what_may_be_token_ids_is_refused() {
+    let refused = |chunk: Json| {
+        let (_, events, error) = run(Framing::Sse, &[stream(std::slice::from_ref(&chunk)).as_bytes()]);
+        matches!(error, Some(WireError::Unsupported { .. })) && events.is_empty()
+    };
+    let ids: Vec<u32> = (0..17).map(|id| 90_000 + id).collect();
+    assert!(refused(json!({"ids": ids})));
+    assert!(refused(said(json!({"content": "hi", "ids": [{"of": [ids]}]}))));
+    assert!(refused(
+        json!({"choices": [{"index": 0, "delta": {}, "bytes": "bob@example.com 12".bytes().collect::<Vec<_>>()}]})
+    ));
+    assert!(refused(json!({"choices": [], "odd": [1.5, ids[0], "a", ids]})));
+    // A few numbers, and others, are judged as any text is.
+    assert!(!refused(json!({"ids": ids[1..]})));
+    assert!(!refused(json!({"scores": ids.iter().map(|id| f64::from(*id) / 7.0).collect::<Vec<_>>()})));
+    assert!(!refused(json!({"rows": ids.iter().map(|id| json!([id])).collect::<Vec<_>>()})));
+    assert!(!refused(said(json!({"tool_calls": [{"function": {"arguments": {"rows": ids}}}]}))));
+}
+
+/// Some servers say the same in every chunk: it is judged once, and leaves as it left first.
+#[test]
+fn what_is_told_again_leaves_as_it_left() {
+    let note = |text: &str| json!({"choices": [{"index": 0, "delta": {}}], "note": text});
+    let long = |word: &str| format!("a long {word} ").repeat(20);
+    let (first, other) = (note(&long("bluebird")), note("other"));
+    let (codec, events, _) = run(Framing::Sse, &[stream(&[first.clone(), other, first]).as_bytes()]);
+    let texts: Vec<_> = events[..3].iter().map(|event| event.texts[1].text.clone()).collect();
+    assert_eq!(texts, [long("bluebird"), "\nother".into(), String::new()]);
+    let masked = long("[W]");
+    assert!(encoded(&*codec, &events[0], &[None, Some(&masked)]).unwrap().contains(&masked));
+    assert!(encoded(&*codec, &events[1], &[]).unwrap().contains("other"));
+    assert!(encoded(&*codec, &events[2], &[]).unwrap().contains(&masked));
 }

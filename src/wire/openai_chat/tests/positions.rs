@@ -27,6 +27,14 @@ fn refuses_what_makes_text_of_its_own() {
         let expected = "this route judges no grammars; a schema may stand in `response_format`";
         assert_eq!(error.to_string(), format!("{member}: unsupported; {expected}"));
     }
+    // Of a custom tool's grammar the text is judged: what it lets the model write is.
+    let tool = |format: Json| json!({"messages": [], "tools": [{"type": "custom", "custom": {"name": "f", "format": format}}]});
+    for format in [
+        json!({"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: \"a\""}}),
+        json!({"type": "grammar", "syntax": "regex", "definition": "start: \"a\""}),
+    ] {
+        assert_eq!(listed(tool(format).to_string()), ["- none tool_definition !f\nstart: \"a\""]);
+    }
     // What stays text is judged as such.
     let body = json!({"messages": [], "chat_template_kwargs": {"note": "x", "thinking": true}, "prompt": ["p"], "stop_token_ids": [5]});
     assert_eq!(
@@ -121,15 +129,24 @@ fn what_the_user_says_in_messages_on_end_is_judged_joined() {
             "1 assistant content b",
             "2 user content blue",
             "4 user name bob",
+            "0 user content a\nblue",
+            "0 user seam ablue",
             "4 user content bi\nrd",
             "4 user content bird",
+            "0 user content a\nblue\nbi\nrd",
+            "0 user seam abluebird",
+            "0 user seam a\nblue\nbird",
             "5 user content c",
+            "0 user content a\nblue\nbi\nrd\nc",
+            "0 user seam abluebirdc",
+            "0 user seam a\nblue\nbird\nc",
             "5 user content blue\nbi\nrd\nc",
             "5 user content bluebirdc",
+            "5 user seam blue\nbird\nc",
         ]
     );
     // A finding over several messages is written where it starts.
-    let out: Json = serde_json::from_str(&edited(&body, &[(8, 2..8, "#")]).unwrap()).unwrap();
+    let out: Json = serde_json::from_str(&edited(&body, &[(16, 2..8, "#")]).unwrap()).unwrap();
     assert_eq!(out["messages"][2]["content"], "bl#");
     assert_eq!(out["messages"][4]["content"][0]["text"], "");
     assert_eq!(out["messages"][4]["content"][1]["text"], "");
@@ -139,7 +156,11 @@ fn what_the_user_says_in_messages_on_end_is_judged_joined() {
         "0 user content a",
         "1 system content b",
         "2 user content c",
+        "0 user content a\nc",
+        "0 user seam ac",
         "3 user content d",
+        "0 user content a\nc\nd",
+        "0 user seam acd",
         "3 user content c\nd",
         "3 user content cd",
         "- none other u",

@@ -10,7 +10,7 @@ use crate::wire::{Body, Event, Framing};
 /// Everything comparable of an event.
 fn shown(event: &Event) -> (Vec<String>, bool, usize, Option<Vec<u8>>) {
     let source = match &event.body {
-        Body::Json(document) => Some(document.source().to_vec()),
+        Body::Json(source) => Some(source.to_vec()),
         Body::End => None,
     };
     (texts_of(event), event.last, event.size, source)
@@ -93,8 +93,8 @@ proptest! {
             let separators = ['\n', '\r', '\u{2028}', '\u{85}'];
             prop_assert!(!data.contains(separators));
             match &event.body {
-                Body::Json(document) => {
-                    let before: Json = serde_json::from_slice(document.source()).unwrap();
+                Body::Json(source) => {
+                    let before: Json = serde_json::from_slice(source).unwrap();
                     prop_assert_eq!(serde_json::from_str::<Json>(data).unwrap(), before);
                 }
                 Body::End => prop_assert_eq!(data, "[DONE]"),
@@ -118,11 +118,11 @@ proptest! {
         edits[at] = Some(with.clone());
         match codec.encode(&events[0], &edits) {
             Ok(frame) => {
-                prop_assert!(texts[at].editable);
+                prop_assert!(texts[at].can_be_edited());
                 let (_, again, _) = run(Framing::Sse, &[&frame]);
                 prop_assert_eq!(&again[0].texts[at].text, &with);
             }
-            Err(_) => prop_assert!(!texts[at].editable),
+            Err(_) => prop_assert!(!texts[at].can_be_edited()),
         }
     }
 

@@ -193,7 +193,7 @@ fn refuses_what_it_cannot_read_one_way() {
             "messages[0].refusal: unsupported; this route judges a `refusal` from the assistant, who alone refuses",
         ),
         (
-            with(r#""tools":[{"type":"custom","custom":{"name":"f","format":{"type":"grammar","grammar":{}}}}]"#),
+            with(r#""tools":[{"type":"custom","custom":{"name":"f","format":{"type":"ebnf","grammar":{}}}}]"#),
             "tools[0].custom.format: unsupported; this route judges no grammars; a schema may stand in `response_format`",
         ),
         (

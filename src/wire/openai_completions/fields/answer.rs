@@ -26,6 +26,8 @@ pub static ANSWER: Object = Object {
         ("token_ids", Unread),
         ("prompt_token_ids", Unread),
         ("output_token_ids", Unread),
+        ("completion_probabilities", Unread),
+        ("tokens", Unread),
     ],
 };
 
@@ -46,5 +48,7 @@ static CHOICE: Object = Object {
         ("token_ids", Unread),
         ("prompt_token_ids", Unread),
         ("output_token_ids", Unread),
+        ("completion_probabilities", Unread),
+        ("tokens", Unread),
     ],
 };

@@ -44,8 +44,8 @@ pub static REQUEST: Object = Object {
         ("include_stop_str_in_output", Plain),
         ("truncate_prompt_tokens", Plain),
         ("prompt_logprobs", Plain),
-        ("return_token_ids", Plain),
         ("stop_token_ids", Each(&Plain)),
+        ("allowed_token_ids", Each(&Plain)),
         // Prompts in a form that only the upstream's tokenizer can read.
         ("prompt_token_ids", Refuse(TEXT_ONLY)),
         ("input_ids", Refuse(TEXT_ONLY)),

@@ -57,6 +57,9 @@ fn a_stream_is_events_in_order_with_a_channel_for_each_choice() {
 fn a_stream_ends_once_and_only_when_complete() {
     let text = chunk(0, "a");
     let ends = |stream: &str| ends(&DIALECT, Framing::Sse, stream);
+    let mut unfinished = text.clone();
+    unfinished["choices"][0]["finish_reason"] = json!("");
+    assert_eq!(ends(&format!("data: {unfinished}\n\n")), (1, false, Some(WireError::Truncated)));
     assert_eq!(ends(&stream(&[text.clone(), finish(0)])), (3, true, None));
     assert_eq!(ends(&format!("data: {text}\n\ndata: {}\n\n", finish(0))), (3, true, None));
     assert_eq!(ends(&format!("data: {text}\n\ndata: {{\"error\":{{\"message\":\"m\"}}}}\n\n")), (3, true, None));

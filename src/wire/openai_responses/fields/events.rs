@@ -2,7 +2,7 @@
 //! said again.
 
 use super::answer::{ANSWER, ERROR};
-use super::items::{ANNOTATION, GIVEN, ITEM, PART, PRINTED};
+use super::items::{ANNOTATION, GIVEN, ITEM, PART, PRINTED, REASONED_TEXT, SAID_TEXT, SUMMARY_PART, SUMMARY_TEXT};
 use crate::text::Kind;
 use crate::wire::ids::is_id;
 use crate::wire::shape::{Hop, Object, Rule};
@@ -54,7 +54,7 @@ const COMMAND_INDEX: Hop = Index("command_index");
 const WHOLE: &Object = event![("response", Again(&Object(&ANSWER)))];
 const ABOUT_ITEM: &Object = event![("item", at!(Again(&ITEM)))];
 const ABOUT_PART: &Object = event![("part", at!(Again(&PART), CONTENT, CONTENT_INDEX))];
-const ABOUT_SUMMARY: &Object = event![("part", at!(Again(&PART), SUMMARY, SUMMARY_INDEX))];
+const ABOUT_SUMMARY: &Object = event![("part", at!(Again(&SUMMARY_PART), SUMMARY, SUMMARY_INDEX))];
 const ARGUMENTS: &Object = event![("delta", at!(Arguments, Key("arguments")))];
 const ALL_ARGUMENTS: &Object = event![
     ("arguments", at!(Again(&Arguments), Key("arguments"))),
@@ -91,14 +91,14 @@ pub const EVENTS: &[(&str, &Object)] = &[
     (
         "response.output_text.delta",
         event![
-            ("delta", at!(Text(Kind::Content), CONTENT, CONTENT_INDEX, Key("text"))),
+            ("delta", at!(SAID_TEXT, CONTENT, CONTENT_INDEX, Key("text"))),
             // Checked against the text when written, and emptied where they differ.
             ("logprobs", Unread)
         ],
     ),
     (
         "response.output_text.done",
-        event![("text", at!(Again(&Text(Kind::Content)), CONTENT, CONTENT_INDEX, Key("text"))), ("logprobs", Unread)],
+        event![("text", at!(Again(&SAID_TEXT), CONTENT, CONTENT_INDEX, Key("text"))), ("logprobs", Unread)],
     ),
     (
         "response.output_text.annotation.added",
@@ -112,23 +112,17 @@ pub const EVENTS: &[(&str, &Object)] = &[
         "response.refusal.done",
         event![("refusal", at!(Again(&Text(Kind::Refusal)), CONTENT, CONTENT_INDEX, Key("refusal")))],
     ),
-    (
-        "response.reasoning_text.delta",
-        event![("delta", at!(Text(Kind::Reasoning), CONTENT, CONTENT_INDEX, Key("text")))],
-    ),
-    (
-        "response.reasoning_text.done",
-        event![("text", at!(Again(&Text(Kind::Reasoning)), CONTENT, CONTENT_INDEX, Key("text")))],
-    ),
+    ("response.reasoning_text.delta", event![("delta", at!(REASONED_TEXT, CONTENT, CONTENT_INDEX, Key("text")))]),
+    ("response.reasoning_text.done", event![("text", at!(Again(&REASONED_TEXT), CONTENT, CONTENT_INDEX, Key("text")))]),
     ("response.reasoning_summary_part.added", ABOUT_SUMMARY),
     ("response.reasoning_summary_part.done", ABOUT_SUMMARY),
     (
         "response.reasoning_summary_text.delta",
-        event![("delta", at!(Text(Kind::Reasoning), SUMMARY, SUMMARY_INDEX, Key("text")))],
+        event![("delta", at!(SUMMARY_TEXT, SUMMARY, SUMMARY_INDEX, Key("text")))],
     ),
     (
         "response.reasoning_summary_text.done",
-        event![("text", at!(Again(&Text(Kind::Reasoning)), SUMMARY, SUMMARY_INDEX, Key("text")))],
+        event![("text", at!(Again(&SUMMARY_TEXT), SUMMARY, SUMMARY_INDEX, Key("text")))],
     ),
     ("response.function_call_arguments.delta", ARGUMENTS),
     ("response.function_call_arguments.done", ALL_ARGUMENTS),

@@ -4,18 +4,24 @@ use super::request::{STATE, TEXT};
 use super::tools::{ENVIRONMENT, TOOL};
 use super::{EXECUTION, LIFETIME, PHASE, REASONING, STATUS};
 use crate::text::{Kind, Media};
+use crate::wire::json::Value;
 use crate::wire::shape::{Object, Rule, Sort};
 use Rule::*;
 use Sort::Is;
 
+const ITEMS_ONLY: &str =
+    "this route judges messages, reasoning, tools, and calls and outputs of the client's own tools";
 const TEXT_ONLY: &str =
     "this route judges text only: `input_text`, `output_text`, `text` and, from the assistant, `refusal`";
 const BY_CLIENT: &str = "this route judges searches for tools by the client only";
 const REASONS_ONLY: &str = "this route judges reasoning as `summary_text` and `reasoning_text`";
 
+/// An item. One that has an id and says nothing itself stands for what the upstream keeps under the id.
+pub const ITEM: Rule = Where(refers, &Object(&REFERRED), &Tagged(ITEMS, ITEMS_ONLY));
+
 /// By type; a message needs none. What is not here stands for something that never passes here, is no text, or comes from a tool
 /// that the upstream runs.
-pub const ITEMS: &[(&str, &Object)] = &[
+const ITEMS: &[(&str, &Object)] = &[
     ("", &MESSAGE),
     ("message", &MESSAGE),
     ("function_call", &FUNCTION_CALL),
@@ -44,12 +50,62 @@ const PART: Rule = PassTyped(MEDIA_PARTS, &Tagged(PARTS, TEXT_ONLY));
 /// What the upstream keeps of an answer.
 static REFERENCE: Object = Object { required: &["id"], fields: &[("id", Kept(STATE))] };
 
+/// The same without being called so.
+static REFERRED: Object = Object {
+    required: &["id"],
+    fields: &[
+        // One of the list.
+        ("type", Unread),
+        ("id", Kept(STATE)),
+        ("call_id", ID),
+        ("role", OneOf(ROLES)),
+        ("summary", Joined(&Tagged(REASONS, REASONS_ONLY))),
+        ("execution", Only(EXECUTION, BY_CLIENT)),
+        ("status", STATUS),
+        ("phase", PHASE),
+    ],
+};
+
+/// The types of items, less that of no type.
+const TYPES: [&str; ITEMS.len() - 1] = {
+    let mut types = [""; ITEMS.len() - 1];
+    let mut at = 0;
+    while at < types.len() {
+        types[at] = ITEMS[at + 1].0;
+        at += 1;
+    }
+    types
+};
+
+/// Whether an item has an id and lacks what an item of its type has to say. A summary is not what was reasoned.
+fn refers(item: Value<'_>) -> bool {
+    let has = |name: &str| item.get(name).is_some_and(|value| !value.is_null());
+    let kind = item.get("type").filter(|kind| !kind.is_null()).map(|kind| kind.text().unwrap_or_default());
+    let says = match kind.as_deref() {
+        Some("item_reference") => return false,
+        Some(kind) if !TYPES.contains(&kind) => return false,
+        None | Some("message") => has("content"),
+        Some("reasoning") => {
+            let reasoned = item.get("content").into_iter().flat_map(Value::elements);
+            reasoned.count() > 0 || has("encrypted_content")
+        }
+        Some("additional_tools" | "tool_search_output") => has("tools"),
+        Some("configuration_update") => has("reasoning") || has("text"),
+        Some("apply_patch_call_output") => has("status") || has("output"),
+        Some(kind) if kind.ends_with("_output") => has("output"),
+        Some(_) => ["arguments", "input", "action", "operation"].into_iter().any(has),
+    };
+    has("id") && !says
+}
+
+const ROLES: &[&str] = &["user", "assistant", "system", "developer"];
+
 static MESSAGE: Object = Object {
     required: &["role"],
     fields: &[
         ("type", OneOf(&["message"])),
         ("id", ID),
-        ("role", OneOf(&["user", "assistant", "system", "developer"])),
+        ("role", OneOf(ROLES)),
         ("content", CONTENT),
         ("status", STATUS),
         ("phase", PHASE),

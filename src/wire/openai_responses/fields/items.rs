@@ -3,7 +3,8 @@
 use super::{ANY, PHASE, STATUS};
 use crate::text::Kind;
 use crate::wire::ids::{is_id, is_opaque};
-use crate::wire::shape::{Object, Rule};
+use crate::wire::shape::{Hop, Object, Rule};
+use Hop::Key;
 use Rule::*;
 
 const TEXT_ONLY: &str = "this route judges text only, and an image says what no detector sees";
@@ -13,6 +14,14 @@ pub const ITEM: Rule = Typed(ITEMS, &ANY);
 
 /// A part of a message or of reasoning.
 pub const PART: Rule = Typed(PARTS, &ANY);
+
+/// A part of a summary.
+pub const SUMMARY_PART: Rule = Typed(SUMMARIES, &ANY);
+
+/// The SDKs join the text of all parts of all messages (`output_text`), and other readers what was reasoned, and its summaries.
+pub const SAID_TEXT: Rule = Joint(&[Key("output"), Key("text")], &Text(Kind::Content));
+pub const REASONED_TEXT: Rule = Joint(&[Key("output"), Key("reasoning")], &Text(Kind::Reasoning));
+pub const SUMMARY_TEXT: Rule = Joint(&[Key("output"), Key("summary")], &Text(Kind::Reasoning));
 
 const ITEMS: &[(&str, &Object)] = &[
     ("message", &MESSAGE),
@@ -63,7 +72,7 @@ static REASONED: Object = Object {
     required: &[],
     fields: &[
         ("id", Like(is_id)),
-        ("summary", Each(&Typed(REASONS, &ANY))),
+        ("summary", Each(&SUMMARY_PART)),
         ("content", Each(&Typed(REASONS, &ANY))),
         ("encrypted_content", OPAQUE),
         ("status", STATUS),
@@ -77,30 +86,34 @@ static COMPACTION: Object = Object {
 
 const PARTS: &[(&str, &Object)] = &[
     ("output_text", &SAID),
-    ("input_text", &TEXT),
-    ("text", &TEXT),
+    ("input_text", &MORE_SAID),
+    ("text", &MORE_SAID),
     ("refusal", &REFUSAL),
     ("summary_text", &REASON),
     ("reasoning_text", &REASON),
     ("input_image", &IMAGE),
+    ("output_image", &IMAGE),
     ("input_file", &IMAGE),
 ];
 
 const REASONS: &[(&str, &Object)] = &[("summary_text", &REASON), ("reasoning_text", &REASON)];
+const SUMMARIES: &[(&str, &Object)] = &[("summary_text", &SUMMARY), ("reasoning_text", &SUMMARY)];
 
 static SAID: Object = Object {
     required: &[],
     fields: &[
-        ("text", Text(Kind::Content)),
+        ("text", SAID_TEXT),
         ("annotations", Each(&Object(&ANNOTATION))),
         // Checked against the text when written, and emptied where they differ: wherever such a part may stand, `copies` looks.
         ("logprobs", Unread),
     ],
 };
 
+static MORE_SAID: Object = Object { required: &[], fields: &[("text", SAID_TEXT)] };
 static TEXT: Object = Object { required: &[], fields: &[("text", Text(Kind::Content))] };
 static REFUSAL: Object = Object { required: &[], fields: &[("refusal", Text(Kind::Refusal))] };
-static REASON: Object = Object { required: &[], fields: &[("text", Text(Kind::Reasoning))] };
+static REASON: Object = Object { required: &[], fields: &[("text", REASONED_TEXT)] };
+static SUMMARY: Object = Object { required: &[], fields: &[("text", SUMMARY_TEXT)] };
 
 static IMAGE: Object = Object {
     required: &[],

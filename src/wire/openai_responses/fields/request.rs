@@ -1,6 +1,6 @@
 //! The members of a request.
 
-use super::input::ITEMS;
+use super::input::ITEM;
 use super::tools::TOOL;
 use super::{FORMATS, IMAGE, LIFETIME, PROGRAMS, REASONING, RETENTION, TIERS, TRUNCATION};
 use crate::text::{Kind, Role};
@@ -10,8 +10,6 @@ use Rule::*;
 /// Why what the upstream keeps can't stand in a request.
 pub const STATE: &str =
     "this route judges what stands in the request, and this stands for what the upstream keeps and never passes here";
-const ITEMS_ONLY: &str =
-    "this route judges messages, reasoning, tools, and calls and outputs of the client's own tools";
 const TEXT_ONLY: &str = "this route judges text only";
 const INCLUDED: &str = "this route judges answers without server-side tools: `reasoning.encrypted_content` and `message.output_text.logprobs`";
 const OWN_TEMPLATE: &str =
@@ -23,7 +21,7 @@ const FORMATS_ONLY: &str = "this route judges the formats `text`, `json_object` 
 pub static REQUEST: Object = Object {
     required: &["input"],
     fields: &[
-        ("input", ByType(Some(&Turn(&Text(Kind::Content))), Some(&Turns(&Tagged(ITEMS, ITEMS_ONLY))), None)),
+        ("input", ByType(Some(&Turn(&Text(Kind::Content))), Some(&Turns(&ITEM)), None)),
         ("instructions", By(Role::System, &Text(Kind::Content))),
         ("tools", Each(&TOOL)),
         ("tool_choice", ByType(Some(&OneOf(&["none", "auto", "required"])), None, Some(&Schema(Kind::ToolDefinition)))),
@@ -106,7 +104,7 @@ static CACHE: Object = Object {
         ("mode", OneOf(&["implicit", "explicit"])),
         ("ttl", LIFETIME),
         ("prewarm", Plain),
-        ("comparison_response_id", Fixed(Kind::Other)),
+        ("comparison_response_id", Kept(STATE)),
     ],
 };
 

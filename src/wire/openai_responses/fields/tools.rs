@@ -2,6 +2,7 @@
 
 use super::EXECUTION;
 use crate::text::Kind;
+use crate::wire::openai::fields::{DEFINITION, SYNTAXES};
 use crate::wire::shape::{Object, Rule};
 use Rule::*;
 
@@ -48,14 +49,15 @@ static CUSTOM: Object = Object {
     fields: &[
         ("name", NAME),
         ("description", PROSE),
-        ("format", Tagged(&[("text", &NOTHING)], NO_GRAMMAR)),
+        ("format", Tagged(&[("text", &INPUT), ("grammar", &INPUT)], NO_GRAMMAR)),
         ("async", Plain),
         ("defer_loading", Plain),
         ("allowed_callers", CALLERS),
     ],
 };
 
-static NOTHING: Object = Object { required: &[], fields: &[] };
+/// What a custom tool takes: any text, or one of a grammar.
+static INPUT: Object = Object { required: &[], fields: &[("syntax", SYNTAXES), ("definition", DEFINITION)] };
 
 static NAMESPACE: Object = Object {
     required: &["name"],

@@ -91,7 +91,7 @@ fn what_the_request_said_is_not_judged_again() {
 }
 
 #[test]
-fn each_text_has_a_channel_of_its_own() {
+fn what_readers_join_has_one_channel_and_each_other_text_its_own() {
     let items = [
         Item::Reasoning(vec!["s0".into(), "s1".into()], vec!["r0".into()]),
         Item::Message(vec![Part::Said("c0".into()), Part::Refused("n0".into())]),
@@ -105,11 +105,13 @@ fn each_text_has_a_channel_of_its_own() {
         new,
         [
             "reasoning 0 s0",
-            "reasoning 1 s1",
+            "reasoning 0 s1",
+            "reasoning 1 !\ns0\ns1",
             "reasoning 2 r0",
             "content 0 c0",
             "refusal 0 n0",
-            "content 1 c1",
+            "content 0 c1",
+            "content 1 !\nc0\nc1",
             "tool_arguments 0 i0"
         ]
     );
@@ -185,9 +187,9 @@ fn events_that_nobody_knows_are_judged_and_leave() {
     let texts: Vec<_> = read.iter().map(|event| (texts_of(event).join(" | "), event.last)).collect();
     let expected = [
         ("word 0 !response.sparkle | other 0 !delta | other 1 x | other 2 !n | other 3 !a | other 4 b", false),
-        ("word 0 ! | other 0 ! | other 1 y", false),
+        ("word 0 ! | other 0 ! | other 1 \ny | other 5 !xy", false),
         ("word 0 !\nkeepalive", false),
-        ("other 5 !type | other 6 sparkle | other 7 !id | other 8 s s | other 9 !text | other 10 t", true),
+        ("other 6 !type | other 7 sparkle | other 8 !id | other 9 s s | other 10 !text | other 11 t", true),
     ];
     assert_eq!(texts, expected.map(|(text, last)| (text.to_owned(), last)));
     for (event, before) in read.iter().zip(&events) {

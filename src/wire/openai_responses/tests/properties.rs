@@ -8,6 +8,9 @@ use super::told::{Item, Part, agreed, told};
 use super::{data, run, stream, texts_of};
 use crate::wire::{Body, Cut, Event, Framing};
 
+/// Why a stream is refused whose texts come in another order than readers join them in.
+const OUT_OF_ORDER: &str = "expected texts in their order: some readers join them";
+
 /// A secret is an X, in a text as it is and in JSON behind an escape.
 fn any_text() -> impl Strategy<Value = String> {
     vec(prop::sample::select(vec!["a", "X", "é", "\u{2028}", "\"", "\\", "\n", "😀", "bc"]), 0..8)
@@ -65,7 +68,7 @@ fn chunks<'b>(bytes: &'b [u8], cuts: &[prop::sample::Index]) -> Vec<&'b [u8]> {
 /// Everything comparable of an event.
 fn shown(event: &Event) -> (Vec<String>, bool, usize, Option<Vec<u8>>) {
     let source = match &event.body {
-        Body::Json(document) => Some(document.source().to_vec()),
+        Body::Json(source) => Some(source.to_vec()),
         Body::End => None,
     };
     (texts_of(event), event.last, event.size, source)
@@ -77,7 +80,7 @@ fn masked(event: &Event, mut masks: impl FnMut() -> bool) -> Vec<Option<String>>
     event
         .texts
         .iter()
-        .map(|text| (text.editable && text.text.contains('X') && masks()).then(|| mask(&text.text)))
+        .map(|text| (text.can_be_edited() && text.text.contains('X') && masks()).then(|| mask(&text.text)))
         .collect()
 }
 
@@ -160,6 +163,8 @@ proptest! {
         let mut events = events;
         noise.into_iter().for_each(|(at, event)| events.insert(at.index(events.len()), event));
         let (codec, read, error) = run(Framing::Sse, &[stream(&events).as_bytes()]);
+        // The noise can put texts out of order.
+        prop_assume!(error.as_ref().is_none_or(|error| !error.to_string().ends_with(OUT_OF_ORDER)));
         prop_assert_eq!(error, None);
         let mut judged = String::new();
         for (number, (before, event)) in events.iter().zip(&read).enumerate() {

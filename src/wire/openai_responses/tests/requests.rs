@@ -119,6 +119,7 @@ fn finds_the_texts_around_the_items() {
         "tools": [
             {"type": "function", "name": "get", "description": "gets", "strict": true, "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}},
             {"type": "custom", "name": "py", "format": {"type": "text"}},
+            {"type": "custom", "name": "patch", "format": {"type": "grammar", "syntax": "lark", "definition": "start: x"}},
             {"type": "namespace", "name": "ns", "description": "d", "tools": [{"type": "function", "name": "f"}]},
             {"type": "shell", "environment": {"type": "local", "skills": [{"name": "s", "description": "d", "path": "/p"}]}},
             {"type": "tool_search", "execution": "client", "description": "finds"},
@@ -138,6 +139,7 @@ fn finds_the_texts_around_the_items() {
         "- none other !n\na\nc",
         "- none tool_definition get\ngets\ncity",
         "- none tool_definition !py",
+        "- none tool_definition !patch\nstart: x",
         "- none tool_definition ns\nd\nf",
         "- none tool_definition s\nd\n/p",
         "- none tool_definition finds",
@@ -162,7 +164,9 @@ fn what_the_user_says_in_items_on_end_is_judged_joined() {
             "1 user content blue\nbird",
             "1 user content bluebird",
             "2 tool content x",
-            "3 user content c"
+            "3 user content c",
+            "0 user content blue\nbird\nc",
+            "0 user seam bluebirdc"
         ]
     );
 }
@@ -249,7 +253,7 @@ fn refuses_tools_that_the_upstream_runs() {
         (json!({"type": "tool_search"}), "tools[0].execution: is missing".to_owned()),
         (json!({"type": "tool_search", "execution": "server"}), format!("tools[0].execution: {tools}")),
         (
-            json!({"type": "custom", "name": "f", "format": {"type": "grammar", "syntax": "lark", "definition": "d"}}),
+            json!({"type": "custom", "name": "f", "format": {"type": "ebnf", "definition": "d"}}),
             "tools[0].format: unsupported; this route judges no grammars; a schema may stand in `text.format`"
                 .to_owned(),
         ),

@@ -13,7 +13,7 @@ pub fn request() -> Json {
   "model": "gpt-x", "instructions": "a b", "stream": true, "store": true, "background": false, "truncation": "auto", "service_tier": "auto",
   "temperature": 1, "top_p": 1, "top_logprobs": 1, "max_output_tokens": 1, "max_tool_calls": 1, "parallel_tool_calls": true,
   "include": ["message.output_text.logprobs"], "metadata": {"k k": "v v"}, "user": "u u", "safety_identifier": "s s", "prompt_cache_key": "p p",
-  "prompt_cache_options": {"mode": "explicit", "ttl": "30m", "prewarm": true, "comparison_response_id": "resp_1"}, "prompt_cache_retention": "24h",
+  "prompt_cache_options": {"mode": "explicit", "ttl": "30m", "prewarm": true}, "prompt_cache_retention": "24h",
   "moderation": {"model": "m", "policy": {"input": {"mode": "score"}, "output": {"mode": "block"}}}, "stop": ["s s"],
   "access_programs": {"cyber": "standard"}, "image": {"context_compression": "auto"}, "stream_options": {"include_obfuscation": true},
   "reasoning": {"effort": "low", "summary": "auto", "generate_summary": "auto", "mode": "pro", "context": "auto"},

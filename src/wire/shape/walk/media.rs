@@ -5,11 +5,12 @@ use std::borrow::Cow;
 use super::{At, Marks, Walk};
 use crate::text::{Kind, Media};
 use crate::wire::WireError;
-use crate::wire::blob::{Blob, is_binary_type, is_text_type};
+use crate::wire::blob::{Blob, is_binary_type, is_bytes, is_text_type};
 use crate::wire::json::Value;
 use crate::wire::shape::{Form, Object, Rule, Sink, Sort, Style, member, unsupported};
 
 const TEXT_APART: &str = "a text stands in a part of text, where it is judged";
+const NO_BYTES: &str = "this route judges text only, and these bytes say what no detector reads";
 
 impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
     /// See [`Rule::Pass`].
@@ -57,11 +58,24 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
         }
     }
 
+    /// A string of which no table says what it is. In an answer bytes are a file: pictures come under ever new names. What a
+    /// model writes for a tool stays what it wrote.
+    pub(super) fn bytes_or_text(&mut self, value: Value<'d>, kind: Kind, place: u64) -> Result<(), WireError> {
+        let may_be = self.style == Style::Lenient && kind != Kind::ToolArguments && !self.marks.echo;
+        match may_be && value.text().is_some_and(|text| is_bytes(&text)) {
+            true if self.bounds.pass.has(Media::File) => self.sink.media(Media::File, place),
+            true => return Err(unsupported(value, NO_BYTES)),
+            false => return self.leaf(value, kind, Form::Free, place),
+        }
+        Ok(())
+    }
+
     /// See [`Rule::Blob`]. What of it is a text stands apart from the texts around it, which it must not part.
     pub(super) fn blob(&mut self, value: Value<'d>, at: At) -> Result<(), WireError> {
         let written = value.text().unwrap_or_default();
-        self.sink.media(self.marks.media.unwrap_or(Media::File), at.place);
-        match Blob::read(&written) {
+        let kind = self.marks.media.unwrap_or(Media::File);
+        self.sink.media(kind, at.place);
+        match Blob::read(&written, kind) {
             Some(Blob::Opaque) => Ok(()),
             Some(Blob::Text(text)) => {
                 let text = Cow::Owned(text.into_owned());

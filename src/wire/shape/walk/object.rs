@@ -6,7 +6,12 @@ use super::{At, Walk};
 use crate::text::Kind;
 use crate::wire::WireError;
 use crate::wire::json::{Type, Value};
-use crate::wire::shape::{Object, Rule, Sink, Style, TOKEN_IDS, member, missing, second_name, unexpected, unsupported};
+use crate::wire::shape::{
+    Object, Rule, Sink, Style, TOKEN_IDS, elsewhere, fold, member, missing, second_name, unexpected, unsupported,
+};
+
+/// So many whole numbers on end, in an answer, may be something else than token ids or bytes.
+const FEW: usize = 16;
 
 /// Why what no table names is refused below [`Rule::Closed`].
 const UNLISTED: &str = "this route takes what its dialect names, and nothing else";
@@ -69,13 +74,22 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
 
     /// The same with its key, or without.
     pub(super) fn unlisted(&mut self, value: Value<'d>, key: Option<Value<'d>>, place: u64) -> Result<(), WireError> {
-        match number_in_array(value) {
+        let number = match self.style {
+            Style::Strict => number_in_array(value),
+            Style::Lenient => many_numbers(value),
+        };
+        match number {
             _ if self.marks.closed => Err(unsupported(key.unwrap_or(value), UNLISTED)),
-            Some(number) if self.style == Style::Strict => Err(unsupported(number, TOKEN_IDS)),
-            _ => self.group(Kind::Other, |walk| {
-                key.map_or(Ok(()), |key| walk.key(key, Kind::Other, place))?;
-                walk.any(value, Kind::Other, place)
-            }),
+            Some(number) => Err(unsupported(number, TOKEN_IDS)),
+            None => {
+                if self.style == Style::Strict && !self.marks.own {
+                    key.map_or_else(|| elsewhere::check_below(value), |key| elsewhere::check(key, value))?;
+                }
+                self.group(Kind::Other, |walk| {
+                    key.map_or(Ok(()), |key| walk.key(key, Kind::Other, place))?;
+                    walk.any(value, Kind::Other, place)
+                })
+            }
         }
     }
 }
@@ -105,11 +119,10 @@ fn number_in_array(value: Value<'_>) -> Option<Value<'_>> {
         .or_else(|| value.members().find_map(|(_, member)| number_in_array(member)))
 }
 
-/// Simple case folding, as far as it leads to ASCII: the long s and the Kelvin sign are the only others.
-fn fold(c: char) -> char {
-    match c {
-        'ſ' => 's',
-        '\u{212a}' => 'k',
-        c => c.to_ascii_lowercase(),
-    }
+/// The first array of many whole numbers, at any depth.
+fn many_numbers(value: Value<'_>) -> Option<Value<'_>> {
+    let is_whole = |element: &Value<'_>| element.raw().bytes().all(|b| b.is_ascii_digit());
+    let many = value.elements().filter(is_whole).nth(FEW).map(|_| value);
+    many.or_else(|| value.elements().find_map(many_numbers))
+        .or_else(|| value.members().find_map(|(_, member)| many_numbers(member)))
 }

@@ -259,6 +259,92 @@ fn media_of_answers_goes_by_where_its_kind_may_and_is_counted() {
     assert_eq!(texts, ["project bluebird", "http://127.0.0.1/bluebird"]);
 }
 
+/// Bytes in base64 that say nothing: of a picture, or signed.
+fn noise() -> String {
+    "OLTmUuRNp/I3DZ4mDicTZVCko6bQf1wMMy+LEiQIP9IrkC+JEegYGPjJnV1dmDGVdQTZDpRd4uj1TueBzHX2NlCZCQ".repeat(4)
+}
+
+/// Answers with a picture under names of its own, whole and of a stream. `media`: the kind that lets it by.
+fn drawn(uri: &str, base64: &str) -> Vec<(&'static str, Framing, Json, Option<Media>)> {
+    let chat =
+        |said: Json| json!({"id": "chatcmpl-1", "choices": [{"index": 0, "message": said, "finish_reason": "stop"}]});
+    let delta =
+        |said: Json| json!({"id": "chatcmpl-1", "choices": [{"index": 0, "delta": said, "finish_reason": "stop"}]});
+    let claude = |block: Json| json!({"id": "msg_1", "type": "message", "role": "assistant", "content": [block]});
+    let response = |item: Json| json!({"id": "resp_1", "object": "response", "status": "completed", "output": [item]});
+    let gemini = |part: Json| json!({"candidates": [{"content": {"parts": [part]}, "finishReason": "STOP"}]});
+    let part = json!({"type": "image_url", "image_url": {"url": uri}, "index": 0});
+    let source = json!({"type": "base64", "media_type": "image/png", "data": base64});
+    let output = json!({"type": "message", "id": "msg_1", "content": [{"type": "output_image", "image_url": uri}]});
+    let (image, file) = (Some(Media::Image), Some(Media::File));
+    vec![
+        ("chat", Framing::Json, chat(json!({"content": "see", "images": [part]})), image),
+        ("chat", Framing::Json, chat(json!({"content": "see", "images": [uri, base64]})), image),
+        ("chat", Framing::Sse, delta(json!({"content": "see", "images": [part]})), image),
+        ("chat", Framing::Json, chat(json!({"content": [{"type": "text", "text": "see"}, part]})), image),
+        ("chat", Framing::Json, chat(json!({"image": {"b64_json": base64}})), image),
+        ("chat", Framing::Json, chat(json!({"odd": [{"picture": uri}]})), file),
+        ("chat", Framing::Json, chat(json!({"odd": base64})), file),
+        ("anthropic", Framing::Json, claude(json!({"type": "image", "source": source})), None),
+        ("anthropic", Framing::Json, claude(json!({"type": "odd", "picture": source})), file),
+        ("responses", Framing::Json, response(output), None),
+        ("responses", Framing::Json, response(json!({"type": "video_generation_call", "result": base64})), file),
+        ("gemini", Framing::Json, gemini(json!({"audioData": {"data": base64}})), file),
+    ]
+}
+
+#[test]
+fn pictures_of_answers_are_refused_under_any_name() {
+    let base64 = noise();
+    let uri = format!("data:image/png;base64,{base64}");
+    for (name, framing, answer, media) in drawn(&uri, &base64) {
+        let frame = if framing == Framing::Sse { format!("data: {answer}\n\n") } else { answer.to_string() };
+        let decode = |pass: &[Media]| run(&*dialect(name, bounds(pass)), framing, &[frame.as_bytes()]);
+        for pass in [&[][..], &Media::ALL] {
+            let (codec, events, error) = decode(pass);
+            if media.is_none() || pass.is_empty() {
+                assert!(matches!(error, Some(WireError::Unsupported { .. })) && events.is_empty(), "{answer}");
+                continue;
+            }
+            assert_eq!(error, None, "{answer}");
+            assert!(events[0].texts.iter().all(|text| !text.text.contains(&base64)), "{answer}");
+            codec.encode(&events[0], &vec![None; events[0].texts.len()]).unwrap();
+            assert!(codec.media().iter().all(|(kind, _)| Some(kind) == media) && !codec.media().is_empty(), "{answer}");
+        }
+    }
+    // What a model writes for a tool is its own word.
+    let calls = [
+        (
+            "gemini",
+            json!({"candidates": [{"content": {"parts": [{"functionCall": {"name": "f", "args": {"a": base64}}}]}}]}),
+        ),
+        ("anthropic", json!({"id": "msg_1", "content": [{"type": "tool_use", "name": "f", "input": {"a": uri}}]})),
+    ];
+    for (name, answer) in calls {
+        let (_, events, error) = run(&*dialect(name, bounds(&[])), Framing::Json, &[answer.to_string().as_bytes()]);
+        assert_eq!(error, None, "{answer}");
+        assert!(events[0].texts.iter().any(|text| text.text.contains(&base64)), "{answer}");
+    }
+}
+
+#[test]
+fn what_is_signed_is_no_picture() {
+    let signed = noise();
+    let said = json!({
+        "content": "hi",
+        "reasoning_details": [{"type": "reasoning.text", "text": "hm", "signature": signed}, {"type": "reasoning.encrypted", "data": signed}],
+        "thinking_blocks": [{"type": "thinking", "thinking": "hm", "signature": signed}, {"type": "redacted_thinking", "data": signed}],
+        "encrypted_content": signed,
+        "provider_specific_fields": {"thought_signatures": [signed]},
+        "tool_calls": [{"id": "call_1", "function": {"name": "f", "arguments": "{}"},
+            "extra_content": {"google": {"thought_signature": signed}}, "provider_specific_fields": {"thought_signature": signed}}],
+    });
+    let answer = json!({"choices": [{"index": 0, "message": said, "finish_reason": "stop"}]});
+    let (_, events, error) = run(&*dialect("chat", bounds(&[])), Framing::Json, &[answer.to_string().as_bytes()]);
+    assert_eq!(error, None);
+    assert!(events[0].texts.iter().all(|text| !text.text.contains(&signed)));
+}
+
 #[test]
 fn sound_in_pieces_is_one() {
     let chunk = |data: &str| json!({"id": "chatcmpl-1", "choices": [{"index": 0, "delta": {"audio": {"data": data}}, "finish_reason": null}]});
