@@ -29,7 +29,7 @@ pub(super) fn dumps(text: &[u8]) -> Vec<Dump> {
     let mut dumps = Vec::new();
     let mut open: Option<(Dump, Line)> = None;
     let mut close = |open: Option<(Dump, Line)>| {
-        dumps.extend(open.map(|(mut dump, last)| {
+        dumps.extend(open.filter(|(dump, _)| !dump.bytes.is_empty()).map(|(mut dump, last)| {
             dump.bytes.extend(last.bytes);
             dump
         }));

@@ -102,11 +102,11 @@ fn find(bytes: &[u8], span: Span, stretches: &[Stretch]) -> Find {
                 pieces.extend(readable::read(&placed.bytes));
                 last = Some(stretch.end);
             }
+            edges.extend(placed.edges());
             edges.extend(readable::read_wide(&placed.bytes));
             if let Some((from, skip, end)) = stretch.wider {
                 edges.push(text(&Letters::read(bytes, stretch.code, from, skip, end).bytes));
             }
-            edges.extend(placed.edges());
         }
     }
     edges.iter().for_each(|edge| others.add(edge));
@@ -195,8 +195,7 @@ impl Letters {
     /// What it reads as from each place where it may begin, and up to the last where it may end.
     fn edges(&self) -> Vec<String> {
         let in_word = |at: usize| {
-            let joins =
-                |byte: Option<&Placed>| byte.is_some_and(|(byte, _)| byte.is_ascii_alphanumeric() || *byte > 0x7f);
+            let joins = |byte: Option<&Placed>| byte.is_some_and(|(byte, _)| *byte > b' ');
             at > 0 && joins(self.bytes.get(at - 1)) && joins(self.bytes.get(at))
         };
         let begins = self.beginnings.iter().filter(|at| in_word(**at));

@@ -84,8 +84,9 @@ pub(super) struct Lane {
     /// Whether all of it stands in one piece, and whether it would have done alone as long as it did.
     one_piece: bool,
     alone: bool,
-    /// Whether all its pieces are pairs of letters.
-    pairs: bool,
+    /// Pieces in a row that are pairs of letters, and the most of them.
+    row: usize,
+    pairs: usize,
     /// Whether the run begins with it, or nearly so.
     first: bool,
     end: usize,
@@ -162,7 +163,8 @@ impl Lane {
             piece: 0,
             one_piece: true,
             alone: false,
-            pairs: true,
+            row: 0,
+            pairs: 0,
             first: false,
             end: 0,
             seen: 0,
@@ -217,7 +219,7 @@ impl Lane {
         (self.live, self.start, self.skip, self.piece, self.one_piece) = (true, from, skip, here.start, true);
         (self.end, self.seen, self.word, self.words, self.last) = (from, 0, 0, 0, Class::Bad);
         (self.spelled, self.want, self.script) = (false, 0, 0);
-        (self.alone, self.pairs, self.first) = (false, true, from <= here.run + NEAR);
+        (self.row, self.pairs, self.alone, self.first) = (0, 0, false, from <= here.run + NEAR);
         let is_clean = from == here.letters && skip == 0;
         (self.clean, self.edge) = (is_clean.then_some(Edge { at: here.letters, piece: here.start, seen: 0 }), None);
     }
@@ -277,7 +279,8 @@ impl Lane {
         if self.one_piece {
             (self.alone, self.one_piece) = (self.stands_alone(end), false);
         }
-        self.pairs &= end - here.letters == 2;
+        self.row = if end - here.letters == 2 { self.row + 1 } else { 0 };
+        self.pairs = self.pairs.max(self.row);
         if self.end == end {
             self.edge = Some(Edge { at: end, piece: here.start, seen: self.seen });
         }
@@ -346,15 +349,17 @@ impl Lane {
         let alone = self.alone || self.one_piece && self.stands_alone(ends);
         let long = self.seen >= LONGEST || self.seen >= LONG && self.words >= WORD;
         let whole_text = whole >= LONG || whole >= WHOLE && self.words >= WORD || whole_words;
+        // The last has nothing behind it.
+        let pairs = self.pairs + 1 >= STRETCH;
         match self.code {
             Code::Base64 => whole >= LEAST && padded || self.words >= WORDS || long || whole_text || alone,
             // Numbers are hexadecimal too.
             Code::Hexadecimal if !self.spelled => {
-                self.words >= WORDS || alone || self.pairs && (whole_words || whole >= LONG)
+                self.words >= WORDS || alone || pairs && whole_words || whole >= WHOLE && self.pairs + 1 >= WHOLE
             }
             Code::Hexadecimal => {
                 let is_all = self.first && self.end == ends && whole >= LEAST;
-                is_all || self.words >= STRETCH || long || whole_text || alone
+                is_all || self.words >= STRETCH || long || whole_text || alone || pairs && whole >= STRETCH
             }
         }
     }
@@ -363,7 +368,7 @@ impl Lane {
     fn stands_alone(&self, end: usize) -> bool {
         if self.code == Code::Hexadecimal && !self.spelled {
             let is_whole = self.clean.is_some() && self.end == end;
-            return is_whole && (self.seen >= LONG || self.seen.min(self.words) >= STRETCH);
+            return is_whole && (self.seen >= WHOLE || self.seen.min(self.words) >= STRETCH);
         }
         let letters = end.saturating_sub(self.piece);
         let is_half = self.seen * 16 >= letters * self.code.bits() as usize;
