@@ -1,7 +1,6 @@
 //! What Converse says of its answers: whole ones, events of a stream, errors.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
@@ -39,8 +38,8 @@ struct Block {
 #[derive(Default)]
 struct Client {
     begun: bool,
-    /// Blocks that have started and not stopped.
-    open: BTreeSet<u32>,
+    /// The last block, unless it has stopped.
+    open: Option<u32>,
 }
 
 impl ConverseAnswers {
@@ -128,7 +127,7 @@ impl Answers for ConverseAnswers {
             Cut::Failed(refusal) => reply::failed(refusal),
             Cut::Blocked => {
                 let client = self.client.borrow();
-                reply::intervened(client.begun, client.open.iter().copied(), self.usage)
+                reply::intervened(client.begun, client.open, self.usage)
             }
         }
     }
@@ -139,8 +138,8 @@ impl Client {
         let index = event.get("contentBlockIndex").and_then(Value::u32);
         match (name_of(event), index) {
             (Some("messageStart"), _) => self.begun = true,
-            (Some("contentBlockStart" | "contentBlockDelta"), Some(index)) => drop(self.open.insert(index)),
-            (Some("contentBlockStop"), Some(index)) => drop(self.open.remove(&index)),
+            (Some("contentBlockStart" | "contentBlockDelta"), Some(index)) => self.open = Some(index),
+            (Some("contentBlockStop"), Some(_)) => self.open = None,
             _ => {}
         }
     }

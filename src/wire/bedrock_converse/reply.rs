@@ -45,18 +45,18 @@ pub fn answer(text: &str) -> String {
 /// The same answer as a stream.
 pub fn stream(text: &str) -> Bytes {
     let delta = format!(r#""contentBlockIndex":0,"delta":{{"text":{}}}"#, json_text(text));
-    let end = intervened(true, std::iter::once(0), Some(Usage::default()));
+    let end = intervened(true, Some(0), Some(Usage::default()));
     [start(), event("contentBlockDelta", &delta), end].concat().into()
 }
 
 /// The end of a stream that a verdict cuts: what is open is closed, and the message ends as the API says it of its own
 /// guardrails. `begun`: the client knows of the message.
-pub fn intervened(begun: bool, open: impl Iterator<Item = u32>, usage: Option<Usage>) -> Bytes {
+pub fn intervened(begun: bool, open: Option<u32>, usage: Option<Usage>) -> Bytes {
     let mut out = BytesMut::new();
     if !begun {
         out.extend_from_slice(&start());
     }
-    for index in open {
+    if let Some(index) = open {
         out.extend_from_slice(&event("contentBlockStop", &format!(r#""contentBlockIndex":{index}"#)));
     }
     out.extend_from_slice(&event("messageStop", INTERVENED));
