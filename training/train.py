@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+"""Trains safeguard-nano from scratch. `train.py --steps N` goes on where a run was broken off; `export.py` writes the checkpoint."""
+
+import argparse
+import math
+import pathlib
+import random
+import time
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+
+import policies
+from harmony import Harmony, train_tokenizer
+from model import Batch, Nano
+from score import macro_f1, held_out_items, verdicts
+from sentences import corpus, expand, noisy, subjects
+
+RUN = pathlib.Path(__file__).parent / ".run"
+POLICIES, EXAMPLES = 4, 40
+# Of a loss: what the model writes before its answer, the answer, the mark behind it.
+REASONING, REPLY, RETURN = 0.2, 1.0, 0.05
+
+
+def tokenizer():
+    path = RUN / "tokenizer.json"
+    if not path.exists():
+        RUN.mkdir(exist_ok=True)
+        texts = [*corpus(2), *(policies.shipped(id).text for id in policies.SHIPPED for _ in range(20))]
+        rng = random.Random(2)
+        texts += [policies.made_up(rng).text for _ in range(500)]
+        train_tokenizer(texts).save(str(path))
+    return Tokenizer.from_file(str(path))
+
+
+class Sampler:
+    """Draws policies, and sentences that are to the point under each."""
+
+    def __init__(self, harmony, rng):
+        self.harmony, self.rng = harmony, rng
+        self.shipped = {id: policies.shipped(id) for id in policies.SHIPPED}
+        self.templates = [one for subject in subjects().values() for one in subject.templates if not one.held_out]
+        self.by_code, self.by_subject = {}, {}
+        for one in self.templates:
+            self.by_code.setdefault((one.subject, one.code), []).append(one)
+            self.by_subject.setdefault(one.subject, []).append(one)
+
+    def policy(self):
+        draw = self.rng.random()
+        if draw < 0.3:
+            return policies.made_up(self.rng)
+        policy = self.shipped[self.rng.choice(policies.SHIPPED)]
+        return policies.loosened(policy, self.rng) if draw < 0.45 else policy
+
+    def template(self, policy):
+        rng = self.rng
+        id = policy.id.rstrip("~")
+        while True:
+            draw = rng.random()
+            if id == "made-up":
+                if draw < 0.5:
+                    pool = self.by_code.get(rng.choice(list(policy.violates)), [])
+                elif draw < 0.7 and policy.names_safe:
+                    pool = self.by_code.get(rng.choice(policy.names_safe), [])
+                elif draw < 0.85:
+                    pool = self.by_subject[rng.choice(list(policy.violates))[0]]
+                else:
+                    pool = self.templates
+            elif draw < 0.65:
+                pool = self.by_subject[id]
+            else:
+                pool = self.by_subject[rng.choice(list(self.by_subject))]
+            if pool:
+                template = rng.choice(pool)
+                if policy.takes(template.codes):
+                    return template
+
+    def batch(self):
+        prefixes, examples, weights = [], [], []
+        for _ in range(POLICIES):
+            policy = self.policy()
+            effort = self.rng.choice(["low", "low", "low", "medium", "high"])
+            prefixes.append(self.harmony.prefix(policy.text, effort))
+            # Of more than are needed a run of those that are about as long as one another: less padding.
+            rows = sorted((self.example(policy) for _ in range(2 * EXAMPLES)), key=lambda row: len(row[0]))
+            start = self.rng.randrange(EXAMPLES + 1)
+            examples.append([row[:2] for row in rows[start : start + EXAMPLES]])
+            weights += [weight for row in rows[start : start + EXAMPLES] for weight in row[2]]
+        return Batch(prefixes, examples), torch.tensor(weights)
+
+    def example(self, policy):
+        template = self.template(policy)
+        text = noisy(expand(template, self.rng), self.rng)
+        reasoning = reason(policy, template) if self.rng.random() < 0.25 else None
+        ids, places, answer = self.harmony.example(text, policy.reply(template.codes), reasoning)
+        return ids, places, [REASONING if at < answer else REPLY if at < len(ids) - 1 else RETURN for at in places]
+
+
+def reason(policy, template):
+    """One line: what the sentence is, and what the policy says of that."""
+    hit = next((key for key in template.codes if key in policy.violates), template.codes[0])
+    short = " ".join(subjects()[hit[0]].categories[hit[1]][0].split()[:10]).rstrip(".,:;")
+    label = policy.label(template.codes)
+    return f"{short}. " + ("No rule is violated." if label == policy.safe else f"{label}.")
+
+
+def rate(step, steps, top=2e-3, warm=100):
+    if step < warm:
+        return top * (step + 1) / warm
+    return top * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm))))
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--steps", type=int, default=3000)
+    arguments.add_argument("--minutes", type=float, help="ends the run early; the next call goes on")
+    arguments.add_argument("--quantise-from", type=float, default=0.7, help="share of the steps after which experts are MXFP4")
+    arguments.add_argument("--score-every", type=int, default=250)
+    arguments = arguments.parse_args()
+    torch.manual_seed(1)
+    harmony = Harmony(tokenizer())
+    sampler = Sampler(harmony, random.Random(1))
+    model = Nano()
+    wide = [p for p in model.parameters() if p.dim() > 1]
+    narrow = [p for p in model.parameters() if p.dim() == 1]
+    optimiser = torch.optim.AdamW([{"params": wide, "weight_decay": 0.1}, {"params": narrow, "weight_decay": 0.0}], betas=(0.9, 0.95))
+    step, state = 0, RUN / "state.pt"
+    if state.exists():
+        saved = torch.load(state, weights_only=False)
+        model.load_state_dict(saved["model"])
+        optimiser.load_state_dict(saved["optimiser"])
+        step = saved["step"]
+        sampler.rng.setstate(saved["random"])
+    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} M parameters, {len(sampler.templates)} templates, from step {step}", flush=True)
+    begun, shown, losses = time.time(), time.time(), []
+
+    def save():
+        torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "random": sampler.rng.getstate()}, state)
+
+    while step < arguments.steps:
+        batch, weights = sampler.batch()
+        model.train()
+        for group in optimiser.param_groups:
+            group["lr"] = rate(step, arguments.steps)
+        logits, balance = model(batch, quantised=step >= arguments.steps * arguments.quantise_from, drop=0.1)
+        loss = (F.cross_entropy(logits, batch.targets, reduction="none") * weights).sum() / weights.sum()
+        (loss + 0.01 * balance).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        losses.append(loss.item())
+        step += 1
+        if step % 25 == 0:
+            print(f"step {step} loss {sum(losses) / len(losses):.4f} balance {balance.item():.3f} {(time.time() - shown) / 25:.2f} s a step", flush=True)
+            shown, losses = time.time(), []
+        if step % arguments.score_every == 0:
+            save()
+            scores = {id: macro_f1(verdicts(model, harmony, policies.shipped(id), items)) for id, items in held_out_items(60).items()}
+            print("held out, macro F1: " + " ".join(f"{id} {score:.3f}" for id, score in scores.items()) + f" mean {sum(scores.values()) / len(scores):.3f}", flush=True)
+        if arguments.minutes and time.time() - begun > 60 * arguments.minutes:
+            break
+    save()
+
+
+if __name__ == "__main__":
+    main()
