@@ -61,15 +61,16 @@ impl Left {
         self.events
     }
 
-    /// The items, as the elements of an array. Behind one that is missing none has the position that it had.
+    /// The items, as the elements of an array. Behind an item or a part that is missing none has the position that it had.
     pub fn output(&self) -> String {
         let in_place = self.items.iter().zip(0u32..).take_while(|((index, _), position)| *index == position);
         let items = in_place.map(|((_, item), _)| match item {
             Item::Done(item) => item.clone(),
             Item::Open { id, reasons, parts } => {
                 let list = |list| {
-                    let of = parts.iter().filter(|((own, ..), _)| *own == list);
-                    of.map(|((_, _, kind), text)| reply::part(kind, text)).collect::<Vec<_>>().join(",")
+                    let of = parts.iter().filter(|((own, ..), _)| *own == list).zip(0u32..);
+                    let in_place = of.take_while(|(((_, index, _), _), position)| index == position);
+                    in_place.map(|(((_, _, kind), text), _)| reply::part(kind, text)).collect::<Vec<_>>().join(",")
                 };
                 let content = list(List::Content);
                 match reasons {
