@@ -11,7 +11,7 @@ from transformers import GptOssConfig, GptOssForCausalLM
 
 import mxfp4
 from harmony import Harmony
-from model import CONFIG, EXPERTS, HIDDEN, INTER, LAYERS, Batch, Nano
+from model import CONFIG, Batch, Nano
 
 FOLDER = pathlib.Path(__file__).parents[1] / "models" / "safeguard-nano"
 

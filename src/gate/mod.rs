@@ -14,7 +14,8 @@
 //! verdict then finds to reach back blocks. `lookahead` is of text as a reader sees it: characters that are not seen do not
 //! count, and what is stretched by very many of them is held. Events marked `last` leave with the final verdict, which covers all of an
 //! answer that has ended. Before the first verdict nothing leaves, not even an event without text, unless there are more
-//! of these than may be held; an answer that has no text at all needs none. Nothing leaves while a verdict is pending: what was asked about stays as it was.
+//! of these than may be held; an answer that has no text at all needs none. Nothing leaves while a verdict is pending: what
+//! was asked about stays as it was.
 //!
 //! **Redacting.** A verdict's edits come to those of earlier verdicts: none is taken back. One that would have to reach
 //! back into text that left as it was blocks, as does a text that the codec can't rewrite.

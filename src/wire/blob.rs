@@ -142,7 +142,7 @@ pub fn is_bytes(text: &str) -> bool {
         None => {
             let has = |fits: fn(&u8) -> bool| text.bytes().any(|byte| fits(&byte));
             let mixed = || has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_digit);
-            text.len() >= LEAST && decode(text).is_some_and(|bytes| mixed() && text_of(bytes).is_none())
+            text.len() >= LEAST && mixed() && decode(text).is_some_and(|bytes| text_of(bytes).is_none())
         }
     }
 }

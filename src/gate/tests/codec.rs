@@ -1,7 +1,7 @@
 //! A codec as small as can be, for the gate's tests. An event is a line: an optional mark, then texts separated by `|`.
 //!
-//! Marks: `!` leaves last, `~` can't be edited, `=` is alone, `?` breaks the stream. A text is the choice as a character from `0` on, a
-//! letter for its kind (`c`ontent, `r`easoning, `o`ther) and the words. `[DONE]` is the end-of-stream mark.
+//! Marks: `!` leaves last, `~` can't be edited, `=` is alone, `?` breaks the stream. A text is the choice as a character
+//! from `0` on, a letter for its kind (`c`ontent, `r`easoning, `o`ther) and the words. `[DONE]` is the end-of-stream mark.
 
 use std::collections::VecDeque;
 

@@ -98,10 +98,8 @@ pub struct Channels {
     /// What each place had so far, where the dialect says it again.
     said: HashMap<(u32, Kind, u64), String>,
     joined: HashMap<Channel, Joined>,
-    /// The channels of texts of their own that have one.
-    begun: HashSet<Channel>,
     /// Which texts of their own a channel had, by a hash: each is judged once.
-    told: HashSet<(Channel, u64)>,
+    told: HashMap<Channel, HashSet<u64>>,
     hasher: RandomState,
     /// The first text of its own of a place, until there is a second.
     first: HashMap<(u32, Kind, u64), String>,
@@ -117,7 +115,7 @@ impl Channels {
     pub fn new(bounds: Bounds) -> Self {
         let (parts, next, media) = (HashMap::new(), HashMap::new(), HashSet::new());
         let (arguments, seams, whole) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let (said, joined, begun) = (HashMap::new(), HashMap::new(), HashSet::new());
+        let (said, joined, told) = (HashMap::new(), HashMap::new(), HashMap::new());
         let (first, first_apart) = (HashMap::new(), HashMap::new());
         Channels {
             bounds,
@@ -128,8 +126,7 @@ impl Channels {
             whole,
             said,
             joined,
-            begun,
-            told: HashSet::new(),
+            told,
             hasher: RandomState::new(),
             first,
             first_apart,
@@ -160,14 +157,15 @@ impl Channels {
             if found.form == Form::Whole {
                 found.text = self.news(channel, found.text);
             } else if own {
-                let is_new = self.told.insert((channel, self.hasher.hash_one(&found.text)));
+                let told = self.told.entry(channel).or_default();
+                let (is_first, is_new) = (told.is_empty(), told.insert(self.hasher.hash_one(&found.text)));
                 // Nobody joins what is long and always the same: chunks say again what they have said.
                 if (found.loose || !found.apart) && (is_new || found.text.len() <= REMEMBERED) {
                     views.extend(self.joined_to_others(&found, texts.len())?);
                 }
                 if !is_new {
                     found.text.clear();
-                } else if !self.begun.insert(channel) {
+                } else if !is_first {
                     found.text.insert(0, '\n');
                 }
                 self.keep(size_of::<(Channel, u64)>())?;
@@ -250,8 +248,9 @@ impl Channels {
         } else {
             found.text.insert(0, '\n');
         }
-        self.kept += said.len() - before;
-        if self.kept > MAX_SAID { Err(WireError::TooLarge { limit: MAX_SAID }) } else { Ok(follows) }
+        let more = said.len() - before;
+        self.keep(more)?;
+        Ok(follows)
     }
 
     /// Takes note of a piece of a channel that some reader joins; whether the channel reads as that reader does. It goes on

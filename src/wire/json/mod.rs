@@ -131,11 +131,6 @@ impl Document {
         Value { document: self, at: id.0 }
     }
 
-    /// Bytes of memory that the document takes.
-    pub fn cost(&self) -> usize {
-        self.source.len() + self.nodes.len() * size_of::<Node>()
-    }
-
     /// Where a node stands, for messages: `messages[2].content[0].text`. A key that is not a plain word, as
     /// the APIs write theirs, is content, and written as `*`.
     pub fn path(&self, id: NodeId) -> String {

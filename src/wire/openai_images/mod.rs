@@ -6,7 +6,7 @@
 use crate::text::{Kind, Media, Role};
 use crate::wire::openai::fields::ERROR;
 use crate::wire::openai::whole::Whole;
-use crate::wire::shape::{Bounds, Object, Rule, Sort};
+use crate::wire::shape::{Bounds, NO_PICTURE, Object, Rule, Sort};
 use Rule::*;
 
 /// The dialect.
@@ -15,7 +15,6 @@ pub const fn dialect(bounds: Bounds) -> Whole {
 }
 
 const PROMPT_ONLY: &str = "this route judges text only: a `prompt`";
-const NO_PICTURE: &str = "this route judges text only, and a picture says what no detector sees";
 
 /// The body of a request.
 static REQUEST: Object = Object {

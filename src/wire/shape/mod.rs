@@ -9,7 +9,7 @@ mod schema;
 mod walk;
 
 pub use own::{List, Own, OwnString};
-pub use walk::{TOKEN_IDS, walk};
+pub use walk::{NO_PICTURE, TOKEN_IDS, walk};
 
 use std::borrow::Cow;
 

@@ -18,6 +18,9 @@ use crate::wire::shape::{
 /// Those behind the point and of the exponent count, too: a reader takes `1.41111111111` for what it likes.
 const SHORT: usize = 10;
 
+/// Why a picture is refused.
+pub const NO_PICTURE: &str = "this route judges text only, and a picture says what no detector sees";
+
 /// Why numbers are refused where a text is wanted.
 pub const TOKEN_IDS: &str = "this route judges text only, and numbers in an array may be token ids";
 

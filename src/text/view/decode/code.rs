@@ -22,40 +22,30 @@ pub(super) struct Piece {
 
 const NONE: u8 = 0xff;
 
-/// The value of each letter, of either alphabet.
-const BASE64: [u8; 256] = {
-    let mut values = [NONE; 256];
-    let mut byte = 0;
-    while byte < values.len() {
-        let at = byte as u8;
-        values[byte] = match at {
-            b'A'..=b'Z' => at - b'A',
-            b'a'..=b'z' => at - b'a' + 26,
-            b'0'..=b'9' => at - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => NONE,
-        };
-        byte += 1;
-    }
-    values
-};
+const BASE64: [u8; 256] = values(Code::Base64);
+const HEXADECIMAL: [u8; 256] = values(Code::Hexadecimal);
 
-const HEXADECIMAL: [u8; 256] = {
+/// The value of each letter; of base64 those of either alphabet.
+const fn values(code: Code) -> [u8; 256] {
     let mut values = [NONE; 256];
-    let mut byte = 0;
-    while byte < values.len() {
-        let at = byte as u8;
-        values[byte] = match at {
-            b'0'..=b'9' => at - b'0',
-            b'a'..=b'f' => at - b'a' + 10,
-            b'A'..=b'F' => at - b'A' + 10,
+    let mut at = 0;
+    while at < values.len() {
+        let byte = at as u8;
+        values[at] = match (code, byte) {
+            (Code::Base64, b'A'..=b'Z') => byte - b'A',
+            (Code::Base64, b'a'..=b'z') => byte - b'a' + 26,
+            (Code::Base64, b'0'..=b'9') => byte - b'0' + 52,
+            (Code::Base64, b'+' | b'-') => 62,
+            (Code::Base64, b'/' | b'_') => 63,
+            (Code::Hexadecimal, b'0'..=b'9') => byte - b'0',
+            (Code::Hexadecimal, b'a'..=b'f') => byte - b'a' + 10,
+            (Code::Hexadecimal, b'A'..=b'F') => byte - b'A' + 10,
             _ => NONE,
         };
-        byte += 1;
+        at += 1;
     }
     values
-};
+}
 
 impl Code {
     pub const ALL: [Code; 2] = [Code::Base64, Code::Hexadecimal];

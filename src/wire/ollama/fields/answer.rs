@@ -4,10 +4,8 @@ use super::time::is_timestamp;
 use super::{ARGUMENTS, ROLES};
 use crate::text::{Kind, Media};
 use crate::wire::ids::is_id;
-use crate::wire::shape::{Object, Rule, Sort};
+use crate::wire::shape::{NO_PICTURE, Object, Rule, Sort};
 use Rule::*;
-
-const NO_PICTURE: &str = "this route judges text only, and a picture says what no detector sees";
 
 /// A whole answer, a line of a stream, or an error; of either API.
 pub static ANSWER: Object = Object {

@@ -5,7 +5,7 @@ use crate::text::{Kind, Media};
 use crate::wire::ids::{is_id, is_opaque};
 use crate::wire::json::Value;
 use crate::wire::openai::fields::{ERROR, FILTERS, FINISH, PROMPT_FILTER, TIERS, USAGE};
-use crate::wire::shape::{Object, Rule, Sort};
+use crate::wire::shape::{NO_PICTURE, Object, Rule, Sort};
 use Rule::*;
 
 /// A whole answer, or an error.
@@ -113,7 +113,6 @@ static SAID_PART: Object = Object {
     ],
 };
 
-const NO_PICTURE: &str = "this route judges text only, and a picture says what no detector sees";
 const PICTURE: Rule = Pass(Sort::Is(Media::Image), &ByType(Some(&Blob), None, Some(&Object(&DRAWN))), NO_PICTURE);
 
 static DRAWN: Object = Object {
