@@ -367,3 +367,40 @@ async fn a_candidate_of_several_is_judged_whichever_event_brings_it() {
     let answer = post(&proxy, path, &body).await;
     assert!(answer.status == 400 && !answer.text().contains("blue"), "{}", answer.text());
 }
+
+/// What some readers join, others show apart: there a word ends with its part, whatever stands behind.
+#[tokio::test]
+async fn a_word_at_the_end_of_a_part_of_a_stream_is_seen() {
+    let chunk = |delta: Value, reason: Value| {
+        json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m",
+            "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]})
+    };
+    let chat = |delta| [chunk(delta, Value::Null), chunk(json!({}), json!("stop")), json!("[DONE]")];
+    let parts = |parts: Value| json!({"candidates": [{"index": 0, "content": {"role": "model", "parts": parts}}]});
+    let gemini = |event| [event, json!({"candidates": [{"index": 0, "finishReason": "STOP"}]})];
+    let text = |text: &str| json!({"type": "text", "text": text});
+    let said = json!({"model": "m", "stream": true, "messages": [{"role": "user", "content": "hi"}]});
+    let asked = json!({"contents": [{"parts": [{"text": "hi"}]}]});
+    let streams = [
+        ("/v1/chat/completions", &said, chat(json!({"content": [text("a bluebird"), text("s")]})).to_vec()),
+        (
+            "/v1/chat/completions",
+            &said,
+            chat(json!({"reasoning_details": [{"type": "reasoning.text", "index": 0, "text": "a bluebird", "summary": "s"}]})).to_vec(),
+        ),
+        (
+            "/v1beta/models/m:streamGenerateContent?alt=sse",
+            &asked,
+            gemini(parts(json!([{"text": "a bluebird"}, {"text": "s"}]))).to_vec(),
+        ),
+    ];
+    let script = |event: &Value| event.as_str().map_or_else(|| event.to_string(), str::to_owned);
+    let answers =
+        streams.iter().map(|(_, _, events)| events.iter().map(script).fold(Answer::stream(), |a, e| a.event(&e)).end());
+    let upstream = Upstream::scripted(answers.collect()).await;
+    let proxy = Proxy::start(config(&upstream, &words("\"output\"", "block", "")));
+    for (path, body, events) in &streams {
+        let answer = post(&proxy, path, body).await;
+        assert!(answer.status == 400 && !answer.text().contains(WORD), "{path} {events:?}: {}", answer.text());
+    }
+}

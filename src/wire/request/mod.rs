@@ -16,7 +16,7 @@ use bytes::Bytes;
 use crate::text::{Edit, Edits, MediaCount, Role, Segment, SegmentId};
 use crate::wire::json::{self, Document, NodeId, Patch, Type, Value};
 use crate::wire::request::segments::{Access, Segments};
-use crate::wire::shape::{Bounds, Rule, is_word, unexpected};
+use crate::wire::shape::{Bounds, Rule, check_model, is_word, unexpected};
 use crate::wire::{Prompt, WireError};
 
 /// What a reader of requests asks a dialect.
@@ -196,6 +196,7 @@ pub fn model_of(root: Value<'_>) -> Result<String, WireError> {
 /// The same of the value that names it.
 pub fn model_at(value: Option<Value<'_>>) -> Result<String, WireError> {
     let Some(value) = value else { return Ok(String::new()) };
+    check_model(value)?;
     match value.text().map(Cow::into_owned) {
         Some(model) if !is_word(&model) => {
             Err(unexpected(value, "a plain word: up to 128 letters, digits and `-_./:@+`"))
