@@ -404,3 +404,64 @@ async fn a_word_at_the_end_of_a_part_of_a_stream_is_seen() {
         assert!(answer.status == 400 && !answer.text().contains(WORD), "{path} {events:?}: {}", answer.text());
     }
 }
+
+/// Upstreams make one message of several on end, whoever speaks.
+#[tokio::test]
+async fn a_phrase_over_messages_on_end_is_seen_whoever_says_them() {
+    let upstream = Upstream::start(Answer::error(429, "fine")).await;
+    let proxy = Proxy::start(config(&upstream, &words("\"input\"", "block", "")));
+    let ask = json!({"role": "user", "content": "go on"});
+    let call = |id: &str| json!({"type": "function", "id": id, "function": {"name": "f", "arguments": "{}"}});
+    let calls = json!({"role": "assistant", "content": null, "tool_calls": [call("c"), call("d")]});
+    let result = |id: &str, text: &str| json!({"role": "tool", "tool_call_id": id, "content": text});
+    let said = |role: &str, text: &str| json!({"role": role, "content": text});
+    let output = |text: &str| json!({"type": "function_call_output", "call_id": "c", "output": text});
+    let bodies = |one: &str, two: &str| {
+        let chat = |messages: Value| ("/v1/chat/completions", json!({"model": "m", "messages": messages}));
+        vec![
+            chat(json!([ask, calls, result("c", one), result("d", two)])),
+            chat(json!([said("system", one), said("system", two), ask])),
+            chat(json!([ask, said("assistant", one), said("assistant", two)])),
+            ("/v1/responses", json!({"model": "m", "input": [ask, output(one), output(two)]})),
+            ("/v1/responses", json!({"model": "m", "input": [said("developer", one), said("developer", two), ask]})),
+            (
+                "/v1/messages",
+                json!({"model": "m", "max_tokens": 9, "messages": [ask, said("assistant", one), said("assistant", two)]}),
+            ),
+            (
+                "/api/chat",
+                json!({"model": "m", "stream": false, "messages": [said("system", one), said("system", two), ask]}),
+            ),
+        ]
+    };
+    let filler = "some words that say nothing at all, ".repeat(200);
+    for (path, body) in
+        bodies("blue", "bird sings").into_iter().chain(bodies(&format!("{filler}blue"), &format!("bird {filler}")))
+    {
+        assert_eq!(post(&proxy, path, &body).await.status, 400, "{path}: {body:.200}");
+    }
+    assert!(upstream.requests().is_empty());
+    for (path, body) in bodies(&format!("blue {filler}"), &format!("{filler} bird")) {
+        assert_eq!(post(&proxy, path, &body).await.status, 429, "{path}");
+    }
+}
+
+/// Ids go unjudged; words in the form of one do not.
+#[tokio::test]
+async fn an_id_with_a_word_in_it_is_judged() {
+    let answer = |id: &str| {
+        let call = json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}});
+        json!({"id": "chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT", "object": "chat.completion", "created": 1, "model": "m",
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": null, "tool_calls": [call]}, "finish_reason": "tool_calls"}]})
+        .to_string()
+    };
+    let ids = ["call_a1B2c3D4e5F6", "call_a-bluebird"];
+    let upstream = Upstream::scripted(ids.iter().map(|id| Answer::json(answer(id))).collect()).await;
+    let proxy = Proxy::start(config(&upstream, &words("\"output\"", "block", "")));
+    let body = chat(&[("user", json!("hi"))]);
+    let mut statuses = Vec::new();
+    for _ in ids {
+        statuses.push(post(&proxy, "/v1/chat/completions", &body).await.status);
+    }
+    assert_eq!(statuses, [200, 400]);
+}
