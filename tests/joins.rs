@@ -465,3 +465,37 @@ async fn an_id_with_a_word_in_it_is_judged() {
     }
     assert_eq!(statuses, [200, 400]);
 }
+
+/// Parts of forms that the API does not have, and some server has: a lenient client joins them all the same.
+#[tokio::test]
+async fn a_phrase_over_parts_of_another_form_is_seen() {
+    let choice = |content: Value| {
+        json!({"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m",
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}]})
+    };
+    let thought = |text: &str| json!({"type": "thinking", "thinking": [{"type": "text", "text": text}]});
+    let message = |text: &str| json!({"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": text});
+    let said = chat(&[("user", json!("hi"))]);
+    let chats = [
+        choice(json!(["a blue", "bird"])),
+        choice(json!(["a blue", {"type": "text", "text": "bird"}])),
+        choice(json!([["a blue"], ["bird"]])),
+        choice(json!([thought("a blue"), thought("bird")])),
+        choice(json!([{"type": "x", "value": "a blue"}, {"type": "x", "value": "bird"}])),
+    ];
+    let response = json!({"id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "m",
+        "output": [message("a blue"), message("bird")]});
+    let asked = json!({"model": "m", "input": "hi"});
+    let exchanges = chats.iter().map(|answer| ("/v1/chat/completions", &said, answer)).chain([(
+        "/v1/responses",
+        &asked,
+        &response,
+    )]);
+    let upstream =
+        Upstream::scripted(exchanges.clone().map(|(.., answer)| Answer::json(answer.to_string())).collect()).await;
+    let proxy = Proxy::start(config(&upstream, &words("\"output\"", "block", "")));
+    for (path, body, answer) in exchanges {
+        let response = post(&proxy, path, body).await;
+        assert!(response.status == 400 && !response.text().contains("blue"), "{answer}: {}", response.text());
+    }
+}

@@ -190,13 +190,14 @@ pub fn flag(root: Value<'_>, name: &str) -> Result<bool, WireError> {
 
 /// The name of a model, for logs and answers.
 pub fn model_of(root: Value<'_>) -> Result<String, WireError> {
-    model_at(root.get("model"))
+    let model = root.get("model");
+    model.map_or(Ok(()), check_model)?;
+    model_at(model)
 }
 
 /// The same of the value that names it.
 pub fn model_at(value: Option<Value<'_>>) -> Result<String, WireError> {
     let Some(value) = value else { return Ok(String::new()) };
-    check_model(value)?;
     match value.text().map(Cow::into_owned) {
         Some(model) if !is_word(&model) => {
             Err(unexpected(value, "a plain word: up to 128 letters, digits and `-_./:@+`"))

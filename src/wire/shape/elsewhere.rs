@@ -75,9 +75,9 @@ pub fn check_below(value: Value<'_>) -> Result<(), WireError> {
 
 /// Checks the name of a model, of which some gateways take a part for an option: OpenRouter.
 pub fn check_model(value: Value<'_>) -> Result<(), WireError> {
-    let why = match value.text() {
+    let why = match value.text().filter(|name| is_word(name)) {
         Some(name) if name.contains("@preset/") => Kept,
-        Some(name) if name.ends_with(":online") && is_word(&name) => Fetched,
+        Some(name) if name.ends_with(":online") => Fetched,
         _ => return Ok(()),
     };
     Err(unsupported(value, why.sentence()))
@@ -106,13 +106,8 @@ fn has_markup(value: Value<'_>) -> bool {
 
 /// Whether a tool of this type is one that the upstream runs, whatever its version: `web_search_20250305`.
 fn is_fetching(kind: &str) -> bool {
-    let mut fetched = NAMES.iter().filter(|(_, why)| *why == Fetched);
-    fetched.any(|(own, _)| {
-        own.chars().all({
-            let mut folded = folded(kind);
-            move |c| folded.next() == Some(c)
-        })
-    })
+    let kind: String = folded(kind).collect();
+    NAMES.iter().any(|(own, why)| *why == Fetched && kind.starts_with(own))
 }
 
 fn folded(name: &str) -> impl Iterator<Item = char> + Clone {

@@ -100,7 +100,7 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
             (Rule::Float, Type::Number) if is_short(whole(value.raw())) && value.raw().len() <= 32 => Ok(()),
             // A word for the patterns. No model need be asked of every score.
             (Rule::Plain, Type::Number) if is_short(whole(value.raw())) => self.alone(value, value.raw(), at.place),
-            (Rule::Any(kind), _) => self.group(kind, |walk| walk.any(value, kind, at.place)),
+            (Rule::Any(kind), _) => self.group(kind, |walk| walk.any(value, kind, at.text())),
             (Rule::Schema(kind), _) => self.group(kind, |walk| walk.schema(value, kind, true, at.place)),
             (Rule::Group(kind, inner), _) => self.group(kind, |walk| walk.visit(value, *inner, at)),
             (Rule::One(inner), _) => self.visit(value, *inner, At { one: Some(at.place), ..at }),
@@ -120,7 +120,7 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
                 let marks = Marks { own: true, ..self.marks };
                 own.unfold(value, |rule| self.marked(marks, value, rule, at))
             }
-            (Rule::Unlisted, _) => self.unlisted(value, None, at.place),
+            (Rule::Unlisted, _) => self.unlisted(value, None, at.text()),
             (Rule::If(flag, yes, no), Type::Object) => match value.get(flag).filter(|flag| !flag.is_null()) {
                 Some(flag) if flag.kind() != Type::Bool => Err(unexpected(flag, "a boolean")),
                 Some(flag) if flag.bool() == Some(true) => self.visit(value, *yes, at),
@@ -336,6 +336,11 @@ impl At {
     /// In an array.
     fn element(self, position: u32) -> At {
         At { order: self.order << 32 | u64::from(position), ..self.step(position) }
+    }
+
+    /// Where a member stands that no table names: of texts that are one with their neighbours, so are these.
+    fn unnamed(self, name: &str) -> u64 {
+        step(self.text(), name)
     }
 
     fn text(self) -> u64 {
