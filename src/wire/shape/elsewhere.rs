@@ -178,6 +178,7 @@ const NAMES: &[(&str, Why)] = &[
     ("guidedregex", Program),
     ("guidedwhitespacepattern", Program),
     ("image", NoText),
+    ("imagebase64", NoText),
     ("imagedata", NoText),
     ("imageembeds", NoText),
     ("imagefile", NoText),
