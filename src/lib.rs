@@ -21,5 +21,6 @@ pub mod telemetry;
 pub mod live;
 
 pub mod proxy;
+pub mod workbench;
 
 pub mod cli;

@@ -73,7 +73,7 @@ impl Bench {
 }
 
 fn job(prompt: &[u32], shared: usize, steps: Vec<Step>) -> Job {
-    Job { prompt: prompt.to_vec(), shared, grows: prompt.len(), steps, urgent: true, deadline: None }
+    Job { prompt: prompt.to_vec(), shared, grows: prompt.len(), steps, urgent: true, deadline: None, listener: None }
 }
 
 fn decode(budget: usize) -> Step {

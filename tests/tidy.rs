@@ -18,6 +18,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("telemetry", 3),
     ("live", 4),
     ("proxy", 5),
+    ("workbench", 5),
     ("cli", 6),
 ];
 
@@ -29,7 +30,10 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("pingora", &["src/proxy/", "src/proxy.rs"]),
     ("tch", &["src/model/"]),
     ("torch_sys", &["src/model/"]),
-    ("serde_json", &["src/wire/", "src/model/", "src/detectors/safeguard", "src/telemetry/", "src/cli/bench/"]),
+    (
+        "serde_json",
+        &["src/wire/", "src/model/", "src/detectors/safeguard", "src/telemetry/", "src/workbench/", "src/cli/"],
+    ),
     ("arc_swap", &["src/live/reload.rs"]),
 ];
 

@@ -13,7 +13,7 @@ use toml::Spanned;
 use crate::config::catalogue::Catalogue;
 use crate::config::diagnostic::SourceFile;
 use crate::config::dialect::dialect;
-use crate::config::engine::{Device, Engine, EngineRun};
+use crate::config::engine::{Engine, EngineRun};
 use crate::config::load::Reader;
 use crate::config::route::routes;
 use crate::config::settings::{Admin, Audit, Server, Stream, Tls, Upstream, WindowSize};
@@ -74,6 +74,8 @@ pub fn config(reader: &mut Reader<'_>, source: &Arc<SourceFile>, file: File) -> 
         memory: file.state,
         routes,
         guardrails: catalogue.guardrails.into_values().flatten().collect(),
+        engines: catalogue.engines,
+        policies_dir: catalogue.policies_dir,
         sources,
         warnings,
     })
@@ -188,11 +190,7 @@ fn engine(
     let EngineShape { model, device, threads, queue, dtype, experts, kv_cache, step_tokens, sequences } =
         shape.into_inner();
     let origin = top.with(model.span());
-    // A GPU is worth its launch with thousands of tokens at a time; on a CPU each token is waited for by those beside it.
-    let (room, tokens, together) = match device {
-        Device::Cpu => (1 << 30, 512, 32),
-        Device::Cuda(_) => (4 << 30, 4096, 128),
-    };
+    let (room, tokens, together) = device.room();
     let run = EngineRun {
         model: reader.path(model.get_ref()),
         device,

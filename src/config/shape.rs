@@ -10,7 +10,7 @@ use serde::de::Deserializer;
 use toml::Spanned;
 
 use crate::config::dialect::DialectShape;
-use crate::config::engine::{Device, Dtype, Experts};
+use crate::config::engine::{Device, Dtype, Experts, QUEUE};
 use crate::config::settings::{Admin, Audit, HttpVersion, Limits, WindowSize, cores};
 use crate::config::value::{Address, Count, Header, Margin, Name, Size, Time, Url, Verb, via};
 use crate::config::{Memory, OnBlock, Parameter, RoutePath, State};
@@ -251,7 +251,7 @@ fn cpu() -> Device {
 }
 
 fn queue() -> usize {
-    64
+    QUEUE
 }
 
 fn deadline() -> Duration {
