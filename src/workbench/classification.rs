@@ -1,12 +1,11 @@
 //! A classification: all that is known of one text under one policy, the model's reasoning and the times included.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use crate::guardrail::{Category, Confidence, Finding, Scores, Stage, Verdict};
+use crate::guardrail::{Confidence, Finding, Scores, Stage, Verdict};
 use crate::policy::{Effort, Label, Policy};
 use crate::text::Span;
 
@@ -14,10 +13,10 @@ use crate::text::Span;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Classification {
     /// Id and digest of the policy.
-    pub policy: Arc<str>,
-    pub policy_digest: Arc<str>,
+    pub policy: String,
+    pub policy_digest: String,
     /// Digest of the model.
-    pub model: Arc<str>,
+    pub model: String,
     pub effort: Effort,
     pub stage: Stage,
     /// Nothing was found.
@@ -36,10 +35,10 @@ pub struct Classification {
     /// tell.
     #[serde(serialize_with = "map")]
     pub scores: Vec<(Label, f32)>,
-    pub category: Option<Arc<str>>,
+    pub category: Option<String>,
     pub confidence: Option<Confidence>,
     /// Why, in the words of the answer.
-    pub rationale: Option<Arc<str>>,
+    pub rationale: Option<String>,
     /// What the model wrote before its answer; empty where it did not reason.
     pub reasoning: String,
     /// Byte ranges that the finding speaks of; none means the text as a whole.
@@ -66,7 +65,7 @@ pub struct Times {
 }
 
 impl Classification {
-    pub(super) fn new(policy: &Policy, model: &Arc<str>, effort: Effort, stage: Stage, verdict: Verdict) -> Self {
+    pub(super) fn new(policy: &Policy, model: &str, effort: Effort, stage: Stage, verdict: Verdict) -> Self {
         let safe = |label: &Label| policy.labels.iter().any(|known| known.safe && known.label == *label);
         let Verdict { mut findings, scores, failed } = verdict;
         // The surest first; of those that are as sure, that of the earlier window.
@@ -91,9 +90,9 @@ impl Classification {
         let is_safe = found.is_none();
         let Finding { grounds, spans, .. } = found.unwrap_or_else(|| Finding::new(Label::new(""), Vec::new()));
         Classification {
-            policy: policy.id.clone(),
-            policy_digest: policy.digest.clone(),
-            model: model.clone(),
+            policy: policy.id.to_string(),
+            policy_digest: policy.digest.to_string(),
+            model: model.to_owned(),
             effort,
             stage,
             safe: is_safe,
@@ -102,11 +101,9 @@ impl Classification {
             score,
             violation,
             scores,
-            category: grounds.category.map(|category| match category {
-                Category::Named(code) | Category::Free(code) => code,
-            }),
+            category: grounds.category.as_ref().map(|category| category.as_str().to_owned()),
             confidence: grounds.confidence,
-            rationale: grounds.rationale,
+            rationale: grounds.rationale.as_deref().map(str::to_owned),
             reasoning: String::new(),
             spans,
             failed: failed.map(|error| error.to_string()),
@@ -160,7 +157,7 @@ mod tests {
 
     fn classified(policy: &Policy, findings: Vec<Finding>, shares: &[(&str, f32)]) -> Classification {
         let verdict = Verdict { findings, scores: scores(shares), failed: None };
-        Classification::new(policy, &"m".into(), Effort::None, Stage::Input, verdict)
+        Classification::new(policy, "m", Effort::None, Stage::Input, verdict)
     }
 
     fn label(classification: &Classification) -> Option<&str> {
