@@ -441,6 +441,26 @@ mod tests {
     }
 
     #[test]
+    fn whoever_listens_hears_what_is_decoded_and_is_not_waited_for() {
+        let mut engine = engine(64);
+        let ((tells, mut told), (tells_little, mut little)) = (mpsc::channel(64), mpsc::channel(1));
+        let mut replies = [tells, tells_little].map(|listener| {
+            let listener = Some(listener);
+            admit(&mut engine, Job { listener, ..job(1, 0) })
+        });
+        while !engine.is_idle() {
+            engine.step();
+        }
+        let [first, second] = replies.each_mut().map(|reply| reply.try_recv().unwrap().unwrap());
+        assert_eq!(first, second);
+        let [Outcome::Decoded { tokens, .. }] = &first[..] else { panic!("{first:?}") };
+        let told: Vec<Told> = std::iter::from_fn(|| told.try_recv().ok()).collect();
+        assert!(matches!(told[..2], [Told::Begun { tokens: 40, kept: 0, .. }, Told::Read { .. }]), "{told:?}");
+        assert!(told[2..].iter().eq(tokens.iter().map(|&token| Told::Token(token)).collect::<Vec<_>>().iter()));
+        assert!(matches!(little.try_recv(), Ok(Told::Begun { .. })) && little.try_recv().is_err());
+    }
+
+    #[test]
     fn what_is_no_number_is_not_kept() {
         let mut engine = engine(16);
         let mut reply = admit(&mut engine, job(1, 24));

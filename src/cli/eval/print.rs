@@ -13,7 +13,8 @@ const TEXT: usize = 70;
 
 /// One object: what was judged by what, and what came of it.
 pub fn json(done: &Done) -> String {
-    let changed = |wanted: Change| done.lines.iter().filter(move |line| change(line) == Some(wanted)).map(|line| line.line);
+    let changed =
+        |wanted: Change| done.lines.iter().filter(move |line| change(line) == Some(wanted)).map(|line| line.line);
     let changes = done.b.is_some().then(|| {
         let lines = |wanted| changed(wanted).collect::<Vec<_>>();
         json!({"fixed": lines(Change::Fixed), "broken": lines(Change::Broken), "other": lines(Change::Other)})
