@@ -16,7 +16,7 @@ const MAX_TEXT: u64 = 8 << 20;
 #[command(after_help = "Exit code: 0 the text is safe, 1 it violates the policy, 2 there is no verdict.")]
 pub struct Arguments {
     #[command(flatten)]
-    desk: desk::Arguments,
+    desk: desk::Chosen,
     /// Whether the text is a prompt or an answer
     #[arg(long, default_value = "input")]
     stage: Stage,
@@ -53,7 +53,7 @@ fn classify(arguments: &Arguments) -> Result<Classification, Refused> {
     if text.trim().is_empty() {
         return Err(Refused::new("the text is empty: there is nothing to judge"));
     }
-    let desk::Arguments { policy, effort, engine, model, .. } = &arguments.desk;
+    let desk::Chosen { policy, effort, engine, model, .. } = &arguments.desk;
     let desk = Desk::open(&arguments.desk)?;
     let (policy, engine) = (desk.policy(policy)?, desk.engine(engine.as_deref(), model.as_deref())?);
     let classifier = desk.classifier(&policy, &engine, *effort)?;

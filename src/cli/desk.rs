@@ -14,7 +14,7 @@ use crate::policy::{Effort, Policy, Scope, Stage};
 use crate::workbench::{Classifier, policies};
 
 #[derive(Args)]
-pub struct Arguments {
+pub struct Chosen {
     /// The policy: its name in the policies' folder, or the path of its file
     #[arg(long)]
     pub policy: String,
@@ -47,9 +47,9 @@ pub const REFUSED: u8 = 2;
 const CONFIG: &str = "portcullis.toml";
 
 impl Desk {
-    pub fn open(arguments: &Arguments) -> Result<Self, Refused> {
-        let there = Path::new(CONFIG).is_file() && arguments.model.is_none();
-        let path = arguments.config.as_deref().or(there.then_some(Path::new(CONFIG)));
+    pub fn open(chosen: &Chosen) -> Result<Self, Refused> {
+        let there = Path::new(CONFIG).is_file() && chosen.model.is_none();
+        let path = chosen.config.as_deref().or(there.then_some(Path::new(CONFIG)));
         // Nothing is sent anywhere, so the secrets of upstreams need not be there.
         let env = |name: &str| Some(std::env::var(name).unwrap_or_else(|_| "none".to_owned()));
         let config = path.map(|path| config::load_with_env(path, &env)).transpose();

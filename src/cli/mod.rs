@@ -58,3 +58,14 @@ pub fn run() -> ExitCode {
         Command::Bench(bench) => bench::run(&bench),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_command_is_sound() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -26,7 +26,7 @@ const TEXT: usize = 60;
 )]
 pub struct Arguments {
     #[command(flatten)]
-    desk: desk::Arguments,
+    desk: desk::Chosen,
     /// The audit; `-` reads standard input
     audit: PathBuf,
     /// Compare with what this guardrail found
@@ -80,7 +80,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn replay(arguments: &Arguments) -> Result<(), Refused> {
-    let desk::Arguments { policy, effort, engine, model, .. } = &arguments.desk;
+    let desk::Chosen { policy, effort, engine, model, .. } = &arguments.desk;
     let mut reader = open(arguments)?;
     let desk = Desk::open(&arguments.desk)?;
     let (policy, engine) = (desk.policy(policy)?, desk.engine(engine.as_deref(), model.as_deref())?);

@@ -1,7 +1,7 @@
 //! Results: one JSON line for each item, in the order of the data, behind a line that says what they are of. A run that was
 //! broken off goes on where its file ends, if it is still the same run.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -190,6 +190,11 @@ impl Results {
         // It may quote the texts, so it is nobody else's.
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).clone();
         let mut file = options.open(path).map_err(failed)?;
+        // Two runs would write between each other's lines. The lock goes with the file.
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => failed(io::Error::other("another evaluation is writing it")),
+            TryLockError::Error(error) => failed(error),
+        })?;
         let (mut lines, mut end, mut first) = (Vec::new(), 0, None);
         let mut reader = BufReader::new(&file);
         let mut line = String::new();
@@ -277,9 +282,13 @@ mod tests {
         results.add(&line(0)).unwrap();
         results.add(&line(1)).unwrap();
         results.0.write_all(b"{\"item\":2,\"li").unwrap();
+        drop(results);
         let (mut results, done) = Results::open(&path, &head("none")).unwrap();
         assert_eq!(done, [line(0), line(1)]);
+        let second = Results::open(&path, &head("none")).err().unwrap().to_string();
+        assert!(second.ends_with("another evaluation is writing it"), "{second}");
         results.add(&line(2)).unwrap();
+        drop(results);
         let (_, done) = Results::open(&path, &head("none")).unwrap();
         assert_eq!(done, [line(0), line(1), line(2)]);
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 4);
@@ -303,6 +312,7 @@ mod tests {
         }
         let mut results = Results::open(&dir.path().join("new"), &head("none")).unwrap().0;
         results.add(&line(1)).unwrap();
+        drop(results);
         assert!(Results::open(&dir.path().join("new"), &head("none")).is_err());
     }
 }

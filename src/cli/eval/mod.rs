@@ -23,7 +23,7 @@ use crate::workbench::{self, Classifier, Data, Head, Judge, Line, Report, Result
 )]
 pub struct Arguments {
     #[command(flatten)]
-    desk: desk::Arguments,
+    desk: desk::Chosen,
     /// Labelled texts, one a line or row: JSON lines or CSV with a header. Fields: `text`; `violation` (0 or 1) or `label`;
     /// `stage` (`input` or `output`) if need be
     data: PathBuf,
@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn evaluate(arguments: &Arguments) -> Result<Done, Refused> {
-    let desk::Arguments { policy, effort, engine, model, .. } = &arguments.desk;
+    let desk::Chosen { policy, effort, engine, model, .. } = &arguments.desk;
     let desk = Desk::open(&arguments.desk)?;
     let policy = desk.policy(policy)?;
     let other = arguments.other(&desk, &policy)?;
