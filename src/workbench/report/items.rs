@@ -37,7 +37,8 @@ pub fn mistakes(report: &Report<'_>) -> Vec<Element> {
     let missed: Vec<&Line> = given.iter().copied().filter(|line| violates(line) && safe(line)).collect();
     let alarms: Vec<&Line> = given.iter().copied().filter(|line| !violates(line) && !safe(line)).collect();
     let labels: Vec<&Line> = given.iter().copied().filter(|line| violates(line) != safe(line)).collect();
-    let mut found = vec![el("h2").text("What went wrong")];
+    let title = if report.b.is_some() { "What went wrong in A" } else { "What went wrong" };
+    let mut found = vec![el("h2").text(title)];
     if missed.len() + alarms.len() + labels.len() + failed.len() == 0 {
         found.push(el("p").text("Nothing: every text was given what was expected."));
     }

@@ -82,7 +82,7 @@ impl Report<'_> {
             }
         };
         if confusion.classes.len() > 2 {
-            text += " Which label it is counts below.";
+            text += " In the figures below a text is right only with the right label.";
         }
         el("p").class("lead").text(text)
     }

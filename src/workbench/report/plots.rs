@@ -10,6 +10,7 @@ const HEIGHT: f64 = 220.0;
 const LEFT: f64 = 52.0;
 const TOP: f64 = 14.0;
 const BELOW: f64 = 44.0;
+const RIGHT: f64 = 24.0;
 
 /// The classes of the two sides' marks.
 const SIDES: [&str; 2] = ["a", "b"];
@@ -97,7 +98,7 @@ pub fn scored(lines: &[Line], is_violation: impl Fn(&Line) -> bool) -> Vec<(f64,
 
 impl Plot {
     fn new(title: &str, x_label: &str, y_label: &str, x: f64, y: f64, tick: fn(f64) -> String) -> Self {
-        let (width, height) = (LEFT + WIDTH + 14.0, TOP + HEIGHT + BELOW);
+        let (width, height) = (LEFT + WIDTH + RIGHT, TOP + HEIGHT + BELOW);
         let svg = el("svg").attr("viewBox", format!("0 0 {width} {height}")).attr("role", "img");
         let mut plot = Plot { svg: svg.attr("aria-label", title).add(el("title").text(title)), x, y };
         for step in 0..=4 {
