@@ -68,7 +68,7 @@ impl Bench {
     }
 
     fn figures(&self) -> Snapshot {
-        self.figures.snapshot()
+        self.figures.snapshot(0)
     }
 }
 

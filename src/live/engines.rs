@@ -169,6 +169,7 @@ mod libtorch {
             kv_bytes,
             kv_capacity,
             running,
+            waiting,
         } = figures;
         EngineReading {
             name,
@@ -181,6 +182,7 @@ mod libtorch {
             kv_bytes,
             kv_capacity,
             running,
+            waiting,
         }
     }
 

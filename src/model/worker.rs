@@ -144,7 +144,7 @@ impl Worker {
 
     /// What the engine has done so far.
     pub fn figures(&self) -> Snapshot {
-        self.figures.snapshot()
+        self.figures.snapshot(self.queue.len())
     }
 
     /// Hex SHA-256 over configuration, tokenizer, the weights' headers and the beginning of each tensor.
