@@ -23,4 +23,6 @@ pub mod live;
 pub mod proxy;
 pub mod workbench;
 
+pub mod admin;
+
 pub mod cli;

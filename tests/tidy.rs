@@ -19,7 +19,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("live", 4),
     ("proxy", 5),
     ("workbench", 5),
-    ("cli", 6),
+    ("admin", 6),
+    ("cli", 7),
 ];
 
 /// Uses within one layer that are meant: from, to.
@@ -32,7 +33,15 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("torch_sys", &["src/model/"]),
     (
         "serde_json",
-        &["src/wire/", "src/model/", "src/detectors/safeguard", "src/telemetry/", "src/workbench/", "src/cli/"],
+        &[
+            "src/wire/",
+            "src/model/",
+            "src/detectors/safeguard",
+            "src/telemetry/",
+            "src/admin/",
+            "src/workbench/",
+            "src/cli/",
+        ],
     ),
     ("arc_swap", &["src/live/reload.rs"]),
 ];

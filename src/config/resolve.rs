@@ -27,7 +27,9 @@ use crate::config::{Config, Diagnostic, Origin, Secret, doubt};
 pub fn config(reader: &mut Reader<'_>, source: &Arc<SourceFile>, file: File) -> Option<Config> {
     let top = Origin::new(source, 0..0);
     let mut taken = BTreeMap::new();
-    let admin = admin(reader, &top, file.admin, &mut taken);
+    let mut admin_shape = file.admin;
+    let moderations = admin_shape.get_mut().moderations.take();
+    let admin = admin(reader, &top, admin_shape, &mut taken);
     let server = server(reader, &top, file.server, &mut taken);
     let at_stream = top.with(file.stream.span());
     let defaults = stream(reader, &at_stream, file.stream.get_ref(), Stream::default());
@@ -53,6 +55,7 @@ pub fn config(reader: &mut Reader<'_>, source: &Arc<SourceFile>, file: File) -> 
     for (name, shape) in file.guardrail {
         catalogue.inline_guardrail(reader, &top, name, shape);
     }
+    let moderations = moderations.map(|named| moderations_by(reader, &mut catalogue, &top, named));
     let no_routes = file.route.is_empty();
     let routes = routes(reader, &mut catalogue, &upstreams, defaults.unwrap_or_default(), &top, file.route);
     if no_routes {
@@ -68,7 +71,7 @@ pub fn config(reader: &mut Reader<'_>, source: &Arc<SourceFile>, file: File) -> 
     let (sources, warnings) = reader.finish();
     Some(Config {
         server: server?,
-        admin: admin?,
+        admin: Admin { moderations, ..admin? },
         audit,
         limits: file.limits,
         memory: file.state,
@@ -177,7 +180,18 @@ fn admin(
         );
         return None;
     }
-    Some(Admin { listen, token })
+    Some(Admin { listen, token, workbench: shape.workbench, moderations: None })
+}
+
+/// The ids of the policies that are named, each known.
+fn moderations_by(
+    reader: &mut Reader<'_>,
+    catalogue: &mut Catalogue,
+    top: &Origin,
+    named: Vec<Spanned<String>>,
+) -> Vec<Arc<str>> {
+    let mut find = |name: Spanned<String>| catalogue.policy(reader, name.get_ref(), &top.with(name.span()));
+    named.into_iter().filter_map(|name| Some(find(name)?.id.clone())).collect()
 }
 
 fn engine(

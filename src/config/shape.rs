@@ -80,6 +80,8 @@ pub struct TlsShape {
 pub struct AdminShape {
     pub listen: Spanned<Address>,
     pub token: Option<Spanned<SecretShape>>,
+    pub workbench: bool,
+    pub moderations: Option<Vec<Spanned<String>>>,
 }
 
 /// `{ env = "NAME" }` or `{ file = "path" }`.
@@ -221,7 +223,8 @@ impl Default for ServerShape {
 
 impl Default for AdminShape {
     fn default() -> Self {
-        AdminShape { listen: Spanned::new(0..0, Address(Admin::DEFAULT_LISTEN)), token: None }
+        let listen = Spanned::new(0..0, Address(Admin::DEFAULT_LISTEN));
+        AdminShape { listen, token: None, workbench: true, moderations: None }
     }
 }
 
