@@ -12,6 +12,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::desk::{self, Desk, REFUSED, Refused};
+use crate::config::Engine;
 use crate::policy::{Effort, Policy};
 use crate::workbench::{self, Classifier, Data, Head, Judge, Line, Report, Results, Summary};
 
@@ -56,6 +57,13 @@ pub struct Arguments {
     together: u16,
 }
 
+/// What a run is compared with.
+struct Other {
+    policy: Arc<Policy>,
+    engine: Arc<Engine>,
+    effort: Effort,
+}
+
 /// A run that is done.
 struct Done {
     head: Head,
@@ -78,27 +86,16 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 fn evaluate(arguments: &Arguments) -> Result<Done, Refused> {
     let desk::Chosen { policy, effort, engine, model, .. } = &arguments.desk;
     let desk = Desk::open(&arguments.desk)?;
-    let policy = desk.policy(policy)?;
-    let other = arguments.other(&desk, &policy)?;
+    let (policy, engine) = (desk.policy(policy)?, desk.engine(engine.as_deref(), model.as_deref())?);
+    let other = arguments.other(&desk, &policy, &engine)?;
     let policies: Vec<&Policy> =
-        [Some(&policy), other.as_ref()].into_iter().flatten().map(|policy| &**policy).collect();
+        [Some(&*policy), other.as_ref().map(|other| &*other.policy)].into_iter().flatten().collect();
     let data = Data::read(&arguments.data, &policies).map_err(Refused::new)?;
     // Rather now than after hours that nobody could read of.
     arguments.html.as_deref().map(writable).transpose()?;
 
-    let a = desk.classifier(&policy, &*desk.engine(engine.as_deref(), model.as_deref())?, *effort)?;
-    let b = match &other {
-        None => None,
-        Some(other) => {
-            let named = arguments.against_engine.is_some() || arguments.against_model.is_some();
-            let (name, dir) = match named {
-                true => (arguments.against_engine.as_deref(), arguments.against_model.as_deref()),
-                false => (engine.as_deref(), model.as_deref()),
-            };
-            let effort = arguments.against_effort.unwrap_or(*effort);
-            Some(desk.classifier(other, &*desk.engine(name, dir)?, effort)?)
-        }
-    };
+    let a = desk.classifier(&policy, &engine, *effort)?;
+    let b = other.as_ref().map(|b| desk.classifier(&b.policy, &b.engine, b.effort)).transpose()?;
     let head = Head::new(&data, &a, b.as_ref());
     let lines = lines(arguments, &head, &data, &a, b.as_ref())?;
     let summary = |policy: &Arc<Policy>, of: &dyn Fn(&Line) -> Option<&workbench::Judged>| {
@@ -106,18 +103,22 @@ fn evaluate(arguments: &Arguments) -> Result<Done, Refused> {
         (policy.clone(), Summary::new(policy, data.has_labels(), pairs))
     };
     let a = summary(&policy, &|line| Some(&line.a));
-    let b = other.as_ref().map(|other| summary(other, &|line| line.b.as_ref()));
+    let b = other.as_ref().map(|other| summary(&other.policy, &|line| line.b.as_ref()));
     Ok(Done { a, b, head, data, lines })
 }
 
 impl Arguments {
-    /// The policy of the other side, if there is one.
-    fn other(&self, desk: &Desk, policy: &Arc<Policy>) -> Result<Option<Arc<Policy>>, Refused> {
-        let compares = self.against_engine.is_some() || self.against_model.is_some() || self.against_effort.is_some();
-        match &self.against_policy {
-            Some(other) => desk.policy(other).map(Some),
-            None => Ok(compares.then(|| policy.clone())),
+    /// The other side, if there is one: like the first but for what the options say.
+    fn other(&self, desk: &Desk, policy: &Arc<Policy>, engine: &Arc<Engine>) -> Result<Option<Other>, Refused> {
+        let (name, model) = (self.against_engine.as_deref(), self.against_model.as_deref());
+        let other_engine = name.is_some() || model.is_some();
+        if self.against_policy.is_none() && self.against_effort.is_none() && !other_engine {
+            return Ok(None);
         }
+        let policy = self.against_policy.as_ref().map_or(Ok(policy.clone()), |other| desk.policy(other))?;
+        let engine = if other_engine { desk.engine(name, model)? } else { engine.clone() };
+        let effort = self.against_effort.unwrap_or(self.desk.effort);
+        Ok(Some(Other { policy, engine, effort }))
     }
 }
 

@@ -100,7 +100,7 @@ fn text(item: &Item, line: &Line) -> Element {
 fn given(judged: &Judged) -> Element {
     match judged {
         Judged::Given(given) => {
-            let score = given.score.map(|score| format!(" {:.0} %", 100.0 * score)).unwrap_or_default();
+            let score = given.score.map(|score| format!(" {:.0}\u{a0}%", 100.0 * score)).unwrap_or_default();
             el("td").class("label").text(&given.label).add(el("span").class("dim").text(score))
         }
         Judged::Failed { error, .. } => el("td").class("label bad").text(error),

@@ -242,7 +242,7 @@ fn were(count: usize) -> String {
 }
 
 fn share(share: Option<f64>) -> String {
-    share.map_or("\u{2013}".into(), |share| format!("{:.1} %", 100.0 * share))
+    share.map_or("\u{2013}".into(), |share| format!("{:.1}\u{a0}%", 100.0 * share))
 }
 
 fn number(number: Option<f64>) -> String {
