@@ -103,6 +103,20 @@ fn every_shipped_policy_is_of_the_guides_form() {
     }
 }
 
+/// A page's template, a word for each label, two lines: nothing but the front matter is ours.
+#[test]
+fn policies_of_other_forms_are_policies() {
+    for (id, replies) in
+        [("lm-studio", ["1", "0"]), ("roost", ["INVALID", "VALID"]), ("violating", ["Violating", "Non-violating"])]
+    {
+        let file = fs::read_to_string(root().join("tests/policies").join(id).join("policy.md")).unwrap();
+        let policy = portcullis::policy::Policy::parse(id, &file).unwrap();
+        assert_eq!(policy.labels.iter().map(|label| &*label.reply).collect::<Vec<_>>(), replies, "{id}");
+        let (_, text) = file.rsplit_once("+++\n").unwrap();
+        assert_eq!(&*policy.text, text.trim(), "{id}");
+    }
+}
+
 /// A checkpoint has its `config.json` in its folder, or in the `original/` below.
 #[test]
 fn a_model_of_either_layout_is_one() {

@@ -66,7 +66,7 @@ const SCATTERED: [&str; 33] = [
 ];
 
 /// The same as people write and format it.
-const SPELLED: [&str; 11] = [
+const SPELLED: [&str; 17] = [
     "project\n    bluebird",
     "> project\n> bluebird",
     "project\u{200b}bluebird",
@@ -77,6 +77,12 @@ const SPELLED: [&str; 11] = [
     "\"project\" (bluebird)",
     "pro<b>ject</b> bluebird",
     "# project\r\n# bluebird",
+    "pro<!-- a word -->ject blue<span class=\"x\">bird</span>",
+    "project<br />bluebird",
+    "project | bluebird",
+    "pro&ZeroWidthSpace;ject bluebird",
+    "\u{24ab}\u{24ad}\u{24aa}\u{24a5}\u{24a0}\u{249e}\u{24af} bluebird",
+    "\u{a4d1}\u{a4e3}\u{a4f3}\u{a4d9}\u{a4f0}\u{a4da}\u{a4d4} \u{a4d0}\u{a4e1}\u{a4f4}\u{a4f0}\u{a4d0}\u{a4f2}\u{a4e3}\u{a4d3}",
     "pr\u{f8}\u{249}\u{247}c\u{167} bl\u{289}\u{247}b\u{268}\u{24d}d",
 ];
 

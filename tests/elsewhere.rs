@@ -88,7 +88,16 @@ async fn what_stands_for_a_text_elsewhere_is_refused_by_every_dialect() {
         "mcp_servers": [{"url": "https://example.com"}],
         "knowledgeBase": "x",
         "connectors": [{"id": "web-search"}],
+        "force_search_enhancement": true,
+        "tool_ids": ["server:mcp:x"],
     });
+    let of_types = json!({
+        "extra_body": {"tools": [{"type": "web_search"}]},
+        "fallbacks": [{"model": "x", "tools": [{"type": "web_fetch_20250910", "name": "web_fetch"}]}],
+        "more_tools": [{"type": "code-interpreter"}],
+    });
+    let led =
+        json!({"api_base": "https://example.com", "baseURL": "https://example.com", "user_config": {"model_list": []}});
     let no_text = json!({
         "images": ["AAAA"],
         "image_url": "https://example.com/a.png",
@@ -112,12 +121,35 @@ async fn what_stands_for_a_text_elsewhere_is_refused_by_every_dialect() {
         "messages_": [{"role": "user", "images": ["AAAA"]}],
         "tool_config": {"tools": [{"systemTool": {"name": "grounding"}}, {"googleSearch": {}}]},
     });
-    let all = [kept, fetched, no_text, programs_and_copies, deeper];
+    let all = [kept, fetched, of_types, led, no_text, programs_and_copies, deeper];
     for (path, body) in all.iter().flat_map(with_each) {
         let (status, text) = status(&mut client, path, &body).await;
         assert!(status == 400 && text.contains("this route"), "{path} {body}: {status} {text}");
     }
     assert!(upstream.requests().is_empty());
+}
+
+/// OpenRouter takes a prompt that it keeps, or a search, for part of a model's name.
+#[tokio::test]
+async fn a_models_name_that_stands_for_more_is_refused() {
+    let (upstream, proxy) = start().await;
+    let mut client = proxy.connect().await;
+    let names = ["@preset/x", "openai/gpt-4o@preset/x", "openai/gpt-4o:online"];
+    let in_paths = ["/models/m:generateContent", "/model/m/converse"];
+    let bodies = || dialects().into_iter().filter(|(_, path, _)| !in_paths.contains(path));
+    for (name, (_, path, body)) in names.into_iter().flat_map(|name| bodies().map(move |body| (name, body))) {
+        for more in [json!({"model": name}), json!({"model": "m", "models": ["m", name]})] {
+            let mut body = body.clone();
+            body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+            let (status, text) = status(&mut client, path, &body).await;
+            assert!(status == 400 && text.contains("this route"), "{path} {body}: {status} {text}");
+        }
+    }
+    assert!(upstream.requests().is_empty());
+    for name in ["meta-llama/llama-3:free", "gpt-4o@2024-08-06", "accounts/x/models/preset", "online"] {
+        let body = json!({"model": name, "models": [name], "messages": []});
+        assert_eq!(status(&mut client, "/chat", &body).await.0, 200, "{name}");
+    }
 }
 
 #[tokio::test]
@@ -154,10 +186,7 @@ async fn it_is_refused_in_a_message_a_part_and_a_tool() {
             ("/messages", json!({"messages": [message]})),
             ("/messages", json!({"messages": [], "fallbacks": [message]})),
         ];
-        // Anthropic's blocks have a `file_id` of their own, of files that a tool has written.
-        if more.get("file_id").is_none() {
-            bodies.push(("/messages", json!({"messages": [{"role": "user", "content": [part]}]})));
-        }
+        bodies.push(("/messages", json!({"messages": [{"role": "user", "content": [part]}]})));
         for (path, body) in bodies {
             let (status, text) = status(&mut client, path, &body).await;
             assert_eq!(status, 400, "{path} {body}: {text}");

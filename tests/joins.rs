@@ -367,3 +367,135 @@ async fn a_candidate_of_several_is_judged_whichever_event_brings_it() {
     let answer = post(&proxy, path, &body).await;
     assert!(answer.status == 400 && !answer.text().contains("blue"), "{}", answer.text());
 }
+
+/// What some readers join, others show apart: there a word ends with its part, whatever stands behind.
+#[tokio::test]
+async fn a_word_at_the_end_of_a_part_of_a_stream_is_seen() {
+    let chunk = |delta: Value, reason: Value| {
+        json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m",
+            "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]})
+    };
+    let chat = |delta| [chunk(delta, Value::Null), chunk(json!({}), json!("stop")), json!("[DONE]")];
+    let parts = |parts: Value| json!({"candidates": [{"index": 0, "content": {"role": "model", "parts": parts}}]});
+    let gemini = |event| [event, json!({"candidates": [{"index": 0, "finishReason": "STOP"}]})];
+    let text = |text: &str| json!({"type": "text", "text": text});
+    let said = json!({"model": "m", "stream": true, "messages": [{"role": "user", "content": "hi"}]});
+    let asked = json!({"contents": [{"parts": [{"text": "hi"}]}]});
+    let streams = [
+        ("/v1/chat/completions", &said, chat(json!({"content": [text("a bluebird"), text("s")]})).to_vec()),
+        (
+            "/v1/chat/completions",
+            &said,
+            chat(json!({"reasoning_details": [{"type": "reasoning.text", "index": 0, "text": "a bluebird", "summary": "s"}]})).to_vec(),
+        ),
+        (
+            "/v1beta/models/m:streamGenerateContent?alt=sse",
+            &asked,
+            gemini(parts(json!([{"text": "a bluebird"}, {"text": "s"}]))).to_vec(),
+        ),
+    ];
+    let script = |event: &Value| event.as_str().map_or_else(|| event.to_string(), str::to_owned);
+    let answers =
+        streams.iter().map(|(_, _, events)| events.iter().map(script).fold(Answer::stream(), |a, e| a.event(&e)).end());
+    let upstream = Upstream::scripted(answers.collect()).await;
+    let proxy = Proxy::start(config(&upstream, &words("\"output\"", "block", "")));
+    for (path, body, events) in &streams {
+        let answer = post(&proxy, path, body).await;
+        assert!(answer.status == 400 && !answer.text().contains(WORD), "{path} {events:?}: {}", answer.text());
+    }
+}
+
+/// Upstreams make one message of several on end, whoever speaks.
+#[tokio::test]
+async fn a_phrase_over_messages_on_end_is_seen_whoever_says_them() {
+    let upstream = Upstream::start(Answer::error(429, "fine")).await;
+    let proxy = Proxy::start(config(&upstream, &words("\"input\"", "block", "")));
+    let ask = json!({"role": "user", "content": "go on"});
+    let call = |id: &str| json!({"type": "function", "id": id, "function": {"name": "f", "arguments": "{}"}});
+    let calls = json!({"role": "assistant", "content": null, "tool_calls": [call("c"), call("d")]});
+    let result = |id: &str, text: &str| json!({"role": "tool", "tool_call_id": id, "content": text});
+    let said = |role: &str, text: &str| json!({"role": role, "content": text});
+    let output = |text: &str| json!({"type": "function_call_output", "call_id": "c", "output": text});
+    let bodies = |one: &str, two: &str| {
+        let chat = |messages: Value| ("/v1/chat/completions", json!({"model": "m", "messages": messages}));
+        vec![
+            chat(json!([ask, calls, result("c", one), result("d", two)])),
+            chat(json!([said("system", one), said("system", two), ask])),
+            chat(json!([ask, said("assistant", one), said("assistant", two)])),
+            ("/v1/responses", json!({"model": "m", "input": [ask, output(one), output(two)]})),
+            ("/v1/responses", json!({"model": "m", "input": [said("developer", one), said("developer", two), ask]})),
+            (
+                "/v1/messages",
+                json!({"model": "m", "max_tokens": 9, "messages": [ask, said("assistant", one), said("assistant", two)]}),
+            ),
+            (
+                "/api/chat",
+                json!({"model": "m", "stream": false, "messages": [said("system", one), said("system", two), ask]}),
+            ),
+        ]
+    };
+    let filler = "some words that say nothing at all, ".repeat(200);
+    for (path, body) in
+        bodies("blue", "bird sings").into_iter().chain(bodies(&format!("{filler}blue"), &format!("bird {filler}")))
+    {
+        assert_eq!(post(&proxy, path, &body).await.status, 400, "{path}: {body:.200}");
+    }
+    assert!(upstream.requests().is_empty());
+    for (path, body) in bodies(&format!("blue {filler}"), &format!("{filler} bird")) {
+        assert_eq!(post(&proxy, path, &body).await.status, 429, "{path}");
+    }
+}
+
+/// Ids go unjudged; words in the form of one do not.
+#[tokio::test]
+async fn an_id_with_a_word_in_it_is_judged() {
+    let answer = |id: &str| {
+        let call = json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}});
+        json!({"id": "chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT", "object": "chat.completion", "created": 1, "model": "m",
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": null, "tool_calls": [call]}, "finish_reason": "tool_calls"}]})
+        .to_string()
+    };
+    let ids = ["call_a1B2c3D4e5F6", "call_a-bluebird"];
+    let upstream = Upstream::scripted(ids.iter().map(|id| Answer::json(answer(id))).collect()).await;
+    let proxy = Proxy::start(config(&upstream, &words("\"output\"", "block", "")));
+    let body = chat(&[("user", json!("hi"))]);
+    let mut statuses = Vec::new();
+    for _ in ids {
+        statuses.push(post(&proxy, "/v1/chat/completions", &body).await.status);
+    }
+    assert_eq!(statuses, [200, 400]);
+}
+
+/// Parts of forms that the API does not have, and some server has: a lenient client joins them all the same.
+#[tokio::test]
+async fn a_phrase_over_parts_of_another_form_is_seen() {
+    let choice = |content: Value| {
+        json!({"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m",
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}]})
+    };
+    let thought = |text: &str| json!({"type": "thinking", "thinking": [{"type": "text", "text": text}]});
+    let message = |text: &str| json!({"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": text});
+    let said = chat(&[("user", json!("hi"))]);
+    let chats = [
+        choice(json!(["a blue", "bird"])),
+        choice(json!(["a blue", {"type": "text", "text": "bird"}])),
+        choice(json!([["a blue"], ["bird"]])),
+        choice(json!([thought("a blue"), thought("bird")])),
+        choice(json!([{"type": "x", "value": "a blue"}, {"type": "x", "value": "bird"}])),
+    ];
+    let response = json!({"id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "m",
+        "output": [message("a blue"), message("bird")]});
+    let asked = json!({"model": "m", "input": "hi"});
+    let exchanges = chats.iter().map(|answer| ("/v1/chat/completions", &said, answer)).chain([(
+        "/v1/responses",
+        &asked,
+        &response,
+    )]);
+    let upstream =
+        Upstream::scripted(exchanges.clone().map(|(.., answer)| Answer::json(answer.to_string())).collect()).await;
+    let proxy = Proxy::start(config(&upstream, &words("\"output\"", "block", "")));
+    for (path, body, answer) in exchanges {
+        let response = post(&proxy, path, body).await;
+        assert!(response.status == 400 && !response.text().contains("blue"), "{answer}: {}", response.text());
+    }
+}

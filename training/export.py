@@ -21,6 +21,8 @@ def tensors(model):
     out = {}
     for name, value in model.state_dict().items():
         name = name if name.startswith("lm_head") else f"model.{name}"
+        if "gate_up_proj" in name:
+            value = torch.stack(value.chunk(2, 1), 2).flatten(1, 2)
         if name.endswith(("gate_up_proj", "down_proj")):
             out[f"{name}_blocks"], out[f"{name}_scales"] = mxfp4.packed(value)
         else:
@@ -65,9 +67,9 @@ def check(model, tokenizer, folder=FOLDER):
     # As it is stored: bfloat16 where it is that.
     for parameter in (p for name, p in model.named_parameters() if not name.endswith(("gate_up_proj", "down_proj"))):
         parameter.copy_(parameter.to(torch.bfloat16))
-    ours, _ = model.eval()(Batch([prefix], [[(ids, [answer]) for ids, _, answer in rows]]), quantised=True, dtype=torch.float32)
+    ours, *_ = model.eval()(Batch([prefix], [[(ids, [answer], length) for ids, _, length, answer in rows]]), quantised=True, dtype=torch.float32)
     other = by_transformers(folder)
-    theirs = torch.stack([other(torch.tensor([prefix + ids])).logits[0, len(prefix) + answer - 1] for ids, _, answer in rows])
+    theirs = torch.stack([other(torch.tensor([prefix + ids])).logits[0, len(prefix) + answer - 1] for ids, *_, answer in rows])
     return (ours - theirs).abs().max().item()
 
 
@@ -75,7 +77,7 @@ def main():
     from train import RUN
 
     tokenizer, model = Tokenizer.from_file(str(RUN / "tokenizer.json")), Nano()
-    model.load_state_dict(torch.load(RUN / "state.pt", weights_only=False)["model"])
+    model.load_state_dict(torch.load(RUN / "state.pt", weights_only=False)["model"], strict=False)
     write(model, tokenizer)
     print(f"{FOLDER}: {sum(file.stat().st_size for file in FOLDER.iterdir()) / 1e6:.1f} MB; logits within {check(model, tokenizer):.1e} of transformers")
 

@@ -56,8 +56,11 @@ class Harmony:
         return block("system", SYSTEM.format(effort=effort)) + block("developer", f"# Instructions\n\n{policy}") + user
 
     def example(self, content, reply, reasoning=None, most=96):
-        """Ids after the prefix, and at which of them a loss counts: what the model is to write."""
-        ids = self.encode(content)[:most] + self.after
+        """Ids after the prefix, at which of them a loss counts (what the model is to write), how many are the content, and
+        where the answer begins."""
+        ids = self.encode(content)[:most]
+        length = len(ids)
+        ids = ids + self.after
         open_ = self.final if reasoning is None else self.analysis + self.encode(reasoning) + self.conclude
         free = 0 if reasoning is None else len(self.analysis)
         # The end of the reasoning is the model's own to write; what opens the answer then is not.
@@ -65,4 +68,4 @@ class Harmony:
         ids = ids + open_
         answer = self.encode(reply) + [self.control["return"]]
         targets = [*written, *range(len(ids), len(ids) + len(answer))]
-        return ids + answer, targets, len(ids)
+        return ids + answer, targets, length, len(ids)

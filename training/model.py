@@ -13,7 +13,7 @@ from torch import nn
 import mxfp4
 from harmony import VOCAB
 
-HIDDEN, INTER, LAYERS, EXPERTS, TOP, HEADS, KV_HEADS, HEAD_DIM, WINDOW = 192, 192, 6, 8, 4, 6, 2, 32, 128
+HIDDEN, INTER, LAYERS, EXPERTS, TOP, HEADS, KV_HEADS, HEAD_DIM, WINDOW = 256, 256, 4, 8, 2, 8, 4, 32, 128
 CONFIG = {
     "architectures": ["GptOssForCausalLM"],
     "attention_bias": True,
@@ -54,6 +54,10 @@ CONFIG = {
 }
 
 
+# Many small steps over much memory, each as one.
+fused = torch.compile(dynamic=True)
+
+
 def rope_table(length):
     """Cosines and sines [length, D/2] of YaRN, with its scale in them."""
     half = HEAD_DIM // 2
@@ -67,9 +71,35 @@ def rope_table(length):
     return (angle.cos() * scale).float(), (angle.sin() * scale).float()
 
 
+@fused
 def rotate(x, cos, sin):
-    first, second = x.chunk(2, -1)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
+    first, second = x.float().chunk(2, -1)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), -1).to(x.dtype)
+
+
+@fused
+def normed(x, weight, dtype):
+    return (x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-5) * weight).to(dtype)
+
+
+@fused
+def swiglu(h):
+    gate, up = h.float().chunk(2, -1)
+    gate, up = gate.clamp(max=7.0), up.clamp(-7.0, 7.0)
+    return ((up + 1) * gate * torch.sigmoid(1.702 * gate)).to(h.dtype)
+
+
+@fused
+def mixed(y, weight):
+    """[T, TOP, H] and [T, TOP]: the sum that the router wants, in full precision."""
+    return (y.float() * weight[..., None]).sum(1)
+
+
+class Linear(nn.Linear):
+    """Computes in its input's precision."""
+
+    def forward(self, x):
+        return F.linear(x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype))
 
 
 class Norm(nn.Module):
@@ -77,25 +107,24 @@ class Norm(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(HIDDEN))
 
-    def forward(self, x):
-        x = x.float()
-        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-5) * self.weight
+    def forward(self, x, dtype):
+        return normed(x, self.weight, dtype)
 
 
 class Attention(nn.Module):
     def __init__(self, window):
         super().__init__()
         self.window = window
-        self.q_proj = nn.Linear(HIDDEN, HEADS * HEAD_DIM)
-        self.k_proj = nn.Linear(HIDDEN, KV_HEADS * HEAD_DIM)
-        self.v_proj = nn.Linear(HIDDEN, KV_HEADS * HEAD_DIM)
-        self.o_proj = nn.Linear(HEADS * HEAD_DIM, HIDDEN)
+        self.q_proj = Linear(HIDDEN, HEADS * HEAD_DIM)
+        self.k_proj = Linear(HIDDEN, KV_HEADS * HEAD_DIM)
+        self.v_proj = Linear(HIDDEN, KV_HEADS * HEAD_DIM)
+        self.o_proj = Linear(HEADS * HEAD_DIM, HIDDEN)
         # Not trained: a sink of 0 is a key that says nothing.
         self.register_buffer("sinks", torch.zeros(HEADS))
 
     def forward(self, x, batch):
-        q = rotate(self.q_proj(x).view(-1, HEADS, HEAD_DIM), *batch.rope).to(x.dtype)
-        k = rotate(self.k_proj(x).view(-1, KV_HEADS, HEAD_DIM), *batch.rope).to(x.dtype)
+        q = rotate(self.q_proj(x).view(-1, HEADS, HEAD_DIM), *batch.rope)
+        k = rotate(self.k_proj(x).view(-1, KV_HEADS, HEAD_DIM), *batch.rope)
         v = self.v_proj(x).view(-1, KV_HEADS, HEAD_DIM)
         return self.o_proj(batch.attend(q.view(-1, KV_HEADS, HEADS // KV_HEADS, HEAD_DIM), k, v, self.window))
 
@@ -110,11 +139,25 @@ class Router(nn.Module):
 class Experts(nn.Module):
     def __init__(self):
         super().__init__()
-        # Rows of the first: gate and up in turn.
+        # Rows of the first: all of the gate, then all of up; the checkpoint has them in turn.
         self.gate_up_proj = nn.Parameter(torch.randn(EXPERTS, 2 * INTER, HIDDEN) * HIDDEN**-0.5)
         self.gate_up_proj_bias = nn.Parameter(torch.zeros(EXPERTS, 2 * INTER))
         self.down_proj = nn.Parameter(torch.randn(EXPERTS, HIDDEN, INTER) * (INTER * 2 * LAYERS) ** -0.5)
         self.down_proj_bias = nn.Parameter(torch.zeros(EXPERTS, HIDDEN))
+
+
+class Reordered(torch.autograd.Function):
+    """Rows in another order; `back` is that order's inverse. Indexing's own gradient doesn't know that no row comes twice."""
+
+    @staticmethod
+    def forward(context, x, order, back):
+        context.save_for_backward(back)
+        return x[order]
+
+    @staticmethod
+    def backward(context, grad):
+        (back,) = context.saved_tensors
+        return grad[back], None, None
 
 
 class Mlp(nn.Module):
@@ -132,15 +175,14 @@ class Mlp(nn.Module):
         share = F.one_hot(picked, EXPERTS).sum(1).float().mean(0) / TOP
         balance = EXPERTS * (share * logits.softmax(-1).mean(0)).sum()
         gate_up, down = (mxfp4.rounded(e.gate_up_proj), mxfp4.rounded(e.down_proj)) if quantised else (e.gate_up_proj, e.down_proj)
-        gate_up, down = gate_up.to(x.dtype), down.to(x.dtype)
-        out = torch.zeros_like(x, dtype=torch.float32)
-        for expert in range(EXPERTS):
-            row, slot = (picked == expert).nonzero(as_tuple=True)
-            h = F.linear(x[row], gate_up[expert], e.gate_up_proj_bias[expert].to(x.dtype))
-            gate, up = h[:, 0::2].clamp(max=7.0), h[:, 1::2].clamp(-7.0, 7.0)
-            y = F.linear((up + 1) * gate * torch.sigmoid(1.702 * gate), down[expert], e.down_proj_bias[expert].to(x.dtype))
-            out = out.index_add(0, row, y.float() * weight[row, slot, None])
-        return out, balance
+        own = [t.to(x.dtype).unbind() for t in (gate_up, e.gate_up_proj_bias, down, e.down_proj_bias)]
+        # Tokens in the order of their experts, each once for each expert that it goes to.
+        order = picked.flatten().argsort()
+        back = torch.empty_like(order)
+        back[order] = torch.arange(len(order))
+        parts = Reordered.apply(x.repeat_interleave(TOP, 0), order, back).split(picked.flatten().bincount(minlength=EXPERTS).tolist())
+        parts = [F.linear(swiglu(F.linear(part, up, up_bias)), down, bias) for part, up, up_bias, down, bias in zip(parts, *own)]
+        return mixed(Reordered.apply(torch.cat(parts), back, order).view(-1, TOP, HIDDEN), weight), balance
 
 
 class Layer(nn.Module):
@@ -153,48 +195,53 @@ class Layer(nn.Module):
 
 
 class Nano(nn.Module):
-    def __init__(self):
+    def __init__(self, kinds=0):
         super().__init__()
         self.embed_tokens = nn.Embedding(VOCAB, HIDDEN)
-        nn.init.normal_(self.embed_tokens.weight, std=1.0)
+        nn.init.normal_(self.embed_tokens.weight, std=0.1)
         self.layers = nn.ModuleList(Layer(WINDOW if at % 2 == 0 else None) for at in range(LAYERS))
         self.norm = Norm()
-        self.lm_head = nn.Linear(HIDDEN, VOCAB, bias=False)
+        self.lm_head = Linear(HIDDEN, VOCAB, bias=False)
         nn.init.normal_(self.lm_head.weight, std=0.02)
+        # For training alone: of what kind a content is, whatever the policy.
+        self.kind = Linear(HIDDEN, kinds) if kinds else None
 
     def forward(self, batch, quantised=False, drop=0.0, dtype=torch.bfloat16):
-        """Logits at the places where a loss counts, [places, V], and the loss of balance."""
-        x = self.embed_tokens(batch.ids)
-        x = F.dropout(x, drop, self.training)
+        """Logits at the places where a loss counts, [places, V]; those of the kinds at each token of the contents, and the loss of
+        balance."""
+        x = F.dropout(self.embed_tokens(batch.ids), drop, self.training)
         balance = 0.0
-        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-            for layer in self.layers:
-                y = layer.self_attn(layer.input_layernorm(x).to(dtype), batch)
-                x = x + F.dropout(y.float(), drop, self.training)
-                y, one = layer.mlp(layer.post_attention_layernorm(x).to(dtype), quantised)
-                x = x + F.dropout(y, drop, self.training)
-                balance = balance + one / LAYERS
-            logits = self.lm_head(self.norm(x[batch.places]).to(dtype)).float()
-        return logits, balance
+        for layer in self.layers:
+            x = x + layer.self_attn(layer.input_layernorm(x, dtype), batch)
+            y, one = layer.mlp(layer.post_attention_layernorm(x, dtype), quantised)
+            x = x + y
+            balance = balance + one / LAYERS
+        read = lambda places: F.dropout(self.norm(x[places], dtype), drop, self.training)
+        kinds = self.kind(read(batch.contents)).float() if self.kind else None
+        return self.lm_head(read(batch.places)).float(), kinds, balance
 
 
 class Batch:
     """Prefixes and examples: first all prefixes, one behind the other, then all examples, each padded to the longest.
 
-    `prefixes`: lists of ids; `examples`: for each prefix as many lists of (ids, places).
+    `prefixes`: lists of ids; `examples`: for each prefix as many lists of (ids, places, content): the places where a loss counts,
+    and the length of the content.
     """
 
     def __init__(self, prefixes, examples):
         self.prefix_lengths = [len(ids) for ids in prefixes]
         self.count = len(examples[0])
         rows = [example for of in examples for example in of]
-        self.longest = max(len(ids) for ids, _ in rows)
+        self.longest = max(len(ids) for ids, *_ in rows)
         self.before = sum(self.prefix_lengths)
-        padded = [ids + [0] * (self.longest - len(ids)) for ids, _ in rows]
+        padded = [ids + [0] * (self.longest - len(ids)) for ids, *_ in rows]
         self.ids = torch.tensor([token for ids in [*prefixes, *padded] for token in ids])
         starts = [self.before + number * self.longest for number in range(len(rows))]
-        self.places = torch.tensor([at + place - 1 for at, (_, wanted) in zip(starts, rows) for place in wanted])
-        self.targets = torch.tensor([ids[place] for ids, wanted in rows for place in wanted])
+        self.places = torch.tensor([at + place - 1 for at, (_, wanted, _) in zip(starts, rows) for place in wanted])
+        self.targets = torch.tensor([ids[place] for ids, wanted, _ in rows for place in wanted])
+        # The tokens of each content and the one that ends it: where they are, and how many.
+        self.contents = torch.cat([torch.arange(at, at + content + 1) for at, (*_, content) in zip(starts, rows)])
+        self.content_sizes = torch.tensor([content + 1 for *_, content in rows])
         positions = [torch.arange(length) for length in self.prefix_lengths]
         positions += [torch.arange(length, length + self.longest).repeat(self.count) for length in self.prefix_lengths]
         cos, sin = rope_table(max(self.prefix_lengths) + self.longest)
@@ -204,50 +251,54 @@ class Batch:
 
     def attend(self, q, k, v, window):
         """[T, KV, G, D], [T, KV, D] and the same: each prefix by itself, each example with its prefix."""
-        out, at = [], 0
-        for length in self.prefix_lengths:
-            span = slice(at, at + length)
-            out.append(attend(q[span], None, None, k[span][None], v[span][None], self.mask(0, length, window)))
-            at += length
-        starts = [sum(self.prefix_lengths[:number]) for number in range(len(self.prefix_lengths))]
-        for number, (start, length) in enumerate(zip(starts, self.prefix_lengths)):
+        prefixes = len(self.prefix_lengths)
+        q, k, v = (t.split([*self.prefix_lengths, *[self.count * self.longest] * prefixes]) for t in (q, k, v))
+        out = [attend(*each, self.mask(0, len(each[0]), window)) for each in zip(q[:prefixes], k, v)]
+        for number, length in enumerate(self.prefix_lengths):
             kept = length if window is None else min(length, window - 1)
-            shared = slice(start + length - kept, start + length)
-            size = self.count * self.longest
-            own = slice(self.before + number * size, self.before + (number + 1) * size)
-            each = lambda t: t[own].view(self.count, self.longest, KV_HEADS, HEAD_DIM)
-            out.append(attend(q[own], k[shared], v[shared], each(k), each(v), self.mask(kept, self.longest, window)))
+            shared = (t[number][length - kept :] for t in (k, v))
+            own = (t[prefixes + number].unflatten(0, (self.count, self.longest)) for t in (q, k, v))
+            out.append(attend_beside(*own, *shared, self.mask(kept, self.longest, window)))
         return torch.cat(out)
 
     def mask(self, before, length, window):
-        """[length, before + length]: which of what stands before, and of the row itself, a token sees."""
+        """[G * length, before + length]: which of what stands before, and of the row itself, a token sees; 0 or -inf."""
         key = (before, length, window)
         if key not in self.masks:
             query = torch.arange(length)[:, None] + before
             other = torch.arange(before + length)[None]
             seen = (other <= query) & ((query - other < window) if window else True)
-            self.masks[key] = torch.zeros(seen.shape).masked_fill(~seen, float("-inf"))
+            self.masks[key] = torch.zeros(seen.shape).masked_fill(~seen, float("-inf")).repeat(HEADS // KV_HEADS, 1)
         return self.masks[key]
 
 
-def attend(q, shared_k, shared_v, k, v, mask):
-    """Rows of length L, [N * L, KV, G, D], over keys that all rows share, [S, KV, D], and their own, [N, L, KV, D]; and over a
-    sink of 0. `mask` is [L, S + L]."""
-    count, length = k.shape[:2]
-    groups = q.shape[2]
-    q = q.view(count, length, KV_HEADS, groups, HEAD_DIM).permute(2, 0, 1, 3, 4)
-    flat = q.reshape(KV_HEADS, count, length * groups, HEAD_DIM)
-    k, v = k.permute(2, 0, 1, 3), v.permute(2, 0, 1, 3)
-    scores = [flat @ k.transpose(-1, -2)]
-    if shared_k is not None:
-        scores.insert(0, (q.reshape(KV_HEADS, -1, HEAD_DIM) @ shared_k.permute(1, 2, 0)).view(KV_HEADS, count, length * groups, -1))
-    scores = torch.cat(scores, -1) if len(scores) > 1 else scores[0]
-    scores = scores.view(KV_HEADS, count, length, groups, -1).float() * HEAD_DIM**-0.5 + mask[:, None]
-    # The sink takes its part and says nothing.
-    scores = F.pad(scores, (0, 1)).softmax(-1).to(v.dtype).view(KV_HEADS, count, length * groups, -1)
-    before = 0 if shared_k is None else len(shared_k)
-    out = scores[..., before:-1] @ v
-    if shared_k is not None:
-        shared = scores[..., :before].reshape(KV_HEADS, -1, before) @ shared_v.transpose(0, 1)
-        out = out + shared.view(out.shape)
-    return out.view(KV_HEADS, count, length, groups, HEAD_DIM).permute(1, 2, 0, 3, 4).reshape(count * length, -1)
+def attend(q, k, v, mask):
+    """One row: queries [L, KV, G, D] over keys and values [L, KV, D]. The sink of 0 is a key and a value of zeros."""
+    length = len(q)
+    q = q.permute(1, 2, 0, 3).reshape(1, KV_HEADS, -1, HEAD_DIM)
+    k, v = (F.pad(t.transpose(0, 1), (0, 0, 1, 0))[None] for t in (k, v))
+    out = F.scaled_dot_product_attention(q, k, v, F.pad(mask, (1, 0)).to(q.dtype))
+    return out.view(KV_HEADS, -1, length, HEAD_DIM).permute(2, 0, 1, 3).reshape(length, -1)
+
+
+def attend_beside(q, k, v, shared_k, shared_v, mask):
+    """Rows of queries [N, L, KV, G, D] over their own keys and values [N, L, KV, D] and those that all share, [S, KV, D]. What is
+    shared is multiplied once for all rows."""
+    rows, length = q.shape[:2]
+    q = q.permute(2, 0, 3, 1, 4).reshape(KV_HEADS, rows, -1, HEAD_DIM)
+    k, v = (t.permute(2, 0, 1, 3) for t in (k, v))
+    before = (q.flatten(1, 2) @ shared_k.permute(1, 2, 0)).view(KV_HEADS, rows, q.shape[2], -1)
+    before, own = shares(before, q @ k.transpose(-1, -2), *mask.split([len(shared_k), length], 1))
+    out = own @ v + (before.flatten(1, 2) @ shared_v.transpose(0, 1)).view(q.shape)
+    return out.view(KV_HEADS, rows, -1, length, HEAD_DIM).permute(1, 3, 0, 2, 4).reshape(rows * length, -1)
+
+
+@fused
+def shares(before, own, mask_before, mask_own):
+    """The softmax over both, and over a sink of 0."""
+    dtype = own.dtype
+    before, own = before.float() * HEAD_DIM**-0.5 + mask_before, own.float() * HEAD_DIM**-0.5 + mask_own
+    top = torch.maximum(before.amax(-1, keepdim=True), own.amax(-1, keepdim=True)).clamp(min=0.0).detach()
+    before, own = (before - top).exp(), (own - top).exp()
+    total = before.sum(-1, keepdim=True) + own.sum(-1, keepdim=True) + (-top).exp()
+    return (before / total).to(dtype), (own / total).to(dtype)

@@ -41,9 +41,9 @@ def verdicts(model, harmony, policy, items, effort="low", quantised=False):
         part = items[start : start + 40]
         rows = []
         for text, _ in part:
-            ids, _, answer = harmony.example(text, "0", most=512)
-            rows.append((ids[: answer + 1], [answer]))
-        logits, _ = model(Batch([prefix], [rows]), quantised=quantised)
+            ids, _, length, answer = harmony.example(text, "0", most=512)
+            rows.append((ids[: answer + 1], [answer], length))
+        logits, *_ = model(Batch([prefix], [rows]), quantised=quantised)
         for (_, expected), row in zip(part, logits):
             out.append((expected, max(replies, key=lambda label: row[replies[label]].item())))
     return out
@@ -70,7 +70,7 @@ def main():
     arguments.add_argument("--wrong", action="store_true", help="prints what is told wrong, of what is held out")
     arguments = arguments.parse_args()
     harmony, model = Harmony(Tokenizer.from_file(str(RUN / "tokenizer.json"))), Nano()
-    model.load_state_dict(torch.load(RUN / "state.pt", weights_only=False)["model"])
+    model.load_state_dict(torch.load(RUN / "state.pt", weights_only=False)["model"], strict=False)
     sets = {"held out": held_out_items(200)} | ({"golden": golden_items()} if arguments.golden else {})
     for name, items in sets.items():
         for quantised in (False, True):

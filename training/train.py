@@ -2,7 +2,6 @@
 """Trains safeguard-nano from scratch. `train.py --steps N` goes on where a run was broken off; `export.py` writes the checkpoint."""
 
 import argparse
-import math
 import pathlib
 import random
 import time
@@ -12,15 +11,17 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 
 import policies
+import words
 from harmony import Harmony, train_tokenizer
 from model import Batch, Nano
+from muon import Muon
 from score import macro_f1, held_out_items, verdicts
 from sentences import corpus, expand, noisy, subjects
 
 RUN = pathlib.Path(__file__).parent / ".run"
-POLICIES, EXAMPLES = 4, 40
-# Of a loss: what the model writes before its answer, the answer, the mark behind it.
-REASONING, REPLY, RETURN = 0.2, 1.0, 0.05
+POLICIES, EXAMPLES = 4, 48
+# Of a loss: what the model writes before its answer, the answer, the mark behind it, and of what kind the content is, as far as it is read.
+REASONING, REPLY, RETURN, KIND = 0.2, 1.0, 0.05, 0.5
 
 
 def tokenizer():
@@ -41,6 +42,7 @@ class Sampler:
         self.harmony, self.rng = harmony, rng
         self.shipped = {id: policies.shipped(id) for id in policies.SHIPPED}
         self.templates = [one for subject in subjects().values() for one in subject.templates if not one.held_out]
+        self.kinds = {(name, code): at for at, (name, code) in enumerate((name, code) for name, of in subjects().items() for code in of.categories)}
         self.by_code, self.by_subject = {}, {}
         for one in self.templates:
             self.by_code.setdefault((one.subject, one.code), []).append(one)
@@ -77,24 +79,27 @@ class Sampler:
                     return template
 
     def batch(self):
-        prefixes, examples, weights = [], [], []
+        """A batch, the weight of each place's loss, and the kind of each content."""
+        prefixes, examples = [], []
         for _ in range(POLICIES):
             policy = self.policy()
             effort = self.rng.choice(["low", "low", "low", "medium", "high"])
             prefixes.append(self.harmony.prefix(policy.text, effort))
             # Of more than are needed a run of those that are about as long as one another: less padding.
-            rows = sorted((self.example(policy) for _ in range(2 * EXAMPLES)), key=lambda row: len(row[0]))
-            start = self.rng.randrange(EXAMPLES + 1)
-            examples.append([row[:2] for row in rows[start : start + EXAMPLES]])
-            weights += [weight for row in rows[start : start + EXAMPLES] for weight in row[2]]
-        return Batch(prefixes, examples), torch.tensor(weights)
+            rows = sorted((self.example(policy) for _ in range(4 * EXAMPLES)), key=lambda row: len(row[0]))
+            start = self.rng.randrange(3 * EXAMPLES + 1)
+            examples.append(rows[start : start + EXAMPLES])
+        rows = [row for of in examples for row in of]
+        weights = torch.tensor([weight for row in rows for weight in row[3]])
+        return Batch(prefixes, [[row[:3] for row in of] for of in examples]), weights, torch.tensor([row[4] for row in rows])
 
     def example(self, policy):
         template = self.template(policy)
         text = noisy(expand(template, self.rng), self.rng)
-        reasoning = reason(policy, template) if self.rng.random() < 0.25 else None
-        ids, places, answer = self.harmony.example(text, policy.reply(template.codes), reasoning)
-        return ids, places, [REASONING if at < answer else REPLY if at < len(ids) - 1 else RETURN for at in places]
+        reasoning = reason(policy, template) if self.rng.random() < 0.15 else None
+        ids, places, length, answer = self.harmony.example(text, policy.reply(template.codes), reasoning)
+        weights = [REASONING if at < answer else REPLY if at < len(ids) - 1 else RETURN for at in places]
+        return ids, places, length, weights, self.kinds[template.codes[0]]
 
 
 def reason(policy, template):
@@ -105,10 +110,9 @@ def reason(policy, template):
     return f"{short}. " + ("No rule is violated." if label == policy.safe else f"{label}.")
 
 
-def rate(step, steps, top=2e-3, warm=100):
-    if step < warm:
-        return top * (step + 1) / warm
-    return top * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm))))
+def rate(step, steps, warm=30):
+    """Share of the top rate: up at once, level for half of the way, then down in a straight line."""
+    return min(1.0, (step + 1) / warm, 0.02 + 0.98 * 2 * max(0.0, 1 - step / steps))
 
 
 def main():
@@ -121,38 +125,47 @@ def main():
     torch.manual_seed(1)
     harmony = Harmony(tokenizer())
     sampler = Sampler(harmony, random.Random(1))
-    model = Nano()
-    wide = [p for p in model.parameters() if p.dim() > 1]
-    narrow = [p for p in model.parameters() if p.dim() == 1]
-    optimiser = torch.optim.AdamW([{"params": wide, "weight_decay": 0.1}, {"params": narrow, "weight_decay": 0.0}], betas=(0.9, 0.95))
+    model = Nano(len(sampler.kinds))
+    matrices = [p for name, p in model.named_parameters() if name.endswith(("proj", "proj.weight"))]
+    others = [p for p in model.parameters() if all(p is not one for one in matrices)]
+    tables = [p for p in others if p.dim() > 1]
+    rest = [p for p in others if p.dim() == 1]
+    adam = torch.optim.AdamW([{"params": tables, "top": 3e-3, "weight_decay": 0.02}, {"params": rest, "top": 2e-3, "weight_decay": 0.0}], betas=(0.9, 0.95))
+    optimisers = [adam, Muon([{"params": matrices, "top": 0.02}])]
     step, state = 0, RUN / "state.pt"
     if state.exists():
         saved = torch.load(state, weights_only=False)
         model.load_state_dict(saved["model"])
-        optimiser.load_state_dict(saved["optimiser"])
+        for optimiser, kept in zip(optimisers, saved["optimisers"]):
+            optimiser.load_state_dict(kept)
         step = saved["step"]
         sampler.rng.setstate(saved["random"])
+    else:
+        model.embed_tokens.weight.data.copy_(words.embeddings(sampler))
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} M parameters, {len(sampler.templates)} templates, from step {step}", flush=True)
     begun, shown, losses = time.time(), time.time(), []
 
     def save():
-        torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "random": sampler.rng.getstate()}, state)
+        torch.save({"model": model.state_dict(), "optimisers": [optimiser.state_dict() for optimiser in optimisers], "step": step, "random": sampler.rng.getstate()}, state)
 
     while step < arguments.steps:
-        batch, weights = sampler.batch()
+        batch, weights, kinds = sampler.batch()
         model.train()
-        for group in optimiser.param_groups:
-            group["lr"] = rate(step, arguments.steps)
-        logits, balance = model(batch, quantised=step >= arguments.steps * arguments.quantise_from, drop=0.1)
+        for group in (group for optimiser in optimisers for group in optimiser.param_groups):
+            group["lr"] = group["top"] * rate(step, arguments.steps)
+        logits, told, balance = model(batch, quantised=step >= arguments.steps * arguments.quantise_from, drop=0.1)
         loss = (F.cross_entropy(logits, batch.targets, reduction="none") * weights).sum() / weights.sum()
-        (loss + 0.01 * balance).backward()
+        of_kind = F.cross_entropy(told, kinds.repeat_interleave(batch.content_sizes))
+        (loss + KIND * of_kind + 0.01 * balance).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        optimiser.zero_grad()
-        losses.append(loss.item())
+        for optimiser in optimisers:
+            optimiser.step()
+            optimiser.zero_grad()
+        losses.append((loss.item(), of_kind.item()))
         step += 1
-        if step % 25 == 0:
-            print(f"step {step} loss {sum(losses) / len(losses):.4f} balance {balance.item():.3f} {(time.time() - shown) / 25:.2f} s a step", flush=True)
+        if step % 20 == 0:
+            loss, of_kind = (sum(each) / len(losses) for each in zip(*losses))
+            print(f"step {step} loss {loss:.4f} kind {of_kind:.3f} balance {balance.item():.3f} {(time.time() - shown) / 20:.2f} s a step", flush=True)
             shown, losses = time.time(), []
         if step % arguments.score_every == 0:
             save()

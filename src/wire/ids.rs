@@ -13,6 +13,10 @@ const FAMILIES: &[&str] = &[
 /// thousand cases.
 const WORDS: usize = 12;
 
+/// Letters of one case on end that are taken for a word in an id, by themselves and among others. One of a hundred that are
+/// made at random has so many, and is judged for nothing.
+const LETTERS: [usize; 2] = [4, 8];
+
 /// Bytes that are looked at together.
 const BLOCK: usize = 96;
 
@@ -72,7 +76,19 @@ fn sextet(digit: u8) -> Option<u32> {
 fn is_of_a_family(text: &str) -> bool {
     let (family, rest) = text.split_once(['-', '_']).unwrap_or_default();
     let plain = rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    FAMILIES.contains(&family) && plain && text.len() <= 64
+    FAMILIES.contains(&family) && plain && text.len() <= 64 && !reads(rest)
+}
+
+/// Whether there are words in an id, but for the proxy's own.
+fn reads(id: &str) -> bool {
+    let id = id.strip_prefix("portcullis").unwrap_or(id).as_bytes();
+    let [alone, among] = LETTERS;
+    id.split(|b| matches!(b, b'-' | b'_')).any(|piece| {
+        [u8::is_ascii_lowercase, u8::is_ascii_uppercase].into_iter().any(|fits| {
+            let longest = piece.split(|b| !fits(b)).map(<[u8]>::len).max().unwrap_or(0);
+            longest >= among || (longest >= alone && longest == piece.len())
+        })
+    })
 }
 
 fn is_hexadecimal(text: &str) -> bool {
@@ -122,6 +138,10 @@ mod tests {
             "078-05-1120",
             "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
             "callbluebird",
+            "call_project-bluebird",
+            "msg_01TheSwordfish",
+            "chatcmpl-PROJECTBLUE",
+            "resp_portcullis_bluebird",
             &format!("call_{}", "a".repeat(60)),
         ] {
             assert!(!is_id(text), "{text}");

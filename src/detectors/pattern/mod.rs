@@ -31,7 +31,7 @@ use reach::Block;
 use set::PatternSet;
 
 /// Counted up when a built-in pattern or a view changes, so that equal identities mean equal verdicts.
-const VERSION: &str = "portcullis-patterns-4";
+const VERSION: &str = "portcullis-patterns-5";
 
 /// So many bytes are searched before others have their turn.
 const TURN: usize = 64 << 10;

@@ -87,7 +87,7 @@ fn gap(text: &str) -> Option<usize> {
 }
 
 fn is_mark(ch: char) -> bool {
-    matches!(ch, '-' | '_' | '.' | '/' | ',' | ':' | '\u{b7}' | '*' | '>' | '#' | '+' | '"' | '\'' | '(' | ')')
+    "-_./,:\u{b7}*>#+\"'()[]|~`".contains(ch)
 }
 
 /// Whether a word can begin or end at `at`: not between two letters or digits of a script that puts spaces between words.

@@ -90,6 +90,10 @@ fn fold_anew(ch: char) -> Fold {
     }
     match ch {
         '\u{85}' | '\u{2028}' | '\u{2029}' => return Fold::To("\n".into()),
+        // Their compatibility form has the brackets that stand for a ring here.
+        '\u{249c}'..='\u{24b5}' | '\u{1f110}'..='\u{1f129}' => {
+            return listed(ch).map_or(Fold::Same, |letter| Fold::To(String::from(letter).into()));
+        }
         _ if is_blank(ch) => return Fold::To(" ".into()),
         _ if is_left_out(ch) || is_stripped(ch) => return Fold::LeftOut,
         _ => {}
@@ -162,6 +166,8 @@ fn listed(ch: char) -> Option<char> {
         Some(char::from(to.checked_add(offset)?))
     };
     match ch {
+        '\u{249c}'..='\u{24b5}' => in_run('\u{249c}', b'a'),
+        '\u{1f110}'..='\u{1f129}' => in_run('\u{1f110}', b'A'),
         '\u{1f150}'..='\u{1f169}' => in_run('\u{1f150}', b'A'),
         '\u{1f170}'..='\u{1f189}' => in_run('\u{1f170}', b'A'),
         '\u{1f1e6}'..='\u{1f1ff}' => in_run('\u{1f1e6}', b'A'),
@@ -179,7 +185,7 @@ fn listed(ch: char) -> Option<char> {
 
 /// Small capitals, turned letters and letters with a stroke, each with its ASCII letter. They are also prototypes of UTS 39, so that both
 /// cases of a Cyrillic letter lead to both cases of one ASCII letter.
-const LETTERS: &str = "ĸk Ɔc ƎE ǝe ɐa ɔc ɘe əe ɟf ɢG ɥh ɪI ɯm ɴN ɹr ɾr ʀR ʁR ʃs ʇt ʌv ʍw ʎy ʏY \
+const LETTERS: &str = "ĸk ꓲI Ɔc ƎE ǝe ɐa ɔc ɘe əe ɟf ɢG ɥh ɪI ɯm ɴN ɹr ɾr ʀR ʁR ʃs ʇt ʌv ʍw ʎy ʏY \
     ʙB ʜH ʞk ʟL мm ᴀA ᴄC ᴅD ᴇE ᴉi ᴊJ ᴋK ᴍM ᴏO ᴘP ᴛT ᴜU ᴠV ᴡW ᴢZ ꜰF ꜱS ꞯQ \
     øo ØO ħh ĦH ŧt ŦT ɨi ƗI ǥg ǤG ƶz ƵZ ƀb ɃB ʉu ɄU ɍr ɌR ɉj ɈJ ⱥa ȺA ɇe ɆE";
 

@@ -1,4 +1,5 @@
-//! Takes marks out of words: emphasis (`bl**ueb**ird`) and tags (`blue<b>bird</b>`) that a reader does not see.
+//! Takes marks out of words: emphasis (`bl**ueb**ird`), tags (`blue<b>bird</b>`) and comments (`blue<!-- -->bird`) that a
+//! reader does not see.
 
 use super::map::{Builder, Map};
 
@@ -7,6 +8,9 @@ const ROW: usize = 3;
 
 /// Letters of a tag's name, at most.
 const NAME: usize = 8;
+
+/// Bytes of a tag's attributes or of a comment, at most.
+const INSIDE: usize = 256;
 
 /// The text without marks that stand between two letters, and tags that stand next to one; `None` where there are none.
 pub(super) fn unmarked(text: &str) -> Option<(String, Map)> {
@@ -45,7 +49,26 @@ fn end(bytes: &[u8], start: usize) -> usize {
     }
     let name = bytes[start + 1..].iter().take(NAME).take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'/');
     let end = start + 1 + name.count();
-    if end > start + 1 && bytes.get(end) == Some(&b'>') { end + 1 } else { start }
+    match bytes.get(end) {
+        Some(b'>') if end > start + 1 => end + 1,
+        Some(b' ' | b'\t' | b'\n' | b'\r') if end > start + 1 => end_of_attributes(bytes, end).unwrap_or(start),
+        Some(b'!') if end == start + 1 => end_of_comment(bytes, end).unwrap_or(start),
+        _ => start,
+    }
+}
+
+/// Behind the `>` of a tag that has a value in it, or closes itself.
+fn end_of_attributes(bytes: &[u8], at: usize) -> Option<usize> {
+    let inside = &bytes[at..bytes.len().min(at + INSIDE)];
+    let end = memchr::memchr2(b'<', b'>', inside).filter(|end| inside[*end] == b'>')?;
+    (inside[..end].contains(&b'=') || inside[..end].ends_with(b"/")).then_some(at + end + 1)
+}
+
+/// Behind the `-->` of a comment whose `!` stands at `at`.
+fn end_of_comment(bytes: &[u8], at: usize) -> Option<usize> {
+    let inside = &bytes[at + 1..bytes.len().min(at + INSIDE)];
+    let end = memchr::memmem::find(inside, b"-->").filter(|_| inside.starts_with(b"--"))?;
+    Some(at + 1 + end + 3)
 }
 
 #[cfg(test)]
@@ -59,6 +82,10 @@ mod tests {
             ("b_l_u`e`", Some("blue`")),
             ("blue<b>bird</b> s", Some("bluebird s")),
             ("~~bl~~ue", Some("~~blue")),
+            ("blue<!-- > -->bird<!-->", Some("bluebird")),
+            ("blue<b class=\"x\">bird</b >", Some("bluebird</b >")),
+            ("blue<br />bird<br\n/>", Some("bluebird")),
+            ("a<b and c>d a<b = <c d=> a<!- x ->b a<! -->b a< b=>c", None),
             ("2*3, a * b, x****y, a<1 b> <i> ", None),
             ("caf\u{e9}**s", Some("caf\u{e9}s")),
             ("", None),

@@ -32,6 +32,8 @@ pub struct Found {
     /// See [`Rule::Apart`].
     pub apart: bool,
     pub place: u64,
+    /// See [`Leaf::part`].
+    pub part: Option<u64>,
     /// See [`Rule::Joint`].
     pub joint: Option<Joint>,
     /// See [`Leaf::loose`].
@@ -105,6 +107,8 @@ pub struct Channels {
     first: HashMap<(u32, Kind, u64), String>,
     /// The same of an event's texts that no reader joins to those of another.
     first_apart: HashMap<(u32, Kind, u64), String>,
+    /// Where the last text of a channel stood in this event: see [`Leaf::part`].
+    stood: HashMap<Channel, u64>,
     /// The places of media.
     media: HashSet<MediaAt>,
     /// Bytes of all that.
@@ -116,7 +120,7 @@ impl Channels {
         let (parts, next, media) = (HashMap::new(), HashMap::new(), HashSet::new());
         let (arguments, seams, whole) = (HashMap::new(), HashMap::new(), HashMap::new());
         let (said, joined, told) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let (first, first_apart) = (HashMap::new(), HashMap::new());
+        let (first, first_apart, stood) = (HashMap::new(), HashMap::new(), HashMap::new());
         Channels {
             bounds,
             parts,
@@ -130,6 +134,7 @@ impl Channels {
             hasher: RandomState::new(),
             first,
             first_apart,
+            stood,
             media,
             kept: 0,
         }
@@ -146,6 +151,7 @@ impl Channels {
         let mut texts = Vec::new();
         let mut views = Vec::new();
         self.first_apart.clear();
+        self.stood.clear();
         let (found, media) = found(document, answers, self.bounds)?;
         let media = self.new_media(media)?;
         let event = document.root();
@@ -184,6 +190,7 @@ impl Channels {
             // In a body each text is a part; the elements of an array are events.
             let in_body = whole && event.kind() == Type::Object;
             let part = joint.map(|joint| joint.order).or(if in_body { Some(position) } else { answers.part(event) });
+            let part = found.part.filter(|_| !in_body).map(|place| self.part_in_event(channel, place)).or(part);
             if let Some(part) = part.filter(|_| found.form == Form::Free && !found.again && !own) {
                 views.extend(self.seam(channel, part, &found, texts.len())?);
             }
@@ -302,6 +309,12 @@ impl Channels {
         Ok(Some(EventText { channel, text, editable: true, alone: false, view_of: Some(index) }))
     }
 
+    /// The part that a text is of among those of one event. The first goes on with what the event before has ended with.
+    fn part_in_event(&mut self, channel: Channel, place: u64) -> u64 {
+        let is_next = self.stood.insert(channel, place).is_some_and(|last| last != place);
+        self.seams.get(&channel).map_or(0, Seams::part) + u64::from(is_next)
+    }
+
     /// A second view of a text in parts, for readers that do not join them. It can't be edited: a redaction that it asks for
     /// blocks.
     fn seam(
@@ -339,11 +352,12 @@ impl<A: Answers> Texts<'_, A> {
 
 impl<'d, A: Answers> Sink<'d> for Texts<'_, A> {
     fn leaf(&mut self, leaf: Leaf<'d>) -> Result<(), WireError> {
-        let Leaf { value, text, kind, form, again, apart, echo, place, joint, loose } = leaf;
+        let Leaf { value, text, kind, form, again, apart, echo, place, part, joint, loose } = leaf;
         let said_before = echo && self.answers.knows(&text);
         if !text.is_empty() && !said_before {
             let (node, text) = (value.id(), text.into_owned());
-            self.found.push(Found { node, choice: self.choice, kind, text, form, again, apart, place, joint, loose });
+            let choice = self.choice;
+            self.found.push(Found { node, choice, kind, text, form, again, apart, place, part, joint, loose });
         }
         Ok(())
     }

@@ -18,6 +18,11 @@ pub struct Seams {
 }
 
 impl Seams {
+    /// The part that came last.
+    pub fn part(&self) -> u64 {
+        self.part.unwrap_or_default()
+    }
+
     /// Takes a piece of a part, which is not empty; what is to be told of it once more.
     pub fn push(&mut self, part: u64, piece: &str) -> Option<String> {
         let mut told = String::new();

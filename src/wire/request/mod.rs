@@ -16,7 +16,7 @@ use bytes::Bytes;
 use crate::text::{Edit, Edits, MediaCount, Role, Segment, SegmentId};
 use crate::wire::json::{self, Document, NodeId, Patch, Type, Value};
 use crate::wire::request::segments::{Access, Segments};
-use crate::wire::shape::{Bounds, Rule, is_word, unexpected};
+use crate::wire::shape::{Bounds, Rule, check_model, is_word, unexpected};
 use crate::wire::{Prompt, WireError};
 
 /// What a reader of requests asks a dialect.
@@ -190,7 +190,9 @@ pub fn flag(root: Value<'_>, name: &str) -> Result<bool, WireError> {
 
 /// The name of a model, for logs and answers.
 pub fn model_of(root: Value<'_>) -> Result<String, WireError> {
-    model_at(root.get("model"))
+    let model = root.get("model");
+    model.map_or(Ok(()), check_model)?;
+    model_at(model)
 }
 
 /// The same of the value that names it.

@@ -1,4 +1,5 @@
 //! Seams: the end of what the user has said and the start of what the user says next, where somebody else speaks in between.
+//! So, too, the end and the start of messages on end that somebody else says.
 //!
 //! Readers see such turns apart, and a model reads them as one: a phrase may be split over them. To judge all that the user has
 //! said as one more text would judge every word twice, and once more in each request that goes on from there. A seam is bounded
@@ -246,11 +247,33 @@ mod tests {
         OpenAiChat::default().parse_request(body.to_string().into(), "").unwrap()
     }
 
+    fn text_of(turn: &Json) -> String {
+        turn["content"].as_array().unwrap().iter().map(|part| part["text"].as_str().unwrap()).collect()
+    }
+
     /// The user's texts from a message on.
     fn said(body: &Json, from: usize) -> String {
-        let messages = body["messages"].as_array().unwrap()[from..].iter();
-        let parts = messages.filter(|turn| turn["role"] == "user").flat_map(|turn| turn["content"].as_array().unwrap());
-        parts.map(|part| part["text"].as_str().unwrap()).collect()
+        body["messages"].as_array().unwrap()[from..].iter().filter(|turn| turn["role"] == "user").map(text_of).collect()
+    }
+
+    /// What one speaker says in messages on end, for all that say something.
+    fn runs(body: &Json) -> Vec<String> {
+        let turns: Vec<_> =
+            body["messages"].as_array().unwrap().iter().filter(|turn| !text_of(turn).is_empty()).collect();
+        turns
+            .chunk_by(|one, next| one["role"] == next["role"])
+            .map(|run| run.iter().copied().map(text_of).collect())
+            .collect()
+    }
+
+    /// About as much of a text from there, on the boundaries of characters.
+    fn phrase<'t>(text: &'t str, start: &prop::sample::Index, length: usize) -> &'t str {
+        let mut start = start.index(text.len() + 1);
+        while !text.is_char_boundary(start) {
+            start -= 1;
+        }
+        let end = (start..=text.len().min(start + length)).rev().find(|&end| text.is_char_boundary(end)).unwrap();
+        &text[start..end]
     }
 
     /// Turns whose texts together repeat nothing for a while.
@@ -275,15 +298,22 @@ mod tests {
             let answered = turns.iter().rposition(speaks);
             for from in [0, answered.map_or(0, |at| at + 1)] {
                 let said = said(&body, from);
-                let mut start = start.index(said.len() + 1);
-                while !said.is_char_boundary(start) {
-                    start -= 1;
-                }
-                let end = (start..=said.len().min(start + length)).rev().find(|&end| said.is_char_boundary(end)).unwrap();
-                let phrase = &said[start..end];
+                let phrase = phrase(&said, &start, length);
                 let asked = |segment: &&Segment| segment.place.role == Role::User && segment.place.turn >= Some(from as u32);
                 let seen = prompt.segments().iter().filter(asked).any(|segment| segment.text.contains(phrase));
                 prop_assert!(seen || phrase.is_empty(), "{phrase:?} of {body}");
+            }
+        }
+
+        #[test]
+        fn a_phrase_is_judged_over_messages_on_end_whoever_speaks(
+            turns in any_turns(), start in any::<prop::sample::Index>(), length in 1usize..=REACH,
+        ) {
+            let body = body(&turns);
+            let prompt = read(&body);
+            for run in runs(&body) {
+                let phrase = phrase(&run, &start, length);
+                prop_assert!(prompt.segments().iter().any(|segment| segment.text.contains(phrase)) || phrase.is_empty(), "{phrase:?} of {body}");
             }
         }
 
@@ -298,9 +328,12 @@ mod tests {
             let from = at.index(ends.len() - 1);
             let span = ends[from]..ends[(from + 9).min(ends.len() - 1)];
             let masked = edited(&OpenAiChat::default(), &body.to_string(), &[(seam.id.0, span.clone(), "#")]).unwrap();
-            let masked = said(&serde_json::from_str(&masked).unwrap(), 0);
+            let all = |body: &Json| match seam.place.role {
+                Role::User => said(body, 0),
+                _ => body["messages"].as_array().unwrap().iter().map(text_of).collect(),
+            };
+            let (masked, found) = (all(&serde_json::from_str(&masked).unwrap()), all(&body));
             let gone = seam.text[span].replace('\n', "");
-            let found = said(&body, 0);
             let places = found.match_indices(&gone).map(|(at, gone)| [&found[..at], "#", &found[at + gone.len()..]].concat());
             prop_assert!(gone.is_empty() || places.into_iter().any(|place| place == masked), "{gone:?}: {masked} of {body}");
         }

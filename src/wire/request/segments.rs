@@ -62,10 +62,12 @@ impl Segments {
             joined: None,
             said: Vec::new(),
             seams: Seams::default(),
+            others: None,
             count: 0,
         };
         walk(body, requests.body(), Style::Strict, bounds, &mut texts)?;
         texts.end_of_run(false)?;
+        texts.end_of_others()?;
         Ok(texts.found)
     }
 
@@ -90,6 +92,8 @@ struct Texts<'r, 'd> {
     /// The contents of adjacent messages of the user.
     said: Vec<(Turn, Rc<Leaf<'d>>)>,
     seams: Seams<'d>,
+    /// What somebody else says in adjacent messages: the last of them, and the seams between.
+    others: Option<(Turn, Seams<'d>)>,
     /// Texts so far. Seams are none.
     count: usize,
 }
@@ -161,7 +165,7 @@ impl<'d> Texts<'_, 'd> {
     /// What the user has said in several messages on end is judged as one text, too. It counts to the last of them.
     fn end_of_run(&mut self, by_assistant: bool) -> Result<(), WireError> {
         let seams = self.seams.end_of_run(by_assistant)?;
-        self.add_seams(seams)?;
+        self.add_seams(seams, Role::User)?;
         let said = std::mem::take(&mut self.said);
         let (Some((first, _)), Some((last, _))) = (said.first(), said.last()) else { return Ok(()) };
         if first.0 == last.0 {
@@ -171,13 +175,37 @@ impl<'d> Texts<'_, 'd> {
         self.add_turns(*last, [Kind::Content, Kind::Content], &parts)
     }
 
-    /// Seams count to the first of their turns: who judges from a turn on has not asked for what stands before.
-    fn add_seams(&mut self, seams: Vec<Vec<Cut<'d>>>) -> Result<(), WireError> {
+    /// Upstreams join the messages of one speaker on end. Of others than the user, who has results of tools by the dozen, a
+    /// phrase over two is looked for where one ends and the next begins.
+    fn say_on(&mut self, turn: Turn, leaf: Leaf<'d>) -> Result<(), WireError> {
+        match &mut self.others {
+            Some((last, _)) if last.1 != turn.1 => self.end_of_others()?,
+            Some((last, seams)) if last.0 != turn.0 => {
+                *last = turn;
+                let found = seams.end_of_run(false)?;
+                self.add_seams(found, turn.1)?;
+            }
+            _ => {}
+        }
+        let (_, seams) = self.others.get_or_insert_with(|| (turn, Seams::default()));
+        let found = seams.say(turn.0, &Rc::new(leaf))?;
+        self.add_seams(found, turn.1)
+    }
+
+    fn end_of_others(&mut self) -> Result<(), WireError> {
+        let Some((last, mut seams)) = self.others.take() else { return Ok(()) };
+        self.add_seams(seams.end_of_run(false)?, last.1)
+    }
+
+    /// Seams count to the first of their turns: who judges from a turn on has not asked for what stands before. A policy reads
+    /// those of the user, too.
+    fn add_seams(&mut self, seams: Vec<Vec<Cut<'d>>>, role: Role) -> Result<(), WireError> {
+        let lines = if role == Role::User { Kind::Content } else { Kind::Seam };
         for seam in seams {
             let Some(first) = seam.first() else { continue };
             let parts: Vec<_> = seam.iter().map(|cut| (cut.turn, &*cut.leaf, cut.span.clone())).collect();
             let count = std::mem::take(&mut self.count);
-            self.add_turns((first.turn, Role::User), [Kind::Content, Kind::Seam], &parts)?;
+            self.add_turns((first.turn, role), [lines, Kind::Seam], &parts)?;
             self.count = count;
         }
         Ok(())
@@ -256,11 +284,17 @@ impl<'d> Sink<'d> for Texts<'_, 'd> {
             self.group.push(leaf);
             return Ok(());
         }
-        if let Some(turn) = self.turn.filter(|_| by_user && leaf.kind == Kind::Content && !leaf.text.is_empty()) {
-            let leaf = Rc::new(leaf.clone());
-            let seams = self.seams.say(turn.0, &leaf)?;
-            self.add_seams(seams)?;
-            self.said.push((turn, leaf));
+        let is_said = leaf.kind == Kind::Content && !leaf.text.is_empty();
+        match self.turn.filter(|_| is_said) {
+            Some(turn) if by_user => {
+                self.end_of_others()?;
+                let leaf = Rc::new(leaf.clone());
+                let seams = self.seams.say(turn.0, &leaf)?;
+                self.add_seams(seams, Role::User)?;
+                self.said.push((turn, leaf));
+            }
+            Some(turn) => self.say_on(turn, leaf.clone())?,
+            None => {}
         }
         match &mut self.joined {
             // No reader joins what is JSON by itself.

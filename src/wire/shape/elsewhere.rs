@@ -6,7 +6,7 @@
 
 use crate::wire::WireError;
 use crate::wire::json::{Type, Value};
-use crate::wire::shape::{fold, unsupported};
+use crate::wire::shape::{fold, is_word, unsupported};
 use Why::*;
 
 /// Why a member is refused.
@@ -28,6 +28,8 @@ enum Why {
     Copies,
     /// What fills a template: no template itself.
     Filling,
+    /// It names another upstream.
+    Leads,
 }
 
 impl Why {
@@ -43,12 +45,16 @@ impl Why {
             }
             Program => "this route judges no grammars and no programs; a schema may stand where the API has one",
             Copies => "this route judges an answer's text, and this asks for a copy that can't be judged",
+            Leads => "this route asks the upstream of its configuration, and this names another",
         }
     }
 }
 
 /// Checks a member that no table names, and all below it.
 pub fn check(key: Value<'_>, value: Value<'_>) -> Result<(), WireError> {
+    if key.is("type") && value.text().is_some_and(|kind| is_fetching(&kind)) {
+        return Err(unsupported(value, Fetched.sentence()));
+    }
     let why = key.text().and_then(|name| why(&name)).filter(|_| !is_nothing(value));
     match why {
         Some(Filling) if has_markup(value) => Err(unsupported(key, Filling.sentence())),
@@ -63,7 +69,18 @@ pub fn check_below(value: Value<'_>) -> Result<(), WireError> {
     // What a client calls its own is no option of the upstream.
     let is_option = |key: Value<'_>| !OWN.iter().any(|own| key.is(own));
     value.members().filter(|(key, _)| is_option(*key)).try_for_each(|(key, member)| check(key, member))?;
-    value.elements().try_for_each(check_below)
+    value.elements().try_for_each(check_below)?;
+    check_model(value)
+}
+
+/// Checks the name of a model, of which some gateways take a part for an option: OpenRouter.
+pub fn check_model(value: Value<'_>) -> Result<(), WireError> {
+    let why = match value.text().filter(|name| is_word(name)) {
+        Some(name) if name.contains("@preset/") => Kept,
+        Some(name) if name.ends_with(":online") => Fetched,
+        _ => return Ok(()),
+    };
+    Err(unsupported(value, why.sentence()))
 }
 
 /// JSON of the client's own, whatever stands above: properties of a schema, labels, what a tool was called with.
@@ -87,8 +104,18 @@ fn has_markup(value: Value<'_>) -> bool {
         || value.elements().any(has_markup)
 }
 
+/// Whether a tool of this type is one that the upstream runs, whatever its version: `web_search_20250305`.
+fn is_fetching(kind: &str) -> bool {
+    let kind: String = folded(kind).collect();
+    NAMES.iter().any(|(own, why)| *why == Fetched && kind.starts_with(own))
+}
+
+fn folded(name: &str) -> impl Iterator<Item = char> + Clone {
+    name.chars().filter(|c| !matches!(c, '_' | '-')).map(fold)
+}
+
 fn why(name: &str) -> Option<Why> {
-    let folded = name.chars().filter(|c| !matches!(c, '_' | '-')).map(fold);
+    let folded = folded(name);
     NAMES.binary_search_by(|(own, _)| own.chars().cmp(folded.clone())).ok().map(|at| NAMES[at].1)
 }
 
@@ -97,17 +124,23 @@ const NAMES: &[(&str, Why)] = &[
     ("agent", Kept),
     ("agentid", Kept),
     ("agentreference", Kept),
+    ("apibase", Leads),
     ("assistantid", Kept),
     ("attachments", NoText),
     ("audio", NoText),
     ("audiodata", NoText),
     ("audiourl", NoText),
+    ("baseurl", Leads),
+    ("botid", Kept),
+    ("browsersearch", Fetched),
     ("builtintools", Fetched),
     ("cachedcontent", Kept),
     ("chattemplate", Template),
     ("chattemplatekwargs", Filling),
     ("codeexecution", Fetched),
+    ("codeinterpreter", Fetched),
     ("compoundcustom", Fetched),
+    ("connector", Fetched),
     ("connectors", Fetched),
     ("container", Kept),
     ("containerid", Kept),
@@ -118,6 +151,8 @@ const NAMES: &[(&str, Why)] = &[
     ("documenturl", NoText),
     ("ebnf", Program),
     ("echo", Copies),
+    ("enabledeepsearch", Fetched),
+    ("enableenhancement", Fetched),
     ("enablesearch", Fetched),
     ("enterprisewebsearch", Fetched),
     ("exaaisearch", Fetched),
@@ -131,20 +166,22 @@ const NAMES: &[(&str, Why)] = &[
     ("filesearchstore", Fetched),
     ("filesearchstorenames", Fetched),
     ("fileurl", NoText),
+    ("forcesearchenhancement", Fetched),
     ("googlemaps", Fetched),
     ("googlesearch", Fetched),
     ("googlesearchretrieval", Fetched),
     ("grammar", Program),
+    ("graphids", Fetched),
     ("guidedchoice", Program),
     ("guidedgrammar", Program),
     ("guidedjson", Program),
     ("guidedregex", Program),
     ("guidedwhitespacepattern", Program),
     ("image", NoText),
-    ("imagebase64", NoText),
     ("imagedata", NoText),
     ("imageembeds", NoText),
     ("imagefile", NoText),
+    ("imagegeneration", Fetched),
     ("images", NoText),
     ("imageurl", NoText),
     ("imageurls", NoText),
@@ -162,6 +199,7 @@ const NAMES: &[(&str, Why)] = &[
     ("knowledgebases", Fetched),
     ("kvtransferparams", Kept),
     ("logitsprocessors", Program),
+    ("mcp", Fetched),
     ("mcpservers", Fetched),
     ("media", NoText),
     ("memory", Kept),
@@ -206,15 +244,20 @@ const NAMES: &[(&str, Why)] = &[
     ("thinktemplate", Template),
     ("thread", Kept),
     ("threadid", Kept),
+    ("toolids", Fetched),
     ("toolresources", Fetched),
+    ("toolservers", Fetched),
     ("urlcontext", Fetched),
+    ("userconfig", Leads),
     ("vectorstoreid", Fetched),
     ("vectorstoreids", Fetched),
     ("video", NoText),
     ("videodata", NoText),
     ("videourl", NoText),
+    ("webfetch", Fetched),
     ("websearch", Fetched),
     ("websearchoptions", Fetched),
+    ("withsearchenhance", Fetched),
 ];
 
 #[cfg(test)]

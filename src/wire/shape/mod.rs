@@ -8,6 +8,7 @@ mod own;
 mod schema;
 mod walk;
 
+pub use elsewhere::check_model;
 pub use own::{List, Own, OwnString};
 pub use walk::{NO_PICTURE, TOKEN_IDS, walk};
 
@@ -175,6 +176,8 @@ pub struct Leaf<'d> {
     pub echo: bool,
     /// A digest of the path: equal for equal places of different events of a stream.
     pub place: u64,
+    /// Of several with one place (see [`Rule::One`]) the place of this one, for readers that do not join them.
+    pub part: Option<u64>,
     /// See [`Rule::Joint`].
     pub joint: Option<Joint>,
     /// No table says what it is: all that stands at one place of any elements of an array has one place.

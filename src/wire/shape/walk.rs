@@ -85,9 +85,9 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
         match (rule, value.kind()) {
             (Rule::Unread, _) => Ok(()),
             (Rule::Refuse(supported), _) => Err(unsupported(value, supported)),
-            (Rule::Text(kind), Type::String) => self.leaf(value, kind, Form::Free, at.text()),
-            (Rule::Fixed(kind), Type::String) => self.leaf(value, kind, Form::Fixed, at.text()),
-            (Rule::Arguments, Type::String) => self.leaf(value, Kind::ToolArguments, Form::Arguments, at.text()),
+            (Rule::Text(kind), Type::String) => self.text(value, kind, Form::Free, at),
+            (Rule::Fixed(kind), Type::String) => self.text(value, kind, Form::Fixed, at),
+            (Rule::Arguments, Type::String) => self.text(value, Kind::ToolArguments, Form::Arguments, at),
             (Rule::OneOf(words), Type::String) => self.word(value, |text| words.contains(&text), at.place),
             (Rule::Like(fits), Type::String) => self.word(value, fits, at.place),
             (Rule::Only(words, supported), Type::String) => match words.iter().any(|word| value.is(word)) {
@@ -100,7 +100,7 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
             (Rule::Float, Type::Number) if is_short(whole(value.raw())) && value.raw().len() <= 32 => Ok(()),
             // A word for the patterns. No model need be asked of every score.
             (Rule::Plain, Type::Number) if is_short(whole(value.raw())) => self.alone(value, value.raw(), at.place),
-            (Rule::Any(kind), _) => self.group(kind, |walk| walk.any(value, kind, at.place)),
+            (Rule::Any(kind), _) => self.group(kind, |walk| walk.any(value, kind, at.text())),
             (Rule::Schema(kind), _) => self.group(kind, |walk| walk.schema(value, kind, true, at.place)),
             (Rule::Group(kind, inner), _) => self.group(kind, |walk| walk.visit(value, *inner, at)),
             (Rule::One(inner), _) => self.visit(value, *inner, At { one: Some(at.place), ..at }),
@@ -120,7 +120,7 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
                 let marks = Marks { own: true, ..self.marks };
                 own.unfold(value, |rule| self.marked(marks, value, rule, at))
             }
-            (Rule::Unlisted, _) => self.unlisted(value, None, at.place),
+            (Rule::Unlisted, _) => self.unlisted(value, None, at.text()),
             (Rule::If(flag, yes, no), Type::Object) => match value.get(flag).filter(|flag| !flag.is_null()) {
                 Some(flag) if flag.kind() != Type::Bool => Err(unexpected(flag, "a boolean")),
                 Some(flag) if flag.bool() == Some(true) => self.visit(value, *yes, at),
@@ -280,9 +280,13 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
         self.leaf(key, kind, Form::Whole, step(place, "key"))
     }
 
+    fn text(&mut self, value: Value<'d>, kind: Kind, form: Form, at: At) -> Result<(), WireError> {
+        self.leaf_of(value, value.text().unwrap_or_default(), kind, form, at)
+    }
+
     fn leaf(&mut self, value: Value<'d>, kind: Kind, form: Form, place: u64) -> Result<(), WireError> {
         let text = value.text().unwrap_or_else(|| value.raw().into());
-        self.leaf_of(value, text, kind, form, place)
+        self.leaf_of(value, text, kind, form, At { place, ..At::default() })
     }
 
     fn leaf_of(
@@ -291,10 +295,11 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
         text: Cow<'d, str>,
         kind: Kind,
         form: Form,
-        place: u64,
+        at: At,
     ) -> Result<(), WireError> {
         let Marks { again, apart, echo, joint, loose, .. } = self.marks;
-        self.sink.leaf(Leaf { value, text, kind, form, again, apart, echo, place, joint, loose })
+        let (place, part) = (at.text(), at.one.map(|_| at.place));
+        self.sink.leaf(Leaf { value, text, kind, form, again, apart, echo, place, part, joint, loose })
     }
 
     /// Where a path leads, as walking it gives it.
@@ -331,6 +336,11 @@ impl At {
     /// In an array.
     fn element(self, position: u32) -> At {
         At { order: self.order << 32 | u64::from(position), ..self.step(position) }
+    }
+
+    /// Where a member stands that no table names: of texts that are one with their neighbours, so are these.
+    fn unnamed(self, name: &str) -> u64 {
+        step(self.text(), name)
     }
 
     fn text(self) -> u64 {

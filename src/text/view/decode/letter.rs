@@ -3,7 +3,13 @@
 use crate::text::view::escape;
 
 /// Character references by name: what HTML calls the punctuation of ASCII.
-const NAMES: [(&str, char); 44] = [
+const NAMES: [(&str, char); 52] = [
+    ("ApplyFunction", '\u{2061}'),
+    ("InvisibleComma", '\u{2063}'),
+    ("InvisibleTimes", '\u{2062}'),
+    ("NoBreak", '\u{2060}'),
+    ("ZeroWidthSpace", '\u{200b}'),
+    ("af", '\u{2061}'),
     ("amp", '&'),
     ("apos", '\''),
     ("ast", '*'),
@@ -19,6 +25,8 @@ const NAMES: [(&str, char); 44] = [
     ("gt", '>'),
     ("Hat", '^'),
     ("hyphen", '-'),
+    ("ic", '\u{2063}'),
+    ("it", '\u{2062}'),
     ("lbrace", '{'),
     ("lbrack", '['),
     ("lcub", '{'),
@@ -49,6 +57,9 @@ const NAMES: [(&str, char); 44] = [
     ("zwj", '\u{200d}'),
     ("zwnj", '\u{200c}'),
 ];
+
+/// Letters of such a name, at most.
+const NAME: usize = 14;
 
 /// What follows a letter in the names of its other forms: `&afr;`, `&eacute;`.
 const FORMS: [&str; 11] = ["fr", "scr", "opf", "acute", "grave", "circ", "uml", "tilde", "cedil", "ring", "caron"];
@@ -117,7 +128,7 @@ fn reference(text: &str) -> Option<(char, usize)> {
 }
 
 fn named(text: &str) -> Option<(char, usize)> {
-    let len = text.bytes().take(8).take_while(u8::is_ascii_alphabetic).count();
+    let len = text.bytes().take(NAME).take_while(u8::is_ascii_alphabetic).count();
     let (name, rest) = text.split_at(len);
     let ends = rest.starts_with(';');
     let known = |name: &str| NAMES.iter().find(|(known, _)| *known == name).map(|(_, ch)| *ch);

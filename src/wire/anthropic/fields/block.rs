@@ -18,6 +18,7 @@ const IMAGES_ONLY: &str = "this route takes an image that stands in the request,
 const SYSTEM_ONLY: &str = "this route judges text only: a system prompt is `text`";
 const TEXT_ONLY: &str = "this route judges text only";
 const OPAQUE: &str = "this route judges what it can read, and this is encrypted";
+const KEPT: &str = "this route judges what stands in the request, and not a file that the upstream keeps";
 const TOOL_CHANGES: &str = "this route judges the tools in `tools` only";
 
 /// What a message says.
@@ -73,10 +74,10 @@ static RESULTS: &[(&str, &Object)] = &[
     ("web_fetch_result", &BLOCK),
     ("web_fetch_tool_result_error", &BLOCK),
     ("code_execution_result", &BLOCK),
-    ("code_execution_output", &BLOCK),
+    ("code_execution_output", &OUTPUT),
     ("code_execution_tool_result_error", &BLOCK),
     ("bash_code_execution_result", &BLOCK),
-    ("bash_code_execution_output", &BLOCK),
+    ("bash_code_execution_output", &OUTPUT),
     ("bash_code_execution_tool_result_error", &BLOCK),
     ("text_editor_code_execution_view_result", &BLOCK),
     ("text_editor_code_execution_create_result", &BLOCK),
@@ -88,9 +89,9 @@ static RESULTS: &[(&str, &Object)] = &[
     ("advisor_tool_result_error", &BLOCK),
 ];
 
-/// The members of a block, by what its source may be.
+/// The members of a block, by what its source and the id of a file may be.
 macro_rules! block {
-    ($source:expr) => {
+    ($source:expr, $file:expr) => {
         &[
             // One of the lists, or the block is refused.
             ("type", Unread),
@@ -118,7 +119,7 @@ macro_rules! block {
             ("stdout", Text(Kind::Content)),
             ("stderr", Text(Kind::Content)),
             ("return_code", Plain),
-            ("file_id", ID),
+            ("file_id", $file),
             ("file_type", FILES),
             ("is_file_update", Plain),
             ("lines", Each(&Text(Kind::Content))),
@@ -158,8 +159,12 @@ macro_rules! block {
     };
 }
 
-static BLOCK: Object = Object { required: &[], fields: block!(ByType(Some(&ASIDE), None, Some(&DOCUMENT))) };
-static PICTURE: Object = Object { required: &["source"], fields: block!(ByType(None, None, Some(&IMAGE))) };
+static BLOCK: Object =
+    Object { required: &[], fields: block!(ByType(Some(&ASIDE), None, Some(&DOCUMENT)), Refuse(KEPT)) };
+/// A file that a server's tool has written: its id brings nothing.
+static OUTPUT: Object = Object { required: &[], fields: block!(ByType(Some(&ASIDE), None, Some(&DOCUMENT)), ID) };
+static PICTURE: Object =
+    Object { required: &["source"], fields: block!(ByType(None, None, Some(&IMAGE)), Refuse(KEPT)) };
 
 static CALLER: Object = Object { required: &[], fields: &[("type", CALLERS), ("tool_id", Fixed(Kind::Other))] };
 

@@ -64,8 +64,9 @@ fn a_stream_is_events_in_order_with_channels() {
         ("0 tool_arguments 0 41\"} | 0 tool_arguments 1 !{\"q\":\"A\"}", true),
         ("", true),
         ("", false),
-        ("0 content 2 re | 0 content 2 su", false),
-        ("0 content 2 lt | 0 content 3 !k | 0 content 4 v", false),
+        // Two of one event are judged joined and as lines.
+        ("0 content 2 re | 0 content 2 su | 0 content 3 !\nre\nsu", false),
+        ("0 content 2 lt | 0 content 4 !k | 0 content 5 v | 0 content 3 !lt", false),
         ("", false),
         ("0 word 0 !newEvent | 0 other 2 !note | 0 other 3 x", false),
         ("", true),

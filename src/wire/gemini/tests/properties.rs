@@ -109,7 +109,7 @@ proptest! {
             (Kind::Content, parts().filter(|part| !thinks(part)).filter_map(|part| part["text"].as_str()).collect::<String>()),
             (Kind::Reasoning, parts().filter(thinks).filter_map(|part| part["text"].as_str()).collect()),
         ] {
-            let texts = read.iter().flat_map(|event| &event.texts).filter(|text| text.channel.kind == kind);
+            let texts = read.iter().flat_map(|event| &event.texts).filter(|text| text.channel.kind == kind && text.view_of.is_none());
             prop_assert!(texts.clone().all(|text| text.channel.part == 0));
             prop_assert_eq!(texts.map(|text| text.text.as_str()).collect::<String>(), shown);
         }

@@ -29,7 +29,8 @@ fn a_stream_is_events_in_order_with_channels() {
         ("0 reasoning 0 hm | 0 word 0 !g", false),
         ("0 reasoning 0 m | 0 content 0 pro | 0 word 0 !", false),
         ("0 word 0 ! | 0 content 0 ject blue", false),
-        ("0 content 0 bi | 0 content 0 rd", false),
+        // Two of one event are judged joined and as lines.
+        ("0 content 0 bi | 0 content 0 rd | 0 content 1 !\nproject bluebi\nrd", false),
         // What is said whole is joined to nothing.
         ("0 tool_arguments 0 !to | 0 tool_arguments 1 foo | 0 name 0 !get", true),
         ("0 tool_arguments 0 ! | 0 tool_arguments 1 \nbar | 0 name 0 !", true),
@@ -45,7 +46,7 @@ fn a_stream_is_events_in_order_with_channels() {
         written(&*codec, &events[3]),
         "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"bi\"},{\"text\":\"rd\"}],\"role\":\"model\"},\"index\":0}]}\n\n"
     );
-    let out = encoded(&*codec, &events[3], &[Some("["), Some("]")]).unwrap();
+    let out = encoded(&*codec, &events[3], &[Some("["), Some("]"), None]).unwrap();
     assert!(out.contains("[{\"text\":\"[\"},{\"text\":\"]\"}]"), "{out}");
 }
 

@@ -78,7 +78,7 @@ static SAID: Object = Object {
     required: &[],
     fields: &[
         ("role", ROLES),
-        ("content", One(&ByType(Some(&Text(Kind::Content)), Some(&Each(&Object(&SAID_PART))), None))),
+        ("content", One(&ByType(Some(&Text(Kind::Content)), Some(&Each(&SAID_IN_PARTS)), None))),
         ("refusal", Text(Kind::Refusal)),
         ("reasoning", REASONING),
         ("reasoning_content", REASONING),
@@ -101,6 +101,9 @@ static SAID: Object = Object {
         ("tokens", Unread),
     ],
 };
+
+/// Some clients join strings, too.
+const SAID_IN_PARTS: Rule = ByType(Some(&Text(Kind::Content)), None, Some(&Object(&SAID_PART)));
 
 static SAID_PART: Object = Object {
     required: &[],

@@ -104,8 +104,15 @@ fn a_text_in_several_parts_is_one_text() {
     ];
     let expected = [
         &["0 content 0 pro"][..],
-        &["0 content 0 ject blue", "0 refusal 0 no", "0 content 0 bi", "0 other 0 !x", "0 other 1 y"],
-        &["0 content 0 rd", "0 reasoning 0 hm", "0 reasoning 0 m"],
+        &[
+            "0 content 0 ject blue",
+            "0 refusal 0 no",
+            "0 content 0 bi",
+            "0 other 0 !x",
+            "0 other 1 y",
+            "0 content 1 !\nproject blue\nbi",
+        ],
+        &["0 content 0 rd", "0 reasoning 0 hm", "0 reasoning 0 m", "0 content 1 !rd", "0 reasoning 1 !\nhm\nm"],
     ];
     assert_eq!(judged(&chunks), expected);
     // A transcript between them is another text.

@@ -62,7 +62,7 @@ static MESSAGE: Object = Object {
     fields: &[
         ("id", Like(is_id)),
         ("role", OneOf(&["assistant", "user", "system", "developer"])),
-        ("content", ByType(Some(&Text(Kind::Content)), Some(&Each(&PART)), None)),
+        ("content", ByType(Some(&SAID_TEXT), Some(&Each(&PART)), None)),
         ("status", STATUS),
         ("phase", PHASE),
     ],

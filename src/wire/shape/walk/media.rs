@@ -79,7 +79,9 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
             Some(Blob::Opaque) => Ok(()),
             Some(Blob::Text(text)) => {
                 let text = Cow::Owned(text.into_owned());
-                self.group(Kind::Other, |walk| walk.leaf_of(value, text, Kind::Other, Form::Fixed, at.place))
+                self.group(Kind::Other, |walk| {
+                    walk.leaf_of(value, text, Kind::Other, Form::Fixed, At { one: None, ..at })
+                })
             }
             None => self.unfit(value, Rule::Blob, at),
         }

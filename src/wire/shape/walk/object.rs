@@ -42,7 +42,7 @@ impl<'d, S: Sink<'d>> Walk<'_, 'd, S> {
             if let Some((field, _)) = fields().find(|(field, _)| self.folds(field).eq(folded.bytes())) {
                 return Err(unexpected(key, &format!("`{field}`, spelled so")));
             }
-            self.unknown(key, member, at.step(&name).place)?;
+            self.unknown(key, member, at.unnamed(&name))?;
         }
         let present = |field: &str| if self.marks.two_names { member(value, field) } else { value.get(field) };
         match object.required.iter().find(|field| present(field).is_none_or(Value::is_null)) {
