@@ -64,10 +64,11 @@ deny: tools ## licences, sources and advisories of the dependencies
 tools: ## fetch what a build needs: libtorch and cmake, into .deps
 	@scripts/tools.sh
 
-sdks: ## fetch what the tests drive the proxy with: Python packages into .venv and .venv-census, Node and its packages
+sdks: ## fetch what the tests drive the proxy with: Python packages into .venv and .venv-census, Node, Chromium
 	@scripts/venv.sh .venv tests/sdk/requirements.txt
 	@scripts/venv.sh .venv-census tests/census/requirements.txt
 	@scripts/node.sh
+	@scripts/browser.sh
 
 clean: ## remove what was built; what was fetched stays
 	cargo clean

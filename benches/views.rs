@@ -45,7 +45,7 @@ fn ask(text: &str) -> Ask {
     let segment = Segment { id: SegmentId(0), place, text: text.into(), fresh: 0, masked: Vec::new() };
     let within = Duration::from_secs(600);
     let deadline = tokio::time::Instant::now() + within;
-    Ask { stage: Stage::Input, segment, priority: Priority::Blocking, deadline, within }
+    Ask { stage: Stage::Input, segment, priority: Priority::Blocking, deadline, within, listener: None }
 }
 
 fn texts() -> BTreeMap<&'static str, String> {

@@ -21,5 +21,8 @@ pub mod telemetry;
 pub mod live;
 
 pub mod proxy;
+pub mod workbench;
+
+pub mod admin;
 
 pub mod cli;

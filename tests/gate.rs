@@ -60,8 +60,14 @@ fn block_patterns(window: &Window) -> Decision {
     let found = |segment: &portcullis::text::Segment| {
         let within = Duration::from_secs(60);
         let deadline = tokio::time::Instant::now() + within;
-        let ask =
-            Ask { stage: Stage::Output, segment: segment.clone(), priority: Priority::Blocking, deadline, within };
+        let ask = Ask {
+            stage: Stage::Output,
+            segment: segment.clone(),
+            priority: Priority::Blocking,
+            deadline,
+            within,
+            listener: None,
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         !runtime.block_on(DETECTOR.detect(&ask)).unwrap().findings.is_empty()
     };

@@ -68,12 +68,12 @@ impl Bench {
     }
 
     fn figures(&self) -> Snapshot {
-        self.figures.snapshot()
+        self.figures.snapshot(0)
     }
 }
 
 fn job(prompt: &[u32], shared: usize, steps: Vec<Step>) -> Job {
-    Job { prompt: prompt.to_vec(), shared, grows: prompt.len(), steps, urgent: true, deadline: None }
+    Job { prompt: prompt.to_vec(), shared, grows: prompt.len(), steps, urgent: true, deadline: None, listener: None }
 }
 
 fn decode(budget: usize) -> Step {

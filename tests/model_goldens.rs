@@ -84,7 +84,7 @@ fn greedy(model: Transformer, prompt: &[u32], count: usize) -> Vec<u32> {
     let limits = Limits { step_tokens: 512, sequences: 1, kv_bytes: 64 << 20 };
     let mut engine = Engine::new(model, limits, Arc::new(Pins::default()), Arc::new(Figures::default()));
     let steps = vec![Step::Decode { stops: [].into(), budget: count }];
-    let job = Job { prompt: prompt.to_vec(), shared: 0, grows: 0, steps, urgent: true, deadline: None };
+    let job = Job { prompt: prompt.to_vec(), shared: 0, grows: 0, steps, urgent: true, deadline: None, listener: None };
     match &engine.run_alone(job).unwrap()[..] {
         [Outcome::Decoded { tokens, .. }] => tokens.clone(),
         other => panic!("{other:?}"),

@@ -47,7 +47,8 @@ async fn tried(proxy: &Proxy, prompts: [&str; 2]) -> [u16; 2] {
 }
 
 async fn get(address: std::net::SocketAddr, path: &str, headers: &[(&str, &str)]) -> u16 {
-    Client::connect(address).await.request("GET", path, headers, "").await.status
+    let headers = [&[("host", "localhost")], headers].concat();
+    Client::connect(address).await.request("GET", path, &headers, "").await.status
 }
 
 #[tokio::test]
@@ -173,7 +174,7 @@ async fn the_admin_listener_tells_what_is_going_on() {
     for path in ["/healthz", "/readyz", "/metrics", "/status"] {
         assert_eq!(get(proxy.admin, path, &[]).await, 200, "{path}");
     }
-    assert_eq!(get(proxy.admin, "/", &[]).await, 404);
+    assert_eq!(get(proxy.admin, "/other", &[]).await, 404);
     // Neither listener serves what is the other's.
     assert_eq!(get(proxy.address, "/metrics", &[]).await, 404);
     assert_eq!(Client::connect(proxy.admin).await.chat(chat("hi", false)).await.status, 404);

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use support::{Config, PATIENCE, Proxy};
+use support::{Config, PATIENCE, Proxy, installed};
 
 /// A test for each script, in front of which stands a proxy on this deployment.
 macro_rules! scripts {
@@ -131,16 +131,6 @@ fn python() -> PathBuf {
 
 fn node() -> PathBuf {
     installed("PORTCULLIS_NODE", ".deps/node/node")
-}
-
-/// What `make sdks` has put there, or another that the variable names.
-fn installed(variable: &str, path: &str) -> PathBuf {
-    if let Some(own) = std::env::var_os(variable) {
-        return own.into();
-    }
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    assert!(program.exists(), "{path} is missing: run `make sdks`, once");
-    program
 }
 
 /// `examples/upstream` as a process. Killed when dropped.

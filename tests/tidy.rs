@@ -18,7 +18,9 @@ const LAYERS: &[(&str, u8)] = &[
     ("telemetry", 3),
     ("live", 4),
     ("proxy", 5),
-    ("cli", 6),
+    ("workbench", 5),
+    ("admin", 6),
+    ("cli", 7),
 ];
 
 /// Uses within one layer that are meant: from, to.
@@ -29,7 +31,18 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("pingora", &["src/proxy/", "src/proxy.rs"]),
     ("tch", &["src/model/"]),
     ("torch_sys", &["src/model/"]),
-    ("serde_json", &["src/wire/", "src/model/", "src/detectors/safeguard", "src/telemetry/", "src/cli/bench/"]),
+    (
+        "serde_json",
+        &[
+            "src/wire/",
+            "src/model/",
+            "src/detectors/safeguard",
+            "src/telemetry/",
+            "src/admin/",
+            "src/workbench/",
+            "src/cli/",
+        ],
+    ),
     ("arc_swap", &["src/live/reload.rs"]),
 ];
 

@@ -25,6 +25,7 @@ impl Transcript {
         println!("{}", self.bold("Portcullis in front of a small chat server"));
         println!("  the proxy     http://{}", deployment.proxy);
         println!("  its metrics   http://{}/metrics", deployment.admin);
+        println!("  its workbench http://{}/", deployment.admin);
         println!(
             "  the upstream  http://{}  (answers by rules: mostly it repeats what it was told)",
             deployment.upstream

@@ -1,8 +1,12 @@
-//! The command line: `serve`, `check` and `bench`.
+//! The command line: `serve`, `check`, `classify`, `eval`, `replay` and `bench`.
 
 #[cfg(feature = "libtorch")]
 mod bench;
 pub mod check;
+mod classify;
+mod desk;
+mod eval;
+mod replay;
 mod serve;
 
 use std::path::PathBuf;
@@ -30,6 +34,12 @@ enum Command {
         #[arg(long, default_value = "portcullis.toml")]
         config: PathBuf,
     },
+    /// Judge one text by a policy: verdict, label, scores, reasoning and times.
+    Classify(classify::Arguments),
+    /// Judge labelled texts by a policy: how often it is right, what goes wrong, what another one would change.
+    Eval(eval::Arguments),
+    /// Judge recorded traffic by a policy: what would change.
+    Replay(replay::Arguments),
     /// Measure a part of the program on this machine.
     #[cfg(feature = "libtorch")]
     #[command(subcommand)]
@@ -41,7 +51,21 @@ pub fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve { config } => serve::run(&config),
         Command::Check { config } => check::run(&config),
+        Command::Classify(arguments) => classify::run(&arguments),
+        Command::Eval(arguments) => eval::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
         #[cfg(feature = "libtorch")]
         Command::Bench(bench) => bench::run(&bench),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_command_is_sound() {
+        Arguments::command().debug_assert();
     }
 }

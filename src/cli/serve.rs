@@ -17,11 +17,12 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
+use crate::admin::{AdminState, Desk, Site, Status, serve as serve_admin};
 use crate::config::{self, Config, Tls};
 use crate::guardrail::VerdictCache;
 use crate::live::{AssembleError, Engines, Reloader, assemble};
 use crate::proxy::{Listener, Server, Service};
-use crate::telemetry::{AdminState, Audit, Status, Target, Telemetry, serve as serve_admin};
+use crate::telemetry::{Audit, Target, Telemetry};
 
 /// Verdicts kept, at most; each takes about half a kilobyte.
 const VERDICTS: usize = 65_536;
@@ -67,7 +68,8 @@ fn serve(path: &Path, config: Config) -> anyhow::Result<()> {
     let live = assemble(&config, 1, &engines, verdicts.clone())?;
     let audit = open_audit(config.audit.as_ref())?;
     let read_engines = Arc::clone(&engines);
-    let telemetry = Arc::new(Telemetry::new(audit, verdicts, Arc::new(move || read_engines.readings())));
+    let telemetry = Telemetry::new(audit, verdicts, Arc::new(move || read_engines.readings()));
+    let telemetry = Arc::new(if config.admin.workbench { telemetry.with_recent() } else { telemetry });
     telemetry.metrics.reloads(live.generation, 0);
     let plan = Plan::of(&config);
     let reloader = Reloader::new(path, config, live, engines);
@@ -266,10 +268,15 @@ impl AdminListener {
     fn open(plan: &config::Admin, reloader: Arc<Reloader>, telemetry: Arc<Telemetry>) -> anyhow::Result<Self> {
         let socket = bind(plan.listen, "[admin] listen")?;
         let address = socket.local_addr()?;
+        let desk = plan.workbench.then(|| Desk::new(reloader.clone(), telemetry.clone(), plan.moderations.clone()));
+        if let Some(desk) = &desk {
+            tokio::spawn(Desk::follow(Arc::downgrade(desk)));
+        }
         let state = Arc::new(Admin { reloader, telemetry, ready: AtomicBool::new(true) });
+        let token = plan.token.as_ref().map(config::Secret::expose);
+        let site = Arc::new(Site::new(token, address, state.clone(), desk));
         let (stop, stopped) = oneshot::channel();
-        let token = plan.token.as_ref().map(|token| Arc::from(token.expose()));
-        let task = tokio::spawn(serve_admin(socket, token, state.clone(), async move {
+        let task = tokio::spawn(serve_admin(socket, site, async move {
             // Nothing is ever sent.
             let _ = stopped.await;
         }));

@@ -1,13 +1,15 @@
 //! The settings of an engine: where a model runs, in which format, and how much at once.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::Deserializer;
 
 use crate::config::Origin;
+use crate::config::diagnostic::SourceFile;
+use crate::config::settings::cores;
 use crate::config::value::text;
 
 /// Where a model runs.
@@ -65,7 +67,45 @@ pub enum Experts {
     Bfloat16,
 }
 
+/// Asks that wait where nothing else is said.
+pub(super) const QUEUE: usize = 64;
+
+impl Engine {
+    /// The engine of a model that a command line names: every other setting is the one that a file would not have to say.
+    pub fn of_model(directory: &Path) -> Self {
+        let text = format!("--model {}", directory.display());
+        let (start, end) = ("--model ".len(), text.len());
+        let source = SourceFile { path: "command line".into(), text };
+        let (device, model) = (Device::Cpu, directory.to_owned());
+        let (kv_cache, step_tokens, sequences) = device.room();
+        Engine {
+            name: "model".into(),
+            origin: Origin::new(&Arc::new(source), start..end),
+            run: EngineRun {
+                model,
+                device,
+                threads: cores(),
+                queue: QUEUE,
+                dtype: Dtype::default(),
+                experts: Experts::default(),
+                kv_cache,
+                step_tokens,
+                sequences,
+            },
+        }
+    }
+}
+
 impl Device {
+    /// Bytes of keys and values, tokens of a step, and asks under way, where nothing else is said. A GPU is worth its launch
+    /// with thousands of tokens at a time; on a CPU each token is waited for by those beside it.
+    pub(super) fn room(self) -> (usize, usize, usize) {
+        match self {
+            Device::Cpu => (1 << 30, 512, 32),
+            Device::Cuda(_) => (4 << 30, 4096, 128),
+        }
+    }
+
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "cpu" => Some(Device::Cpu),

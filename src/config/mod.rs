@@ -35,6 +35,8 @@ pub use sources::Sources;
 pub use state::{Memory, State};
 pub use value::Url;
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A whole configuration: every name in it stands for something, every file it names was read.
@@ -50,6 +52,10 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Every guardrail that was read, whether a route asks it or not.
     pub guardrails: Vec<Arc<Guardrail>>,
+    /// By name.
+    pub engines: BTreeMap<Arc<str>, Arc<Engine>>,
+    /// Where policies lie, each in a folder of its name.
+    pub policies_dir: PathBuf,
     pub sources: Sources,
     /// What is allowed and looks like a mistake.
     pub warnings: Vec<Diagnostic>,

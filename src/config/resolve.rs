@@ -13,7 +13,7 @@ use toml::Spanned;
 use crate::config::catalogue::Catalogue;
 use crate::config::diagnostic::SourceFile;
 use crate::config::dialect::dialect;
-use crate::config::engine::{Device, Engine, EngineRun};
+use crate::config::engine::{Engine, EngineRun};
 use crate::config::load::Reader;
 use crate::config::route::routes;
 use crate::config::settings::{Admin, Audit, Server, Stream, Tls, Upstream, WindowSize};
@@ -27,7 +27,9 @@ use crate::config::{Config, Diagnostic, Origin, Secret, doubt};
 pub fn config(reader: &mut Reader<'_>, source: &Arc<SourceFile>, file: File) -> Option<Config> {
     let top = Origin::new(source, 0..0);
     let mut taken = BTreeMap::new();
-    let admin = admin(reader, &top, file.admin, &mut taken);
+    let mut admin_shape = file.admin;
+    let moderations = admin_shape.get_mut().moderations.take();
+    let admin = admin(reader, &top, admin_shape, &mut taken);
     let server = server(reader, &top, file.server, &mut taken);
     let at_stream = top.with(file.stream.span());
     let defaults = stream(reader, &at_stream, file.stream.get_ref(), Stream::default());
@@ -53,6 +55,7 @@ pub fn config(reader: &mut Reader<'_>, source: &Arc<SourceFile>, file: File) -> 
     for (name, shape) in file.guardrail {
         catalogue.inline_guardrail(reader, &top, name, shape);
     }
+    let moderations = moderations.map(|named| moderations_by(reader, &mut catalogue, &top, named));
     let no_routes = file.route.is_empty();
     let routes = routes(reader, &mut catalogue, &upstreams, defaults.unwrap_or_default(), &top, file.route);
     if no_routes {
@@ -68,12 +71,14 @@ pub fn config(reader: &mut Reader<'_>, source: &Arc<SourceFile>, file: File) -> 
     let (sources, warnings) = reader.finish();
     Some(Config {
         server: server?,
-        admin: admin?,
+        admin: Admin { moderations, ..admin? },
         audit,
         limits: file.limits,
         memory: file.state,
         routes,
         guardrails: catalogue.guardrails.into_values().flatten().collect(),
+        engines: catalogue.engines,
+        policies_dir: catalogue.policies_dir,
         sources,
         warnings,
     })
@@ -175,7 +180,18 @@ fn admin(
         );
         return None;
     }
-    Some(Admin { listen, token })
+    Some(Admin { listen, token, workbench: shape.workbench, moderations: None })
+}
+
+/// The ids of the policies that are named, each known.
+fn moderations_by(
+    reader: &mut Reader<'_>,
+    catalogue: &mut Catalogue,
+    top: &Origin,
+    named: Vec<Spanned<String>>,
+) -> Vec<Arc<str>> {
+    let mut find = |name: Spanned<String>| catalogue.policy(reader, name.get_ref(), &top.with(name.span()));
+    named.into_iter().filter_map(|name| Some(find(name)?.id.clone())).collect()
 }
 
 fn engine(
@@ -188,11 +204,7 @@ fn engine(
     let EngineShape { model, device, threads, queue, dtype, experts, kv_cache, step_tokens, sequences } =
         shape.into_inner();
     let origin = top.with(model.span());
-    // A GPU is worth its launch with thousands of tokens at a time; on a CPU each token is waited for by those beside it.
-    let (room, tokens, together) = match device {
-        Device::Cpu => (1 << 30, 512, 32),
-        Device::Cuda(_) => (4 << 30, 4096, 128),
-    };
+    let (room, tokens, together) = device.room();
     let run = EngineRun {
         model: reader.path(model.get_ref()),
         device,

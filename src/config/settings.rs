@@ -42,6 +42,10 @@ pub struct Admin {
     pub listen: SocketAddr,
     /// Always there when `listen` is not a loopback address.
     pub token: Option<Secret>,
+    /// Whether the workbench is served: the page, and the paths that it asks.
+    pub workbench: bool,
+    /// Ids of the policies of `/v1/moderations`; none: those of the guardrails.
+    pub moderations: Option<Vec<Arc<str>>>,
 }
 
 /// Where decisions are written.

@@ -10,7 +10,7 @@ use serde::de::Deserializer;
 use toml::Spanned;
 
 use crate::config::dialect::DialectShape;
-use crate::config::engine::{Device, Dtype, Experts};
+use crate::config::engine::{Device, Dtype, Experts, QUEUE};
 use crate::config::settings::{Admin, Audit, HttpVersion, Limits, WindowSize, cores};
 use crate::config::value::{Address, Count, Header, Margin, Name, Size, Time, Url, Verb, via};
 use crate::config::{Memory, OnBlock, Parameter, RoutePath, State};
@@ -80,6 +80,8 @@ pub struct TlsShape {
 pub struct AdminShape {
     pub listen: Spanned<Address>,
     pub token: Option<Spanned<SecretShape>>,
+    pub workbench: bool,
+    pub moderations: Option<Vec<Spanned<String>>>,
 }
 
 /// `{ env = "NAME" }` or `{ file = "path" }`.
@@ -221,7 +223,8 @@ impl Default for ServerShape {
 
 impl Default for AdminShape {
     fn default() -> Self {
-        AdminShape { listen: Spanned::new(0..0, Address(Admin::DEFAULT_LISTEN)), token: None }
+        let listen = Spanned::new(0..0, Address(Admin::DEFAULT_LISTEN));
+        AdminShape { listen, token: None, workbench: true, moderations: None }
     }
 }
 
@@ -251,7 +254,7 @@ fn cpu() -> Device {
 }
 
 fn queue() -> usize {
-    64
+    QUEUE
 }
 
 fn deadline() -> Duration {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::guardrail::Stage;
+use crate::guardrail::{Listener, Stage};
 use crate::policy::{Label, Reasoning};
 use crate::text::{Place, Segment, Span};
 
@@ -43,6 +43,8 @@ pub struct Ask {
     pub deadline: Instant,
     /// How long that was, in all.
     pub within: Duration,
+    /// Is told how the judging goes on; nobody is, of a proxy's traffic.
+    pub listener: Option<Listener>,
 }
 
 /// Asks that hold traffic up go first.

@@ -134,7 +134,8 @@ impl<'a> Turn<'a> {
         let (order, guardrail) = (asks.order, asks.guardrail);
         let within = guardrail.deadline;
         let deadline = self.begun.checked_add(within).unwrap_or(self.begun + FAR);
-        let ask = Ask { stage: self.stage, segment: segment.clone(), priority: priority(guardrail), deadline, within };
+        let (segment_asked, priority) = (segment.clone(), priority(guardrail));
+        let ask = Ask { stage: self.stage, segment: segment_asked, priority, deadline, within, listener: None };
         let asked = Instant::now();
         let (verdict, cached) = ask_one(guardrail, &ask, asked, self.cache).await;
         let now = Instant::now();

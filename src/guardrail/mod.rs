@@ -6,6 +6,7 @@ mod decision;
 mod detector;
 mod evaluate;
 mod fold;
+mod listener;
 mod plan;
 
 pub use cache::VerdictCache;
@@ -14,6 +15,7 @@ pub use detector::{
     Ask, Category, Confidence, DetectError, Detector, Finding, Grounds, Identity, PolicyRef, Priority, Scores, Verdict,
 };
 pub use evaluate::evaluate;
+pub use listener::{Heard, Listener};
 pub use plan::Guardrail;
 
 /// The terms that the configuration reads, under the name of the layer that acts on them.

@@ -41,7 +41,7 @@ impl Engines {
 
     /// A detector that judges by `policy` on `engine`, which is started if it does not run. `at` names the policy.
     #[cfg(feature = "libtorch")]
-    pub(super) fn detector(
+    pub fn detector(
         &self,
         at: &Origin,
         engine: &Engine,
@@ -56,7 +56,7 @@ impl Engines {
     }
 
     #[cfg(not(feature = "libtorch"))]
-    pub(super) fn detector(
+    pub fn detector(
         &self,
         at: &Origin,
         _: &Engine,
@@ -169,6 +169,7 @@ mod libtorch {
             kv_bytes,
             kv_capacity,
             running,
+            waiting,
         } = figures;
         EngineReading {
             name,
@@ -181,6 +182,7 @@ mod libtorch {
             kv_bytes,
             kv_capacity,
             running,
+            waiting,
         }
     }
 

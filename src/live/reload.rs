@@ -2,7 +2,7 @@
 //! it is sound. A broken file changes nothing but the status.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as Guarded, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -63,9 +63,11 @@ const SETTLE: Duration = Duration::from_millis(200);
 pub struct Reloader {
     path: PathBuf,
     current: Arc<Current>,
+    /// What the current snapshot was made from, and its generation.
+    serving: Guarded<(u64, Arc<Config>)>,
     engines: Arc<Engines>,
     /// What the process was started with.
-    started: Config,
+    started: Arc<Config>,
     /// What the latest attempt read. One attempt goes on at a time.
     tried: Mutex<Sources>,
     status: watch::Sender<ReloadStatus>,
@@ -82,8 +84,10 @@ impl Reloader {
             failures: 0,
             needs_restart: Vec::new(),
         };
+        let config = Arc::new(config);
         Arc::new(Reloader {
             path: path.to_owned(),
+            serving: Guarded::new((live.generation, config.clone())),
             current: Arc::new(Current::new(live)),
             engines,
             tried: Mutex::new(config.sources.clone()),
@@ -94,6 +98,15 @@ impl Reloader {
 
     pub fn current(&self) -> &Arc<Current> {
         &self.current
+    }
+
+    /// The configuration that serves, with its generation.
+    pub fn config(&self) -> (u64, Arc<Config>) {
+        self.serving.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn engines(&self) -> &Arc<Engines> {
+        &self.engines
     }
 
     pub fn status(&self) -> ReloadStatus {
@@ -162,10 +175,11 @@ impl Reloader {
                 if !needs_restart.is_empty() {
                     tracing::warn!(sections = ?needs_restart, "these changes take effect when the process is restarted");
                 }
-                *tried = config.sources;
+                *tried = config.sources.clone();
                 let digest = live.digest.clone();
                 // Before it is told: who hears of a generation must meet it.
                 self.current.swap(live);
+                *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = (generation, Arc::new(config));
                 tracing::info!(generation, %digest, "configuration reloaded");
                 self.status.send_modify(|status| {
                     let (failures, loaded_at) = (status.failures, SystemTime::now());

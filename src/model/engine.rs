@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::model::error::first_line;
 use crate::model::kv::{Beginning, KvCache, KvStore, Prefixes};
@@ -14,7 +14,7 @@ use crate::model::queue::Rank;
 use crate::model::readout::{self, NotANumber};
 use crate::model::scheduler::{Candidate, plan};
 use crate::model::sequence::{Answer, Question, Sequence};
-use crate::model::{Figures, Job, JobError, Outcome, Pins, Transformer};
+use crate::model::{Figures, Job, JobError, Outcome, Pins, Told, Transformer};
 
 /// What a step may take up.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +61,9 @@ struct Running {
     arrival: u64,
     /// Is among the figures.
     counted: bool,
+    /// Something has been asked of the model, and answered.
+    read: bool,
+    listener: Option<mpsc::Sender<Told>>,
     reply: Option<oneshot::Sender<Reply>>,
 }
 
@@ -88,6 +91,13 @@ impl Running {
     /// Who is served before whom.
     fn order(&self) -> (Rank, u64) {
         (self.rank, self.arrival)
+    }
+
+    /// Tells whoever listens, if there is room for it.
+    fn told(&self, told: impl FnOnce() -> Told) {
+        if let Some(listener) = &self.listener {
+            let _ = listener.try_send(told());
+        }
     }
 }
 
@@ -131,8 +141,8 @@ impl Engine {
         };
         let arrival = self.arrivals;
         self.arrivals += 1;
-        let (cache, counted) = (KvCache::default(), false);
-        self.running.push(Running { sequence, cache, keep, shared, rank, arrival, counted, reply });
+        let (cache, counted, read, listener) = (KvCache::default(), false, false, job.listener);
+        self.running.push(Running { sequence, cache, keep, shared, rank, arrival, counted, read, listener, reply });
     }
 
     /// Computes some tokens of some sequences, and replies to those that are done.
@@ -289,6 +299,7 @@ impl Engine {
             if !running.counted {
                 running.counted = true;
                 self.figures.started(tokens.len(), done);
+                running.told(|| Told::Begun { at: Instant::now(), tokens: tokens.len(), kept: done });
             }
             total += count;
             if done + count == tokens.len()
@@ -343,7 +354,14 @@ impl Engine {
     }
 
     fn take(&mut self, index: usize, answer: Answer) {
-        let Running { sequence, cache, .. } = &mut self.running[index];
+        let running = &mut self.running[index];
+        if !std::mem::replace(&mut running.read, true) {
+            running.told(|| Told::Read { at: Instant::now() });
+        }
+        if let Some(token) = running.sequence.decodes(&answer) {
+            running.told(|| Told::Token(token));
+        }
+        let Running { sequence, cache, .. } = running;
         match caught(|| Ok(sequence.answer(answer)?)) {
             // The last token is computed again where nothing was appended to it.
             Ok(same) if sequence.question().is_some() => {
@@ -396,7 +414,7 @@ mod tests {
     fn job(seed: u32, shared: usize) -> Job {
         let steps = vec![Step::Decode { stops: [].into(), budget: 6 }];
         let prompt: Vec<u32> = (0..40).map(|i| (seed * 31 + i * i * 7) % 480).collect();
-        Job { grows: shared, prompt, shared, steps, urgent: true, deadline: None }
+        Job { grows: shared, prompt, shared, steps, urgent: true, deadline: None, listener: None }
     }
 
     fn admit(engine: &mut Engine, job: Job) -> oneshot::Receiver<Reply> {
@@ -420,6 +438,26 @@ mod tests {
             engine.step();
         }
         assert_eq!(good.map(|mut reply| reply.try_recv().unwrap().unwrap()), expected);
+    }
+
+    #[test]
+    fn whoever_listens_hears_what_is_decoded_and_is_not_waited_for() {
+        let mut engine = engine(64);
+        let ((tells, mut told), (tells_little, mut little)) = (mpsc::channel(64), mpsc::channel(1));
+        let mut replies = [tells, tells_little].map(|listener| {
+            let listener = Some(listener);
+            admit(&mut engine, Job { listener, ..job(1, 0) })
+        });
+        while !engine.is_idle() {
+            engine.step();
+        }
+        let [first, second] = replies.each_mut().map(|reply| reply.try_recv().unwrap().unwrap());
+        assert_eq!(first, second);
+        let [Outcome::Decoded { tokens, .. }] = &first[..] else { panic!("{first:?}") };
+        let told: Vec<Told> = std::iter::from_fn(|| told.try_recv().ok()).collect();
+        assert!(matches!(told[..2], [Told::Begun { tokens: 40, kept: 0, .. }, Told::Read { .. }]), "{told:?}");
+        assert!(told[2..].iter().eq(tokens.iter().map(|&token| Told::Token(token)).collect::<Vec<_>>().iter()));
+        assert!(matches!(little.try_recv(), Ok(Told::Begun { .. })) && little.try_recv().is_err());
     }
 
     #[test]

@@ -33,12 +33,14 @@ pub struct Snapshot {
     /// Of keys and values, kept and running.
     pub kv_bytes: u64,
     pub kv_capacity: u64,
-    /// Sequences under way.
+    /// Sequences under way, and asks that wait for it.
     pub running: u64,
+    pub waiting: u64,
 }
 
 impl Figures {
-    pub fn snapshot(&self) -> Snapshot {
+    /// `waiting`: the length of the queue, which keeps its own count.
+    pub fn snapshot(&self, waiting: usize) -> Snapshot {
         let get = |figure: &AtomicU64| figure.load(Relaxed);
         Snapshot {
             prompt_tokens: get(&self.prompt_tokens),
@@ -50,6 +52,7 @@ impl Figures {
             kv_bytes: get(&self.kv_bytes),
             kv_capacity: get(&self.kv_capacity),
             running: get(&self.running),
+            waiting: waiting as u64,
         }
     }
 

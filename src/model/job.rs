@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::mpsc;
+
 use crate::model::Grammar;
 
 /// One sequence to be made.
@@ -19,6 +21,19 @@ pub struct Job {
     pub urgent: bool,
     /// After it nobody waits for the job any more.
     pub deadline: Option<Instant>,
+    /// Where the engine tells how the job goes on. What finds no room there is not told: the engine waits for nobody.
+    pub listener: Option<mpsc::Sender<Told>>,
+}
+
+/// What an engine tells of a job under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// The first step with it begins. Of the `tokens` to be read then, `kept` have been before.
+    Begun { at: Instant, tokens: usize, kept: usize },
+    /// What was to be read has been: the first question has its answer.
+    Read { at: Instant },
+    /// A [`Step::Decode`] has appended this.
+    Token(u32),
 }
 
 /// What follows the prompt, in order.

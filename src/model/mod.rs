@@ -41,7 +41,7 @@ pub use engine::{Engine, Limits, Reply, Ticket};
 pub use error::LoadError;
 pub use figures::{Figures, Snapshot};
 pub use grammar::{Constraint, Grammar, GrammarError, Mask};
-pub use job::{Choice, Choices, ChoicesError, Job, Outcome, Step};
+pub use job::{Choice, Choices, ChoicesError, Job, Outcome, Step, Told};
 pub use kv::{KvCache, KvStore, NoRoom};
 pub use layout::Row;
 pub use pins::{Pin, Pins};

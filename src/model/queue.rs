@@ -65,6 +65,11 @@ impl<T> Queue<T> {
         self.capacity
     }
 
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.lock().items.len()
+    }
+
     /// Adds an item without waiting. In a full queue those that are `dead` make room, then for an urgent item the last of
     /// those that are not. Gives what had to leave; where there is no room, or nobody takes items any more, the item itself.
     pub fn push(&self, item: T, rank: Rank, dead: impl Fn(&T) -> bool) -> Result<Option<T>, T> {
@@ -150,6 +155,7 @@ mod tests {
         }
         assert_eq!(queue.push(4, rank(false), ALIVE), Err(4));
         assert_eq!(queue.push(5, rank(true), ALIVE), Ok(Some(2)));
+        assert_eq!(queue.len(), 3);
         assert_eq!(queue.try_pop(|rank| !rank.is_urgent()), None);
         let any = |_: Rank| true;
         assert_eq!(

@@ -150,6 +150,14 @@ impl Sequence {
         }
     }
 
+    /// The token that this answer would append to a text that nothing holds to a form; no stop.
+    pub fn decodes(&self, answer: &Answer) -> Option<u32> {
+        match (&self.state, answer) {
+            (State::Decoding { stops, .. }, Answer::Likeliest(token)) => (!stops.contains(token)).then_some(*token),
+            _ => None,
+        }
+    }
+
     /// What came of the steps so far.
     pub fn outcomes(self) -> Vec<Outcome> {
         self.outcomes

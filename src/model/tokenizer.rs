@@ -127,6 +127,11 @@ impl Tokenizer {
         }
     }
 
+    /// The bytes of an ordinary token, which need not be whole characters; nothing for a token that is none.
+    pub fn bytes(&self, token: u32) -> Option<Vec<u8>> {
+        self.text.bytes(token)
+    }
+
     pub fn control(&self) -> &Control {
         &self.control
     }

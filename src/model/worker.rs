@@ -135,7 +135,7 @@ impl Worker {
         let steps = vec![Step::Decode { stops: Arc::new([]), budget: 1 }];
         let (prompt, shared) = (tokens.to_vec(), tokens.len());
         // Whoever asks goes first, and takes its place where the queue is full: then the first that asks has it computed.
-        let job = Job { prompt, shared, grows: shared, steps, urgent: false, deadline: None };
+        let job = Job { prompt, shared, grows: shared, steps, urgent: false, deadline: None, listener: None };
         let ticket = Ticket { job, reply: None };
         let rank = ticket.rank();
         let _ = self.queue.push(ticket, rank, Ticket::is_dropped);
@@ -144,7 +144,7 @@ impl Worker {
 
     /// What the engine has done so far.
     pub fn figures(&self) -> Snapshot {
-        self.figures.snapshot()
+        self.figures.snapshot(self.queue.len())
     }
 
     /// Hex SHA-256 over configuration, tokenizer, the weights' headers and the beginning of each tensor.
@@ -211,7 +211,7 @@ fn load(settings: &Settings, pins: Arc<Pins>, figures: Arc<Figures>) -> Result<(
 /// The first run pays for what libtorch sets up, so it is made before anybody waits. It also shows weights that are broken.
 fn warm_up(engine: &mut Engine, settings: &Settings) -> Result<(), LoadError> {
     let steps = vec![Step::Decode { stops: Arc::new([]), budget: 2 }];
-    let job = Job { prompt: vec![0; 32], shared: 0, grows: 0, steps, urgent: true, deadline: None };
+    let job = Job { prompt: vec![0; 32], shared: 0, grows: 0, steps, urgent: true, deadline: None, listener: None };
     match engine.run_alone(job) {
         Ok(_) => Ok(()),
         Err(JobError::NotANumber) => {
@@ -266,7 +266,15 @@ mod tests {
         let (queue, digest) = (Arc::new(Queue::new(4)), Arc::from(""));
         let (pins, figures) = (Arc::default(), Arc::default());
         let worker = Worker { queue, pins, figures, digest, longest: 10, thread: None };
-        let job = Job { prompt: vec![1], shared: 0, grows: 0, steps: Vec::new(), urgent: true, deadline: None };
+        let job = Job {
+            prompt: vec![1],
+            shared: 0,
+            grows: 0,
+            steps: Vec::new(),
+            urgent: true,
+            deadline: None,
+            listener: None,
+        };
         let waits = worker.submit(job.clone()).unwrap();
         let queue = worker.queue.clone();
         let thread = std::thread::spawn(move || {

@@ -64,6 +64,11 @@ impl Audit {
         Self::start(sink, content, QUEUE_LINES)
     }
 
+    /// Whether lines hold the judged texts too.
+    pub fn content(&self) -> bool {
+        self.content
+    }
+
     /// Lines that were not written: the queue was full, or the target failed.
     pub fn lost(&self) -> u64 {
         self.counts.lost.load(Ordering::Relaxed)

@@ -26,8 +26,9 @@ pub struct EngineReading {
     /// Of keys and values.
     pub kv_bytes: u64,
     pub kv_capacity: u64,
-    /// Asks under way.
+    /// Asks under way, and those that wait for it.
     pub running: u64,
+    pub waiting: u64,
 }
 
 /// Reads all engines that run now.
@@ -52,10 +53,11 @@ const COUNTERS: [Figure; 6] = [
     ("engine_preemptions", "Asks that had to begin again for lack of room", |engine| engine.preemptions),
 ];
 
-const GAUGES: [Figure; 3] = [
+const GAUGES: [Figure; 4] = [
     ("engine_kv_bytes", "Keys and values held now", |engine| engine.kv_bytes),
     ("engine_kv_capacity_bytes", "Room for keys and values", |engine| engine.kv_capacity),
     ("engine_running", "Asks under way now", |engine| engine.running),
+    ("engine_waiting", "Asks that wait in the queue now", |engine| engine.waiting),
 ];
 
 impl Collector for Readings {
@@ -107,6 +109,7 @@ mod tests {
             kv_bytes: 100,
             kv_capacity: 200,
             running: 1,
+            waiting: 2,
         };
         let told = |engines: Vec<EngineReading>| {
             let mut registry = Registry::with_prefix("portcullis");
@@ -121,6 +124,7 @@ mod tests {
             "portcullis_engine_steps_total{engine=\"b\"} 5",
             "portcullis_engine_hit_tokens_total{engine=\"a\"} 4",
             "portcullis_engine_kv_bytes{engine=\"b\"} 100",
+            "portcullis_engine_waiting{engine=\"b\"} 2",
         ] {
             assert!(text.lines().any(|told| told == line), "no {line} in {text}");
         }

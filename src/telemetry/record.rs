@@ -14,7 +14,9 @@ use crate::guardrail::{
 use crate::text::{MediaCount, Segment};
 
 /// Outcomes that one line tells in full; of more it tells the number. A hostile conversation must not make long lines.
-const APPLIED: usize = 256;
+pub(super) const APPLIED: usize = 256;
+/// The same where there is little room.
+pub(super) const APPLIED_IN_SHORT: usize = 8;
 
 /// Which exchange a line speaks of.
 #[derive(Debug, Clone)]
@@ -62,8 +64,8 @@ impl RequestId {
     }
 }
 
-/// The line of a decision. With `content`, also the judged texts and the rationales.
-pub(super) fn decision(exchange: &ExchangeInfo, judged: &Judged<'_>, content: bool) -> Vec<u8> {
+/// The line of a decision, with so many outcomes. With `content`, also the judged texts and the rationales.
+pub(super) fn decision(exchange: &ExchangeInfo, judged: &Judged<'_>, content: bool, most: usize) -> Vec<u8> {
     let Judged { stage, mode: _, window, segments, decision, took } = *judged;
     let outcome = match decision.action {
         Action::Block if decision.blocked_by_error() => "unavailable",
@@ -77,8 +79,8 @@ pub(super) fn decision(exchange: &ExchangeInfo, judged: &Judged<'_>, content: bo
         unjudged: decision.unjudged,
         took_ms: Some(millis(took)),
         asked: decision.asked.iter().map(AskedLine::new).collect(),
-        applied: decision.applied.iter().take(APPLIED).map(|applied| AppliedLine::new(applied, content)).collect(),
-        applied_left_out: decision.applied.len().saturating_sub(APPLIED),
+        applied: decision.applied.iter().take(most).map(|applied| AppliedLine::new(applied, content)).collect(),
+        applied_left_out: decision.applied.len().saturating_sub(most),
         texts: if content { segments.iter().map(TextLine::new).collect() } else { Vec::new() },
         ..Record::new(exchange, outcome)
     })
@@ -101,7 +103,7 @@ pub(super) fn let_by(exchange: &ExchangeInfo, stage: Stage, media: MediaCount) -
 }
 
 /// RFC 3339 in UTC, to the millisecond. A clock before 1970 counts as 1970.
-pub(super) fn timestamp(at: SystemTime) -> String {
+fn timestamp(at: SystemTime) -> String {
     format_rfc3339_millis(at.max(SystemTime::UNIX_EPOCH)).to_string()
 }
 
@@ -429,7 +431,7 @@ pub(super) mod tests {
             decision,
             took: Duration::from_micros(2500),
         };
-        parse(&super::decision(&exchange(), &judged, content))
+        parse(&super::decision(&exchange(), &judged, content, APPLIED))
     }
 
     /// One line, and its value less the time.

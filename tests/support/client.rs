@@ -194,10 +194,11 @@ pub fn content(events: &[String]) -> String {
     chunks.filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str().map(str::to_owned)).collect()
 }
 
-/// A whole request with a content length.
+/// A whole request with a content length. Its host is `proxy.test` where the headers name no other.
 pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
-    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: proxy.test\r\ncontent-length: {}\r\n", body.len());
+    let host = if headers.iter().any(|(name, _)| *name == "host") { "" } else { "host: proxy.test\r\n" };
+    let mut head = format!("{method} {path} HTTP/1.1\r\n{host}content-length: {}\r\n", body.len());
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }

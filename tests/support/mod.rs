@@ -23,6 +23,7 @@ pub use tls::Authority;
 pub use upstream::{Recorded, Upstream};
 
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long an event may take before the test gives up. Generous: a debug build on a busy machine.
@@ -34,6 +35,16 @@ pub async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
         Ok(value) => value,
         Err(_) => panic!("{what}: not within {PATIENCE:?}"),
     }
+}
+
+/// What `make sdks` has put at this path, or another that the variable names.
+pub fn installed(variable: &str, path: &str) -> PathBuf {
+    if let Some(own) = std::env::var_os(variable) {
+        return own.into();
+    }
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    assert!(program.exists(), "{path} is missing: run `make sdks`, once");
+    program
 }
 
 /// A chat request with one user message; `stream` as given.

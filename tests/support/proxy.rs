@@ -83,7 +83,7 @@ impl Proxy {
 
     /// GET from the admin listener.
     pub async fn admin(&self, path: &str) -> Response {
-        Client::connect(self.admin).await.request("GET", path, &[], "").await
+        Client::connect(self.admin).await.request("GET", path, &[("host", "localhost")], "").await
     }
 
     /// The value of a metric's line that starts with `name` (labels and all); 0 where there is none.

@@ -267,7 +267,7 @@ impl Bench {
 }
 
 fn job(prompt: Vec<u32>, shared: usize, steps: Vec<Step>) -> Job {
-    Job { prompt, shared, grows: 0, steps, urgent: true, deadline: None }
+    Job { prompt, shared, grows: 0, steps, urgent: true, deadline: None, listener: None }
 }
 
 /// The answers `0` and `1` of a binary policy.

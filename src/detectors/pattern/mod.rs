@@ -223,7 +223,7 @@ mod tests {
         let segment = Segment { id: SegmentId(0), place, text: text.into(), fresh, masked: Vec::new() };
         let within = Duration::from_secs(600);
         let deadline = tokio::time::Instant::now() + within;
-        let ask = Ask { stage: Stage::Input, segment, priority: Priority::Blocking, deadline, within };
+        let ask = Ask { stage: Stage::Input, segment, priority: Priority::Blocking, deadline, within, listener: None };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let verdict = runtime.block_on(detector.detect(&ask)).unwrap();
         verdict.findings.into_iter().map(|finding| (finding.label.as_str().to_owned(), finding.spans)).collect()

@@ -97,7 +97,15 @@ mod tests {
 
     fn job(prompt: &[u32], shared: usize, budget: usize) -> Job {
         let step = Step::Decode { stops: [].into(), budget };
-        Job { prompt: prompt.to_vec(), shared, grows: shared, steps: vec![step], urgent: true, deadline: None }
+        Job {
+            prompt: prompt.to_vec(),
+            shared,
+            grows: shared,
+            steps: vec![step],
+            urgent: true,
+            deadline: None,
+            listener: None,
+        }
     }
 
     #[test]

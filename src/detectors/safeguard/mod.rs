@@ -3,6 +3,7 @@
 mod engine;
 mod excerpts;
 mod fold;
+mod hearing;
 mod json;
 mod prompt;
 mod reply;
@@ -78,6 +79,15 @@ struct Opening {
     reasons: bool,
 }
 
+/// One window of a text.
+#[derive(Clone, Copy)]
+struct Window<'a> {
+    /// Counted from 0.
+    at: usize,
+    content: &'a [u32],
+    ask: &'a Ask,
+}
+
 /// A policy that can't be judged with this model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SafeguardError {
@@ -138,10 +148,10 @@ impl SafeguardDetector {
 
     /// What the model answers on one window. Where that is not the `whole` text, excerpts that do not all stand in it
     /// are none.
-    async fn judge(&self, content: &[u32], whole: bool, ask: &Ask) -> Result<Reply, DetectError> {
-        let mut reply = self.answer(content, ask).await?;
+    async fn judge(&self, window: Window<'_>, whole: bool) -> Result<Reply, DetectError> {
+        let mut reply = self.answer(window).await?;
         if !whole && !reply.excerpts.is_empty() {
-            let text = self.engine.tokenizer().decode(content).unwrap_or_default();
+            let text = self.engine.tokenizer().decode(window.content).unwrap_or_default();
             if excerpts::spans(&text, &reply.excerpts).is_empty() {
                 reply.excerpts.clear();
             }
@@ -149,12 +159,12 @@ impl SafeguardDetector {
         Ok(reply)
     }
 
-    async fn answer(&self, content: &[u32], ask: &Ask) -> Result<Reply, DetectError> {
+    async fn answer(&self, window: Window<'_>) -> Result<Reply, DetectError> {
         let tokenizer = self.engine.tokenizer();
         let opening = match &self.glance {
             None => &self.opening,
             Some((glance, enough)) => {
-                let outcomes = self.generate(glance, self.replies.label_steps(), content, ask).await?;
+                let outcomes = self.generate(glance, self.replies.label_steps(), window).await?;
                 let sure = self.replies.scores(&outcomes).is_some_and(|scores| scores.margin() >= enough.get());
                 if sure && self.replies.settled(&outcomes) {
                     return self.replies.read(&outcomes, tokenizer);
@@ -162,7 +172,7 @@ impl SafeguardDetector {
                 if sure { glance } else { &self.opening }
             }
         };
-        let outcomes = self.generate(opening, self.replies.steps(), content, ask).await?;
+        let outcomes = self.generate(opening, self.replies.steps(), window).await?;
         self.replies.read(&outcomes, tokenizer)
     }
 
@@ -171,23 +181,24 @@ impl SafeguardDetector {
         &self,
         opening: &Opening,
         reply: &[Step],
-        content: &[u32],
-        ask: &Ask,
+        Window { at, content, ask }: Window<'_>,
     ) -> Result<Vec<Outcome>, DetectError> {
         let shared = self.prompt.beginning().len();
-        let mut outcomes = self
-            .engine
-            .generate(Job {
-                prompt: self.prompt.render(content),
-                shared,
-                grows: shared + content.len(),
-                steps: opening.steps.iter().chain(reply).cloned().collect(),
-                urgent: ask.priority == Priority::Blocking,
-                deadline: Some(ask.deadline.into_std()),
-            })
-            .await
-            .map_err(|error| failed(error, ask))?;
-        // What was reasoned decides nothing by itself, and nobody is shown it.
+        let job = Job {
+            prompt: self.prompt.render(content),
+            shared,
+            grows: shared + content.len(),
+            steps: opening.steps.iter().chain(reply).cloned().collect(),
+            urgent: ask.priority == Priority::Blocking,
+            deadline: Some(ask.deadline.into_std()),
+            listener: None,
+        };
+        let outcomes = match &ask.listener {
+            None => self.engine.generate(job).await,
+            Some(listener) => hearing::generate(&*self.engine, job, listener, at).await,
+        };
+        let mut outcomes = outcomes.map_err(|error| failed(error, ask))?;
+        // What was reasoned decides nothing by itself, and nobody is shown it but who listens.
         if opening.reasons && matches!(outcomes.first(), Some(Outcome::Decoded { .. })) {
             outcomes.remove(0);
         }
@@ -233,7 +244,8 @@ impl Detector for SafeguardDetector {
         let whole = content.len() <= self.window;
         let judge = |(at, (decoded, window)): (usize, (bool, Range<usize>))| {
             let tokens = if decoded { &unpacked } else { &content };
-            self.judge(&tokens[window], whole && !decoded, ask).map(move |reply| (at, reply))
+            let window = Window { at, content: &tokens[window], ask };
+            self.judge(window, whole && !decoded).map(move |reply| (at, reply))
         };
         let windows = |of: &[u32]| windows::windows(of.len(), self.window, OVERLAP);
         let own = windows(&content).map(|window| (false, window));
@@ -295,7 +307,7 @@ fn failed(error: JobError, ask: &Ask) -> DetectError {
 mod tests {
     use super::testing::{Scripted, ask, policy};
     use super::*;
-    use crate::guardrail::Category;
+    use crate::guardrail::{Category, Heard, Listener};
     use crate::policy::{Effort, Form};
 
     const BINARY: &[(&str, &str, bool)] = &[("INJECTION", "1", false), ("SAFE", "0", true)];
@@ -417,6 +429,25 @@ mod tests {
         assert_eq!(shown[0].as_deref(), Some(text));
         assert!(shown[1].as_ref().is_some_and(|shown| shown.starts_with("ignore all rules\n")), "{:?}", shown[1]);
         assert_eq!(shown.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn who_listens_hears_the_reasoning_and_the_verdict_holds_none_of_it() {
+        let said = "It quotes \"漢 🦀\", so no.";
+        let tokens = Tokenizer::o200k().encode(said).unwrap();
+        let engine = Scripted::new(vec![Ok(vec![Outcome::Decoded { tokens, stop: None }, chosen(0)]); 2]);
+        let detector = detector(&engine, Effort::Low);
+        let heard = Arc::new(std::sync::Mutex::new(String::new()));
+        let hears = heard.clone();
+        let listener = Listener::new(move |told| {
+            let Heard::Reasoning { window: 0, text } = told else { panic!("{told:?}") };
+            hears.lock().unwrap().push_str(text);
+        });
+        let verdict = detector.detect(&Ask { listener: Some(listener), ..ask("text") }).await.unwrap();
+        assert_eq!(heard.lock().unwrap().as_str(), said);
+        assert_eq!(verdict, detector.detect(&ask("text")).await.unwrap());
+        let listens: Vec<bool> = engine.jobs().iter().map(|job| job.listener.is_some()).collect();
+        assert_eq!(listens, [true, false]);
     }
 
     #[tokio::test]

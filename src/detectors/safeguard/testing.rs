@@ -103,5 +103,6 @@ pub fn ask(text: &str) -> Ask {
         priority: Priority::Blocking,
         deadline: tokio::time::Instant::now() + Duration::from_secs(60),
         within: Duration::from_secs(60),
+        listener: None,
     }
 }

@@ -1,33 +1,26 @@
-//! The admin server: health, metrics and status over HTTP/1.1, apart from the traffic. Bounded, so that a bad client
-//! cannot hold it.
+//! The admin server: accepts connections, apart from the traffic. Bounded, so that a bad client cannot hold it.
 
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use hyper::Request;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde::Serialize;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::telemetry::record::timestamp;
+use crate::admin::Site;
 
 /// Connections at once; further ones wait to be accepted.
 const CONNECTIONS: usize = 64;
 /// For one header, and between two requests.
 const HEADER: Duration = Duration::from_secs(5);
-/// For a connection, whatever it does.
+/// For a connection, whatever it does but have texts judged.
 const CONNECTION: Duration = Duration::from_secs(60);
 /// What hyper reads ahead, at most: a request's header must fit.
 const BUFFER: usize = 16 << 10;
@@ -35,38 +28,8 @@ const HEADERS: usize = 64;
 /// After a failed accept (no file descriptors left, say).
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What the admin server shows.
-pub trait AdminState: Send + Sync {
-    /// Whether traffic should be sent here: false while starting and while draining.
-    fn ready(&self) -> bool;
-    /// The metrics in the OpenMetrics text form.
-    fn metrics(&self) -> String;
-    fn status(&self) -> Status;
-}
-
-/// The state of the configuration.
-#[derive(Debug, Clone, Serialize)]
-pub struct Status {
-    pub version: &'static str,
-    pub generation: u64,
-    pub digest: String,
-    #[serde(serialize_with = "rfc3339")]
-    pub loaded_at: SystemTime,
-    /// Why the last reload was refused; none if it was not.
-    pub last_reload_error: Option<String>,
-    /// Sections that have changed since the start and take effect with the next.
-    pub needs_restart: Vec<&'static str>,
-}
-
-/// Serves until `shutdown` ends; then open connections are dropped. With a token, `/metrics` and `/status` need it as
-/// `Authorization: Bearer`; `/healthz` and `/readyz` say one word and need none.
-pub async fn serve(
-    listener: TcpListener,
-    token: Option<Arc<str>>,
-    state: Arc<dyn AdminState>,
-    shutdown: impl Future<Output = ()>,
-) {
-    let server = Arc::new(Server { token: token.map(|token| Sha256::digest(token.as_bytes()).into()), state });
+/// Serves until `shutdown` ends; then open connections are dropped.
+pub async fn serve(listener: TcpListener, site: Arc<Site>, shutdown: impl Future<Output = ()>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -79,11 +42,10 @@ pub async fn serve(
                 (permit, listener.accept().await)
             } => match accepted {
                 (permit, Ok((stream, _))) => {
-                    let server = server.clone();
+                    let site = site.clone();
                     connections.spawn(async move {
                         let _permit = permit;
-                        // A client that breaks off or is too slow is no news.
-                        let _ = timeout(CONNECTION, server.connection(stream)).await;
+                        connection(stream, site).await;
                     });
                 }
                 (_, Err(error)) => {
@@ -95,90 +57,54 @@ pub async fn serve(
     }
 }
 
-struct Server {
-    /// SHA-256 of the token: of equal length whatever the client sends, so that comparing tells nothing.
-    token: Option<[u8; 32]>,
-    state: Arc<dyn AdminState>,
+/// How long a connection may last.
+pub struct Lease(watch::Sender<Instant>);
+
+impl Lease {
+    /// From now on so long, and as long as any connection may beyond it.
+    pub fn extend(&self, by: Duration) {
+        self.0.send_replace(Instant::now() + by + CONNECTION);
+    }
 }
 
-impl Server {
-    async fn connection(self: Arc<Self>, stream: TcpStream) -> Result<(), hyper::Error> {
-        let service = service_fn(|request: Request<_>| {
-            let response = self.answer(&request);
-            async move { Ok::<_, Infallible>(response) }
-        });
+/// Until it ends or has had its time. A client that breaks off or is too slow is no news.
+async fn connection(stream: TcpStream, site: Arc<Site>) {
+    let (until, mut lease) = watch::channel(Instant::now() + CONNECTION);
+    let until = Arc::new(Lease(until));
+    let service = service_fn(|request: Request<_>| {
+        let (site, until) = (site.clone(), until.clone());
+        async move { Ok::<_, Infallible>(site.answer(request, &until).await) }
+    });
+    let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER)
             .max_buf_size(BUFFER)
             .max_headers(HEADERS)
             .serve_connection(TokioIo::new(stream), service)
-            .await
-    }
-
-    fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
-        let path = request.uri().path();
-        if !matches!(path, "/healthz" | "/readyz" | "/metrics" | "/status") {
-            return plain(StatusCode::NOT_FOUND, "not found\n");
-        }
-        if request.method() != Method::GET {
-            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is served\n");
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
-            return response;
-        }
-        match path {
-            "/healthz" => plain(StatusCode::OK, "ok\n"),
-            "/readyz" if self.state.ready() => plain(StatusCode::OK, "ready\n"),
-            "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
-            _ if !self.authorised(request.headers()) => {
-                let mut response = plain(StatusCode::UNAUTHORIZED, "a bearer token is needed\n");
-                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-                response
-            }
-            "/metrics" => {
-                let form = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-                typed(StatusCode::OK, form, self.state.metrics())
-            }
-            _ => match serde_json::to_string(&self.state.status()) {
-                Ok(status) => typed(StatusCode::OK, "application/json", status),
-                Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "the status can't be written\n"),
-            },
+    );
+    loop {
+        let end = *lease.borrow_and_update();
+        tokio::select! {
+            _ = &mut connection => return,
+            () = sleep_until(end) => return,
+            Ok(()) = lease.changed() => {}
         }
     }
-
-    fn authorised(&self, headers: &HeaderMap) -> bool {
-        let Some(token) = &self.token else { return true };
-        let mut given = headers.get_all(AUTHORIZATION).iter();
-        let (Some(value), None) = (given.next(), given.next()) else { return false };
-        let Some((scheme, value)) = value.as_bytes().split_at_checked(7) else { return false };
-        scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(Sha256::digest(value)[..].ct_eq(token))
-    }
-}
-
-fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    typed(status, "text/plain; charset=utf-8", text)
-}
-
-fn typed(status: StatusCode, form: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(form));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-fn rfc3339<S: serde::Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&timestamp(*at))
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    use std::time::SystemTime;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::oneshot;
+    use tokio::time::timeout;
 
     use super::*;
+    use crate::admin::{AdminState, Status};
 
     struct State {
         ready: AtomicBool,
@@ -216,9 +142,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State { ready: AtomicBool::new(true) });
+        let site = Site::new(token, address, state.clone(), None);
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async move { drop(stopped.await) };
-        let task = tokio::spawn(serve(listener, token.map(Arc::from), state.clone(), shutdown));
+        let task = tokio::spawn(serve(listener, Arc::new(site), shutdown));
         Running { address, state, stop, task }
     }
 
@@ -233,7 +160,7 @@ mod tests {
     }
 
     async fn get(server: &Running, path: &str, headers: &str) -> (u16, String) {
-        send(server, &format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}\r\n")).await
+        send(server, &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n")).await
     }
 
     #[tokio::test]
@@ -261,7 +188,8 @@ mod tests {
             assert_eq!(get(&server, path, "").await.0, 404, "{path}");
         }
         let (status, answer) =
-            send(&server, "POST /status HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await;
+            send(&server, "POST /status HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+                .await;
         assert!(status == 405 && answer.contains("allow: GET"));
     }
 
@@ -290,7 +218,7 @@ mod tests {
     #[tokio::test]
     async fn bad_clients_get_errors_and_others_go_on() {
         let server = start(None).await;
-        let long = format!("GET /healthz HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(BUFFER));
+        let long = format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(BUFFER));
         assert_eq!(send(&server, &long).await.0, 431);
         let many: String = (0..=HEADERS).map(|n| format!("x{n}: 1\r\n")).collect();
         assert_eq!(get(&server, "/healthz", &many).await.0, 431);
@@ -317,7 +245,7 @@ mod tests {
     async fn ends_when_told_and_drops_what_is_open() {
         let server = start(None).await;
         let mut open = TcpStream::connect(server.address).await.unwrap();
-        open.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        open.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
         let mut answer = [0; 12];
         open.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"HTTP/1.1 200");

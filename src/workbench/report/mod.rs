@@ -1,0 +1,258 @@
+//! The report: a run as one page that holds all it needs, for people who own a policy. No script, nothing loaded.
+
+mod html;
+mod items;
+mod plots;
+
+use crate::policy::Policy;
+use crate::workbench::report::html::{Element, el};
+use crate::workbench::scores::ClassScores;
+use crate::workbench::{Data, Head, Line, Side, Summary};
+
+/// What a report is of.
+pub struct Report<'a> {
+    pub head: &'a Head,
+    pub data: &'a Data,
+    pub lines: &'a [Line],
+    pub a: Judge<'a>,
+    pub b: Option<Judge<'a>>,
+    /// When it was made, as it is to be shown.
+    pub made: String,
+}
+
+/// One side: the policy, and what came of it.
+#[derive(Clone, Copy)]
+pub struct Judge<'a> {
+    pub policy: &'a Policy,
+    pub summary: &'a Summary,
+}
+
+/// Whatever a text does to the page, the browser loads and runs nothing.
+const CSP: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+
+impl Report<'_> {
+    /// The page.
+    pub fn html(&self) -> String {
+        let title = format!("Policy evaluation: {}", self.a.policy.id);
+        let head = el("head")
+            .add(el("meta").attr("charset", "utf-8"))
+            .add(el("meta").attr("http-equiv", "Content-Security-Policy").attr("content", CSP))
+            .add(el("meta").attr("name", "viewport").attr("content", "width=device-width, initial-scale=1"))
+            .add(el("title").text(&title))
+            .add(el("style").style(include_str!("style.css")));
+        let name = self.data.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let main = el("main")
+            .add(el("h1").text(&title))
+            .add(el("p").class("dim").text(format!("{} items of {name}. Made {}.", self.lines.len(), self.made)))
+            .add(self.lead())
+            .all(self.compared())
+            .add(self.cards())
+            .add(el("h2").text("Plots"))
+            .add(self.plots())
+            .add(el("h2").text("By label"))
+            .all(self.by_label())
+            .add(el("h2").text("What was expected, and what was given"))
+            .all(self.confusion())
+            .all(items::changes(self))
+            .all(items::mistakes(self))
+            .add(el("h2").text("What was judged, and by what"))
+            .add(self.origin());
+        let page = el("html").attr("lang", "en").add(head).add(el("body").add(main));
+        format!("<!doctype html>\n{page}\n")
+    }
+
+    /// The result in words.
+    fn lead(&self) -> Element {
+        let Summary { items, violation, errors, confusion, .. } = self.a.summary;
+        let safe = items - violation.support;
+        let alarms = violation.given - violation.hits;
+        let mut text = format!(
+            "Of {} that violate the policy, {} found. Of {}, {} taken for a violation.",
+            texts(violation.support, ""),
+            were(violation.hits),
+            texts(safe, " that are safe"),
+            were(alarms),
+        );
+        let failed: usize = errors.values().sum();
+        text += &match failed {
+            0 => " Every text has a verdict.".to_owned(),
+            _ => {
+                let why: Vec<String> = errors.iter().map(|(error, count)| format!("{count} {error}")).collect();
+                format!(" {} without a verdict ({}) and counted as wrong.", were(failed), why.join(", "))
+            }
+        };
+        if confusion.classes.len() > 2 {
+            text += " In the figures below a text is right only with the right label.";
+        }
+        el("p").class("lead").text(text)
+    }
+
+    /// What the comparison is of.
+    fn compared(&self) -> Option<Element> {
+        let b = self.head.b.as_ref()?;
+        let side = |class, name: &str, side: &Side| {
+            [el("span").class(class).add(el("i").class("key")), el("span").text(name_of(side, name))]
+        };
+        Some(el("p").all(side("a", "A", &self.head.a)).all(side("b", "B", b)))
+    }
+
+    fn cards(&self) -> Element {
+        let card = |name: &str, figure: &dyn Fn(&Summary) -> String| {
+            let was = self.b.map(|b| el("span").class("was").text(format!("B: {}", figure(b.summary))));
+            el("div").class("card").add(el("span").text(name)).add(el("b").text(figure(self.a.summary))).all(was)
+        };
+        el("div")
+            .class("cards")
+            .add(card("accuracy", &|s| share(s.accuracy)))
+            .add(card("macro F1", &|s| number(s.macro_f1)))
+            .add(card("violations found (recall)", &|s| share(s.violation.recall)))
+            .add(card("alarms that are right (precision)", &|s| share(s.violation.precision)))
+            .add(card("no verdict", &|s| s.errors.values().sum::<usize>().to_string()))
+            .add(card("calibration error (ECE)", &|s| number(s.calibration.as_ref().map(|c| c.ece))))
+            .add(card("latency, median", &|s| time(s.latency.map(|latency| latency.p50))))
+            .add(card("latency, 95th percentile", &|s| time(s.latency.map(|latency| latency.p95))))
+    }
+
+    fn plots(&self) -> Element {
+        let plot = |title: &str, plot: Element, note: &str| {
+            el("div").class("plot").add(el("h3").text(title)).add(plot).add(el("p").class("note").text(note))
+        };
+        let sides: Vec<&Judge<'_>> = [Some(&self.a), self.b.as_ref()].into_iter().flatten().collect();
+        let curves: Vec<_> = sides.iter().map(|side| side.summary.calibration.as_ref()).collect();
+        let scored = plots::scored(self.lines, |line| line.expected.is_violation(self.a.policy));
+        let a = self.lines.iter().filter_map(|line| Some(line.a.given()?.took)).collect();
+        let b = self.lines.iter().filter_map(|line| Some(line.b.as_ref()?.given()?.took)).collect();
+        el("div")
+            .class("plots")
+            .add(plot(
+                "Reliability",
+                plots::reliability(&curves),
+                "Each dot is the texts of one range of scores: how high the score was, and how many of them are violations. On the dashed line a score can be taken at its word; below it the model is too sure of violations, above it not sure enough.",
+            ))
+            .add(
+                plot(
+                    "Scores",
+                    plots::scores(&scored),
+                    "Where the two lie apart, the model tells the texts apart. A score is the share of all labels that are not safe.",
+                )
+                .add(
+                    el("p")
+                        .class("note")
+                        .add(el("span").class("bad").add(el("i").class("key")))
+                        .add(el("span").text("expected to violate"))
+                        .add(el("span").class("good").add(el("i").class("key")))
+                        .add(el("span").text("expected to be safe")),
+                ),
+            )
+            .add(plot(
+                "Latency",
+                plots::latency(&[a, b]),
+                "How many of the verdicts took no longer than this, from ask to verdict, with the time in the engine's queue.",
+            ))
+    }
+
+    fn by_label(&self) -> Vec<Element> {
+        let row = |class: &ClassScores, other: Option<&ClassScores>| {
+            let cells = [
+                class.support.to_string(),
+                class.given.to_string(),
+                share(class.precision),
+                share(class.recall),
+                number(class.f1),
+            ];
+            let was = self.b.map(|_| num(number(other.and_then(|other| other.f1))));
+            el("tr").add(el("td").class("label").text(&class.class)).all(cells.into_iter().map(num)).all(was)
+        };
+        let mut head = vec!["label", "expected", "given", "precision", "recall", "F1"];
+        head.extend(self.b.map(|_| "F1 of B"));
+        let rows = self.a.summary.classes.iter().map(|class| {
+            let same = |other: &&ClassScores| other.class == class.class;
+            row(class, self.b.and_then(|b| b.summary.classes.iter().find(same)))
+        });
+        let note = "Precision: of the texts that were given the label, the share that is right. Recall: of the texts that should have it, the share that was given it. F1 is low where either is.";
+        vec![table("wide", &head, rows), el("p").class("note").text(note)]
+    }
+
+    fn confusion(&self) -> Vec<Element> {
+        let confusion = &self.a.summary.confusion;
+        let mut head = vec!["expected \u{2193} given \u{2192}"];
+        head.extend(confusion.classes.iter().map(String::as_str));
+        head.push("no verdict");
+        let rows = confusion.classes.iter().zip(&confusion.counts).enumerate().map(|(at, (class, counts))| {
+            let all = counts.iter().sum::<usize>().max(1) as f64;
+            let cell = |(column, count): (usize, &usize)| {
+                let shade = format!("background:rgb(var(--heat)/{:.2})", 0.55 * *count as f64 / all);
+                let cell = num(count.to_string()).attr("style", shade);
+                if column == at { cell.attr("title", "right") } else { cell }
+            };
+            el("tr").add(el("th").class("label").text(class)).all(counts.iter().enumerate().map(cell))
+        });
+        let note =
+            "A row is what was expected; the darker a cell, the more of its row. What is right lies on the diagonal.";
+        vec![table("wide", &head, rows), el("p").class("note").text(note)]
+    }
+
+    fn origin(&self) -> Element {
+        let side = |name: &str, side: &Side| {
+            let row = |what: &str, value: String| {
+                el("tr").add(el("th").text(format!("{what}{name}"))).add(el("td").add(el("code").text(value)))
+            };
+            [
+                row("policy", format!("{}, SHA-256 {}", side.policy, side.policy_digest)),
+                row("model", side.model.clone()),
+                row("effort", format!("{}, at most {} tokens of reasoning", side.effort, side.reasoning_tokens)),
+            ]
+        };
+        let data = el("tr")
+            .add(el("th").text("data"))
+            .add(el("td").add(el("code").text(format!("SHA-256 {}", self.head.data))));
+        let (a, b) = if self.head.b.is_some() { (" A", " B") } else { ("", "") };
+        el("table").all(side(a, &self.head.a)).all(self.head.b.iter().flat_map(|other| side(b, other))).add(data)
+    }
+}
+
+/// `A: policy hate, effort low`.
+fn name_of(side: &Side, name: &str) -> String {
+    let digest = |digest: &str| digest.get(..8).unwrap_or(digest).to_owned();
+    format!(
+        "{name}: policy {} ({}), model {}, effort {}",
+        side.policy,
+        digest(&side.policy_digest),
+        digest(&side.model),
+        side.effort
+    )
+}
+
+fn table(class: &'static str, head: &[&str], rows: impl IntoIterator<Item = Element>) -> Element {
+    let cell = |(at, name): (usize, &&str)| el("th").class(if at == 0 { "label" } else { "num" }).text(name);
+    let head = el("thead").add(el("tr").all(head.iter().enumerate().map(cell)));
+    el("div").class(class).add(el("table").add(head).add(el("tbody").all(rows)))
+}
+
+fn num(text: String) -> Element {
+    el("td").class("num").text(text)
+}
+
+fn texts(count: usize, which: &str) -> String {
+    format!("{count} {}{which}", if count == 1 { "text" } else { "texts" })
+}
+
+fn were(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "was" } else { "were" })
+}
+
+fn share(share: Option<f64>) -> String {
+    share.map_or("\u{2013}".into(), |share| format!("{:.1}\u{a0}%", 100.0 * share))
+}
+
+fn number(number: Option<f64>) -> String {
+    number.map_or("\u{2013}".into(), |number| format!("{number:.3}"))
+}
+
+fn time(millis: Option<f64>) -> String {
+    millis.map_or("\u{2013}".into(), |millis| match millis {
+        ..10.0 => format!("{millis:.1} ms"),
+        ..10_000.0 => format!("{millis:.0} ms"),
+        _ => format!("{:.1} s", millis / 1000.0),
+    })
+}

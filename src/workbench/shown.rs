@@ -1,0 +1,64 @@
+//! Texts as they are shown to people: nothing of a hostile text acts on a terminal or a page, or hides on it.
+
+use std::fmt::Write;
+
+/// The text with every character that would not be seen, or would move what is around it, as its number: controls, marks of
+/// direction, characters without a width. Line ends and tabs stay.
+pub fn visible(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        if acts(c) {
+            // Writing to a string does not fail.
+            let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+        out
+    })
+}
+
+/// The same on one line of at most `most` characters; a cut is marked.
+pub fn brief(text: &str, most: usize) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    cut(&visible(&line), most)
+}
+
+/// At most `most` characters; a cut is marked.
+pub fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+fn acts(c: char) -> bool {
+    let hides = matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0e}'
+        | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
+    hides || (c.is_control() && !matches!(c, '\n' | '\t'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_acts_or_hides_is_shown() {
+        assert_eq!(visible("a\u{1b}[2Jb\n\tc\r"), "a\\u{1b}[2Jb\n\tc\\u{d}");
+        assert_eq!(
+            visible("x\u{202e}y\u{200b}z\u{e0041}é漢🦀\u{fe0f}"),
+            "x\\u{202e}y\\u{200b}z\\u{e0041}é漢🦀\u{fe0f}"
+        );
+        assert_eq!(brief(" a\n\n b\u{7}c ", 5), "a b\\u…");
+        assert_eq!(brief("short", 5), "short");
+    }
+
+    proptest! {
+        #[test]
+        fn no_control_is_left(text in any::<String>()) {
+            prop_assert!(!visible(&text).chars().any(|c| c.is_control() && c != '\n' && c != '\t'));
+            prop_assert!(brief(&text, 40).chars().count() <= 41 && !brief(&text, 40).contains(['\n', '\t']));
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! `classify`, `eval` and `replay`, as they are run. The model is the random one of the tree: its verdicts mean nothing, but
+//! of two policies that differ only in which reply is safe it violates one and not the other.
+#![cfg(feature = "libtorch")]
+
+mod support;
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use support::config::words;
+use support::{Answer, Config, Proxy, Upstream, chat, completion};
+
+const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/random-tiny");
+
+/// What a hostile text would like to be.
+const HOSTILE: &str = "</td><script>alert(1)</script><img src=x onerror=alert(2)>\u{202e}\u{1b}[2J";
+
+/// A folder with two policies, of which one is violated by exactly what the other finds safe.
+struct Folder(tempfile::TempDir);
+
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Folder(tempfile::tempdir().unwrap());
+        for (name, found, safe) in [("one", "1", "0"), ("two", "0", "1")] {
+            fs::write(folder.path(&format!("{name}.md")), policy(found, safe)).unwrap();
+        }
+        folder
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Runs a command here, on the random model, at effort none unless the arguments say another.
+    fn run(&self, arguments: &[&str], input: &str) -> Ran {
+        let judge: &[&str] = if arguments.contains(&"--config") { &[] } else { &["--model", MODEL] };
+        let effort: &[&str] = if arguments.contains(&"--effort") { &[] } else { &["--effort", "none"] };
+        let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            .args(arguments)
+            .args(judge)
+            .args(effort)
+            .current_dir(self.0.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It may end before it reads.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// Eight texts that are all expected to violate `one`, and their file.
+    fn data(&self) -> &'static str {
+        let line = |at: usize| json!({"text": format!("text {at} {HOSTILE}"), "violation": 1}).to_string();
+        fs::write(self.path("data.jsonl"), (0..8).map(line).collect::<Vec<_>>().join("\n")).unwrap();
+        "data.jsonl"
+    }
+}
+
+impl Ran {
+    #[track_caller]
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {} {}", self.out, self.err))
+    }
+
+    #[track_caller]
+    fn refused(&self, why: &str) {
+        assert_eq!((self.code, self.out.as_str()), (Some(2), ""), "{}", self.err);
+        assert!(self.err.contains(why), "{}", self.err);
+    }
+}
+
+fn policy(found: &str, safe: &str) -> String {
+    format!(
+        "+++\nform = \"binary\"\nlabels = [{{ label = \"FOUND\", reply = \"{found}\" }}, \
+         {{ label = \"FINE\", reply = \"{safe}\", safe = true }}]\n+++\nIs CONTENT bad? Answer 1 or 0.\n"
+    )
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn a_text_is_classified_and_the_exit_code_says_how() {
+    let folder = Folder::new();
+    let found = ["./one.md", "./two.md"].map(|policy| {
+        let ran = folder.run(&["classify", "--policy", policy, "--json", "a text"], "");
+        let found = ran.json();
+        assert_eq!(ran.code, Some(i32::from(found["safe"] == false)), "{found}");
+        assert_eq!(found["label"], if found["safe"] == true { "FINE" } else { "FOUND" });
+        let share = |label: &str| found["scores"][label].as_f64().unwrap();
+        assert!((share("FOUND") + share("FINE") - 1.0).abs() < 1e-4, "{found}");
+        assert_eq!(
+            (&found["score"], &found["violation"]),
+            (&found["scores"][found["label"].as_str().unwrap()], &found["scores"]["FOUND"])
+        );
+        assert!(
+            found["times"]["total"].as_f64() > found["times"]["queue"].as_f64()
+                && found["times"]["prompt_tokens"].as_u64() > Some(20)
+        );
+        assert_eq!((&found["effort"], &found["reasoning"]), (&json!("none"), &json!("")));
+        found
+    });
+    assert_ne!(found[0]["safe"], found[1]["safe"]);
+
+    let shown = folder.run(&["classify", "--policy", "./one.md", "--effort", "low"], HOSTILE);
+    assert!(shown.out.starts_with("violates    FOUND ") || shown.out.starts_with("safe        FINE "), "{}", shown.out);
+    assert!(shown.out.contains("\nreasoning   ") && !shown.out.contains('\u{1b}'), "{}", shown.out);
+}
+
+#[test]
+fn what_cannot_be_judged_is_refused_in_words() {
+    let folder = Folder::new();
+    let classify = |arguments: &[&str], input: &str| folder.run(&[&["classify"], arguments].concat(), input);
+    classify(&["--policy", "./one.md"], " \n").refused("the text is empty");
+    classify(&["--policy", "one", "x"], "").refused("no policy is named `one`; there is none in `policies`");
+    classify(&["--policy", "./none.md", "x"], "").refused("can't read the policy `./none.md`");
+    classify(&["--policy", "./one.md", "--config", "none.toml", "x"], "").refused("can't read `none.toml`");
+    let missing = folder.run(&["classify", "--policy", "./one.md", "--model", "nowhere", "x"], "");
+    assert_eq!(missing.code, Some(2), "{}", missing.err);
+    fs::write(folder.path("bad.csv"), "text,label\na,FOUND\nb,GONE\n").unwrap();
+    folder
+        .run(&["eval", "--policy", "./one.md", "bad.csv"], "")
+        .refused("bad.csv:3: the policy `one` has no label `GONE`; it has FOUND, FINE");
+    folder
+        .run(&["eval", "--policy", "./one.md", "bad.csv", "--min-f1", "2"], "")
+        .refused("expected a number from 0 to 1");
+}
+
+#[test]
+fn an_evaluation_counts_and_fails_under_the_f1_that_is_asked_for() {
+    let folder = Folder::new();
+    let data = folder.data();
+    let compared = folder.run(&["eval", "--policy", "./one.md", data, "--against-policy", "./two.md", "--json"], "");
+    let summary = compared.json();
+    let (a, b) = (summary["a"]["accuracy"].as_f64().unwrap(), summary["b"]["accuracy"].as_f64().unwrap());
+    assert!((a + b - 1.0).abs() < 1e-9, "{summary}");
+    let changes = &summary["changed_lines"];
+    let count = |what: &str| changes[what].as_array().unwrap().len();
+    assert_eq!((count("fixed") + count("broken"), count("other")), (8, 0), "{changes}");
+    assert_eq!((&summary["a"]["items"], &summary["a"]["errors"]), (&json!(8), &json!({})));
+
+    // One of the two finds more than half of what is all violations.
+    let (better, worse) = if a > b { ("./one.md", "./two.md") } else { ("./two.md", "./one.md") };
+    let passed = folder.run(&["eval", "--policy", better, data, "--min-f1", "0"], "");
+    assert_eq!(passed.code, Some(0), "{}", passed.err);
+    for line in ["macro F1", "latency p95", "expected \\ given", "8 items of data.jsonl"] {
+        assert!(passed.out.contains(line), "{line}: {}", passed.out);
+    }
+    let failed = folder.run(&["eval", "--policy", worse, data, "--min-f1", "1"], "");
+    assert_eq!(failed.code, Some(1), "{}", failed.err);
+    assert!(failed.err.contains("less than the 1 of --min-f1"), "{}", failed.err);
+    assert!(!failed.out.contains(['\u{1b}', '\u{202e}']), "{}", failed.out);
+}
+
+#[test]
+fn an_evaluation_that_was_broken_off_goes_on() {
+    let folder = Folder::new();
+    let data = folder.data();
+    let eval = ["eval", "--policy", "./one.md", data, "--out", "out.jsonl", "--together", "3"];
+    assert_eq!(folder.run(&eval, "").code, Some(0));
+    let whole = read(&folder.path("out.jsonl"));
+    let lines: Vec<&str> = whole.lines().collect();
+    assert_eq!(lines.len(), 9);
+    // A head, three items, and a piece of the fourth.
+    let broken = format!("{}\n{}", lines[..4].join("\n"), &lines[4][..20]);
+    fs::write(folder.path("out.jsonl"), &broken).unwrap();
+    let resumed = folder.run(&eval, "");
+    assert_eq!(resumed.code, Some(0), "{}", resumed.err);
+    assert!(resumed.err.contains("3 of 8 items were judged before"), "{}", resumed.err);
+    let again = read(&folder.path("out.jsonl"));
+    let told = |line: &str| -> Value {
+        let mut told: Value = serde_json::from_str(line).unwrap();
+        told["a"].as_object_mut().unwrap().retain(|key, _| matches!(key.as_str(), "label" | "safe" | "policy_digest"));
+        told
+    };
+    assert!(again.lines().take(4).eq(whole.lines().take(4)), "what was there stays");
+    assert!(again.lines().map(told).eq(whole.lines().map(told)));
+
+    folder
+        .run(&[&eval[..], &["--effort", "low"]].concat(), "")
+        .refused("`out.jsonl` holds results of another run: its effort is another");
+    fs::write(folder.path("data.jsonl"), "{\"text\": \"other\", \"violation\": 0}").unwrap();
+    folder.run(&eval, "").refused("its data are others");
+    assert_eq!(read(&folder.path("out.jsonl")), again, "and is left alone");
+}
+
+#[test]
+fn a_report_is_one_page_on_which_a_text_is_text() {
+    let folder = Folder::new();
+    let data = folder.data();
+    for against in [&[][..], &["--against-policy", "./two.md"]] {
+        let eval = [&["eval", "--policy", "./one.md", data, "--html", "report.html"], against].concat();
+        let ran = folder.run(&eval, "");
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        let page = read(&folder.path("report.html"));
+        assert!(page.starts_with("<!doctype html>\n<html") && page.contains("default-src &#39;none&#39;"));
+        for tag in ["<script", "<img", "<link", "<a ", "href", "src=\"", "url(", "@import", "\u{202e}", "\u{1b}"] {
+            assert!(!page.contains(tag), "{tag}");
+        }
+        assert_eq!(page.matches("<svg").count(), 3);
+        assert_eq!(page.contains("What changes from A to B: 8"), !against.is_empty());
+        // Of eight violations either policy misses some, or none; with both, all are shown as changes.
+        let shows = page.contains("&lt;script&gt;alert(1)&lt;/script&gt;");
+        assert!(shows || page.contains("Nothing: every text was given what was expected"));
+    }
+    let nowhere = folder.run(&["eval", "--policy", "./one.md", data, "--html", "no/such/report.html"], "");
+    nowhere.refused("can't write the report `no/such/report.html`");
+}
+
+#[tokio::test]
+async fn recorded_traffic_is_judged_anew() {
+    let upstream = Upstream::start(Answer::json(completion("fine"))).await;
+    let engine = format!("[engine.default]\nmodel = {MODEL:?}\nthreads = 1\n");
+    let recorded = async |content: bool| {
+        let config = Config::new(upstream.address())
+            .guardrail("words", &words("\"input\", \"output\"", "block", ""))
+            .audit(&format!("content = {content}"));
+        let config = config.section(&engine).policy("one", &policy("1", "0")).policy("two", &policy("0", "1"));
+        let proxy = Proxy::start(config);
+        for prompt in ["a first question", "a second question"] {
+            assert_eq!(proxy.chat(&chat(prompt, false)).await.status, 200);
+        }
+        proxy.audited(2, |line| line["stage"] == "input").await;
+        proxy
+    };
+    let folder = Folder::new();
+    let proxy = recorded(true).await;
+    let (config, audit) = (proxy.config.path().display().to_string(), proxy.config.audit_path().display().to_string());
+    let found: Vec<usize> = ["one", "two"]
+        .map(|policy| {
+            let ran = folder
+                .run(&["replay", &audit, "--policy", policy, "--config", &config, "--stage", "input", "--json"], "");
+            assert_eq!(ran.code, Some(0), "{}", ran.err);
+            let lines: Vec<Value> = ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            assert!(
+                lines.len() == 2 && lines.iter().all(|line| line["was"] == "nothing" && line["stage"] == "input"),
+                "{}",
+                ran.out
+            );
+            assert!(ran.err.contains("2 decisions judged by policy"), "{}", ran.err);
+            lines.iter().filter(|line| line["now"]["found"] == json!(["FOUND"]) && line["changed"] == true).count()
+        })
+        .to_vec();
+    assert_eq!(found.iter().sum::<usize>(), 2, "what one finds safe, the other does not: {found:?}");
+    let shown = folder.run(&["replay", &audit, "--policy", "one", "--config", &config], "");
+    assert!(shown.out.contains("was nothing") && shown.out.contains("decisions would change"), "{}", shown.out);
+
+    let quiet = recorded(false).await;
+    let audit = quiet.config.audit_path().display().to_string();
+    let none = folder.run(&["replay", &audit, "--policy", "one", "--config", &config], "");
+    assert_eq!(none.code, Some(2));
+    assert!(
+        none.out.contains("decisions have no content and could not be judged: set `content = true`"),
+        "{}",
+        none.out
+    );
+    assert!(none.err.contains("no decision could be judged"), "{}", none.err);
+}
