@@ -60,7 +60,7 @@ fn list(report: &Report<'_>, title: &str, class: &'static str, lines: &[&Line]) 
     head.extend(report.b.map(|_| "B gives"));
     let rows = lines.iter().take(ITEMS).filter_map(|line| {
         let item = report.data.items.get(line.item)?;
-        let b = line.b.as_ref().map(|b| given(b));
+        let b = line.b.as_ref().map(given);
         let row = el("tr").add(text(item, line)).add(el("td").class("num").text(line.line));
         Some(row.add(el("td").class("label").text(&line.expected)).add(given(&line.a)).all(b))
     });
