@@ -5,11 +5,12 @@
 mod support;
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::client::request;
 use support::proxy::run;
-use support::{Answer, Client, Config, Proxy, Response, Upstream, chat, chunk, completion, last_chunk};
+use support::{Answer, Client, Config, Proxy, Response, Upstream, chat, chunk, completion, last_chunk, within};
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/random-tiny");
 
@@ -305,6 +306,31 @@ async fn a_full_queue_is_an_error_with_a_name() {
     assert!(proxy.metric("portcullis_guardrail_errors_total{guardrail=\"slow\",kind=\"overloaded\"}").await >= 1.0);
     let answers = clients.iter_mut().map(|client| Box::pin(client.response()));
     unavailable(&futures_util::future::select_all(answers).await.0);
+}
+
+#[tokio::test]
+async fn while_an_engine_is_replaced_its_name_is_told_once() {
+    let upstream = fine().await;
+    let proxy = Proxy::start(config(&upstream).guardrail("slow", &slow("\"input\"", "1h", "block", "")));
+    let [running, capacity] =
+        ["running", "kv_capacity_bytes"].map(|of| format!("portcullis_engine_{of}{{engine=\"default\"}}"));
+    let _client = ask_endlessly(&proxy).await;
+    within("the old engine is at work", async {
+        while proxy.metric(&running).await == 0.0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    let before = proxy.metric(&capacity).await;
+    let other = std::fs::read_to_string(proxy.config.path())
+        .expect("the file")
+        .replace("threads = 1", "threads = 1\nqueue = 63");
+    proxy.config.write("portcullis.toml", &other);
+    proxy.signal("HUP");
+    // What the exchange holds lives on: both have room.
+    proxy.counted(&capacity, 2.0 * before).await;
+    let text = proxy.admin("/metrics").await.text();
+    assert_eq!(text.lines().filter(|line| line.starts_with(&capacity)).count(), 1, "{text}");
 }
 
 #[test]

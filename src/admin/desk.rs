@@ -126,6 +126,11 @@ pub fn guarded(config: &Config) -> impl Iterator<Item = (&Arc<Policy>, &Arc<Engi
     })
 }
 
+/// The same of the policy of this name.
+pub fn as_guarded<'c>(config: &'c Config, id: &str) -> Option<(&'c Arc<Policy>, &'c Arc<Engine>, Reasoning)> {
+    guarded(config).find(|(policy, ..)| *policy.id == *id)
+}
+
 /// The engine of policies that no guardrail has: the one called `default`, or the only one.
 pub fn usual_engine(config: &Config) -> Option<&Arc<Engine>> {
     config.engines.get("default").or_else(|| config.engines.values().next().filter(|_| config.engines.len() == 1))
@@ -138,9 +143,8 @@ fn brief(
     otherwise: Effort,
     param: &'static str,
 ) -> Result<Brief, Refused> {
-    let as_guarded = |id: &str| guarded(config).find(|(policy, ..)| *policy.id == *id);
     let (policy, guarded, draft) = match meant {
-        Meant::Named(id) => match as_guarded(&id) {
+        Meant::Named(id) => match as_guarded(config, &id) {
             Some(found) => (found.0.clone(), Some(found), false),
             None => (in_folder(config, &id, param)?, None, false),
         },
@@ -150,7 +154,7 @@ fn brief(
                 return Err(Refused::Parameter { param: "policy_text", problem });
             }
             let policy = Policy::parse(of.as_deref().unwrap_or("draft"), &text).map_err(Refused::Draft)?;
-            (Arc::new(policy), of.as_deref().and_then(as_guarded), true)
+            (Arc::new(policy), of.as_deref().and_then(|id| as_guarded(config, id)), true)
         }
     };
     let engine = guarded.map(|(_, engine, _)| engine).or_else(|| usual_engine(config)).ok_or_else(|| {

@@ -13,6 +13,7 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use crate::admin::refused::Refused;
 use crate::guardrail::{Heard, Listener, Stage};
+use crate::telemetry::millis;
 use crate::workbench::Classifier;
 
 /// Judges while it is read; dropped, it cancels. `begun`, `read` and `reasoning` come as often as there is something to
@@ -53,7 +54,6 @@ pub fn judged(
 }
 
 fn piece(heard: Heard<'_>) -> Bytes {
-    let millis = |duration: std::time::Duration| duration.as_micros() as f64 / 1000.0;
     match heard {
         Heard::Begun { window, queued } => event("begun", &json!({ "window": window, "queue": millis(queued) })),
         Heard::Read { window, tokens, kept, took } => {

@@ -6,7 +6,7 @@ use hyper::Response;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 
-use crate::admin::desk::{Desk, guarded, usual_engine};
+use crate::admin::desk::{Desk, as_guarded, guarded, usual_engine};
 use crate::admin::refused::Refused;
 use crate::admin::reply::{self, Body};
 use crate::config::{Config, Judge};
@@ -75,7 +75,7 @@ pub async fn source(desk: &Desk, id: &str) -> Result<Response<Body>, Refused> {
 }
 
 fn entry(config: &Config, id: &str, moderated: &[Arc<str>]) -> Entry {
-    let as_guarded = guarded(config).find(|(policy, ..)| *policy.id == *id);
+    let as_guarded = as_guarded(config, id);
     let (policy, problem) = match as_guarded {
         Some((policy, ..)) => (Some(policy.clone()), None),
         None => match policies::source(&config.policies_dir, id) {

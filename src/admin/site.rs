@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use hyper::body::Incoming;
-use hyper::{Method, Request, Response, Uri};
+use hyper::{Request, Response, Uri};
 use serde::Serialize;
 
 use crate::admin::admission::Admission;
@@ -15,6 +15,7 @@ use crate::admin::refused::Refused;
 use crate::admin::reply::{self, Body, JSON, TEXT};
 use crate::admin::server::Lease;
 use crate::admin::{classify, moderations, policies, request};
+use crate::telemetry::timestamp;
 
 /// What the admin server shows of the process.
 pub trait AdminState: Send + Sync {
@@ -75,7 +76,7 @@ impl Site {
         let (head, body) = request.into_parts();
         let place = self.place(head.uri.path()).ok_or(Refused::NotFound)?;
         if head.method != place.method() {
-            return Err(Refused::Method(place.allow()));
+            return Err(Refused::Method(place.method()));
         }
         if !place.is_open() {
             self.admission.admits(&head.method, &head.headers)?;
@@ -123,14 +124,7 @@ impl Site {
 }
 
 impl Place<'_> {
-    fn method(&self) -> Method {
-        match self {
-            Place::Classify(_) | Place::Moderations(_) => Method::POST,
-            _ => Method::GET,
-        }
-    }
-
-    fn allow(&self) -> &'static str {
+    fn method(&self) -> &'static str {
         match self {
             Place::Classify(_) | Place::Moderations(_) => "POST",
             _ => "GET",
@@ -155,5 +149,5 @@ fn after(uri: &Uri) -> Result<u64, Refused> {
 }
 
 fn rfc3339<S: serde::Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&humantime::format_rfc3339_millis((*at).max(SystemTime::UNIX_EPOCH)))
+    serializer.serialize_str(&timestamp(*at))
 }

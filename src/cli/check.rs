@@ -10,6 +10,7 @@ use crate::config::{self, Config, Diagnostic, Guardrail, Handling, Judge, OnBloc
 use crate::guardrail::VerdictCache;
 use crate::live::{AssembleError, Engines, assemble, missing_models};
 use crate::policy::{Action, Stage};
+use crate::workbench::short;
 
 /// Checks the configuration at `path`: the plan goes to standard output, mistakes and warnings to standard error. The exit
 /// code is 1 where the configuration can't be served.
@@ -143,8 +144,4 @@ fn actions(guardrail: &Guardrail) -> String {
         (!labels.is_empty()).then(|| format!("{}: {}", action.as_str(), labels.join(" ")))
     };
     strongest_first.into_iter().filter_map(of).collect::<Vec<_>>().join("; ")
-}
-
-fn short(digest: &str) -> &str {
-    digest.get(..8).unwrap_or(digest)
 }

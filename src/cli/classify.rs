@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::cli::desk::{self, Desk, REFUSED, Refused, short};
+use crate::cli::desk::{self, Desk, Refused};
 use crate::policy::{Label, Stage};
-use crate::workbench::{Classification, Times, visible};
+use crate::workbench::{Classification, Times, short, visible};
 
 /// Bytes that are read at most: the engine judges less.
 const MAX_TEXT: u64 = 8 << 20;
@@ -28,21 +28,14 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> ExitCode {
-    match classify(arguments) {
-        Ok(found) if arguments.json => {
+    desk::exit(classify(arguments).map(|found| {
+        match arguments.json {
             // A map with keys that are no strings could make this an error: there is none.
-            println!("{}", serde_json::to_string(&found).unwrap_or_default());
-            ExitCode::from(u8::from(!found.safe))
+            true => println!("{}", serde_json::to_string(&found).unwrap_or_default()),
+            false => print!("{}", shown(&found)),
         }
-        Ok(found) => {
-            print!("{}", shown(&found));
-            ExitCode::from(u8::from(!found.safe))
-        }
-        Err(Refused(why)) => {
-            eprintln!("{why}");
-            ExitCode::from(REFUSED)
-        }
-    }
+        u8::from(!found.safe)
+    }))
 }
 
 fn classify(arguments: &Arguments) -> Result<Classification, Refused> {
@@ -53,10 +46,9 @@ fn classify(arguments: &Arguments) -> Result<Classification, Refused> {
     if text.trim().is_empty() {
         return Err(Refused::new("the text is empty: there is nothing to judge"));
     }
-    let desk::Chosen { policy, effort, engine, model, .. } = &arguments.desk;
     let desk = Desk::open(&arguments.desk)?;
-    let (policy, engine) = (desk.policy(policy)?, desk.engine(engine.as_deref(), model.as_deref())?);
-    let classifier = desk.classifier(&policy, &engine, *effort)?;
+    let (policy, engine) = desk.chosen(&arguments.desk)?;
+    let classifier = desk.classifier(&policy, &engine, arguments.desk.effort)?;
     let found = desk::block_on(classifier.classify(arguments.stage, text, None))?;
     found.map_err(|error| Refused::new(format!("there is no verdict: {error}")))
 }

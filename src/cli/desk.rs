@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::builder::PossibleValue;
@@ -42,7 +43,7 @@ pub struct Desk {
 pub struct Refused(pub String);
 
 /// The exit code of what could not be done. Judging has 0 and 1 for its outcomes.
-pub const REFUSED: u8 = 2;
+const REFUSED: u8 = 2;
 
 const CONFIG: &str = "portcullis.toml";
 
@@ -60,6 +61,11 @@ impl Desk {
     pub fn policy(&self, name: &str) -> Result<Arc<Policy>, Refused> {
         let folder = self.config.as_ref().map_or(Path::new("policies"), |config| &config.policies_dir);
         policies::find(folder, name).map_err(Refused::new)
+    }
+
+    /// The policy and the engine that are chosen.
+    pub fn chosen(&self, chosen: &Chosen) -> Result<(Arc<Policy>, Arc<Engine>), Refused> {
+        Ok((self.policy(&chosen.policy)?, self.engine(chosen.engine.as_deref(), chosen.model.as_deref())?))
     }
 
     /// The engine of this name, or of the model in this directory.
@@ -96,6 +102,15 @@ impl Refused {
     }
 }
 
+/// The exit code of what was done; why it was not goes to standard error.
+pub fn exit(outcome: Result<u8, Refused>) -> ExitCode {
+    let code = outcome.unwrap_or_else(|Refused(why)| {
+        eprintln!("{why}");
+        REFUSED
+    });
+    ExitCode::from(code)
+}
+
 /// Does asynchronous work. An engine waits for its end where it is dropped, but not within a runtime.
 pub fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Refused> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -105,11 +120,6 @@ pub fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Refused> {
 /// A file's name without its folders.
 pub fn name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
-}
-
-/// The beginning of a digest, which is enough to tell it from others.
-pub fn short(digest: &str) -> &str {
-    digest.get(..8).unwrap_or(digest)
 }
 
 /// Rows in columns, the first to the left and the others to the right.

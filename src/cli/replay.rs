@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::desk::{self, Desk, REFUSED, Refused, columns, short};
+use crate::cli::desk::{self, Desk, Refused, columns};
 use crate::policy::{Scope, Stage};
-use crate::workbench::{self, Decision, Recorded, Replay, ReplayError, Replayed, Was, brief};
+use crate::workbench::{self, Decision, Recorded, Replay, ReplayError, Replayed, Was, brief, short};
 
 /// Changes that are shown; `--json` tells all.
 const CHANGES: usize = 50;
@@ -70,28 +70,21 @@ struct Counts {
 }
 
 pub fn run(arguments: &Arguments) -> ExitCode {
-    match replay(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Refused(why)) => {
-            eprintln!("{why}");
-            ExitCode::from(REFUSED)
-        }
-    }
+    desk::exit(replay(arguments).map(|()| 0))
 }
 
 fn replay(arguments: &Arguments) -> Result<(), Refused> {
-    let desk::Chosen { policy, effort, engine, model, .. } = &arguments.desk;
     let mut reader = open(arguments)?;
     let desk = Desk::open(&arguments.desk)?;
-    let (policy, engine) = (desk.policy(policy)?, desk.engine(engine.as_deref(), model.as_deref())?);
-    let classifier = desk.classifier(&policy, &engine, *effort)?;
+    let (policy, engine) = desk.chosen(&arguments.desk)?;
+    let classifier = desk.classifier(&policy, &engine, arguments.desk.effort)?;
     let settings = Replay { guardrail: arguments.guardrail.clone(), scope: arguments.scope, stage: arguments.stage };
     let (mut lines, mut counts) = (Lines::default(), Counts::default());
     let decisions = std::iter::from_fn(|| lines.next(&settings, &mut reader, &policy.id));
     let told = |replayed: Replayed| counts.add(&replayed, arguments.json);
     desk::block_on(workbench::replay(&classifier, decisions, usize::from(arguments.together), told))?;
 
-    let by = format!("policy {} ({}), effort {}", policy.id, short(&policy.digest), effort.as_str());
+    let by = format!("policy {} ({}), effort {}", policy.id, short(&policy.digest), arguments.desk.effort.as_str());
     let summary = summary(&lines, &counts, &by);
     match arguments.json {
         true => eprint!("{summary}"),

@@ -31,7 +31,7 @@ impl Engines {
         }
     }
 
-    /// What the engines that run have done.
+    /// What the engines that run have done, each name once.
     pub fn readings(&self) -> Vec<EngineReading> {
         #[cfg(feature = "libtorch")]
         return self.running.readings();
@@ -102,7 +102,7 @@ fn missing(engine: &Engine) -> Option<Diagnostic> {
 mod libtorch {
     //! What needs the model's code.
 
-    use std::collections::HashMap;
+    use std::collections::{BTreeMap, HashMap};
     use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
     use async_trait::async_trait;
@@ -146,8 +146,16 @@ mod libtorch {
 
         pub fn readings(&self) -> Vec<EngineReading> {
             let engines = self.engines();
-            let running = engines.values().filter_map(|(name, engine)| Some((name.clone(), engine.upgrade()?)));
-            running.map(|(name, engine)| reading(name, engine.figures())).collect()
+            let mut readings: BTreeMap<Arc<str>, EngineReading> = BTreeMap::new();
+            for (name, engine) in engines.values() {
+                let Some(engine) = engine.upgrade() else { continue };
+                let mut reading = reading(name.clone(), engine.figures());
+                if let Some(other) = readings.remove(name) {
+                    reading = reading.and(&other);
+                }
+                readings.insert(name.clone(), reading);
+            }
+            readings.into_values().collect()
         }
 
         /// Those that still run.

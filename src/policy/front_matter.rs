@@ -194,7 +194,8 @@ fn labels(head: Head) -> Result<(Form, Vec<PolicyLabel>), Fault> {
     Ok((form, out))
 }
 
-fn hex_sha256(bytes: &[u8]) -> String {
+/// The digest that policies and other files are known by.
+pub fn hex_sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -6,7 +6,7 @@ mod label;
 mod terms;
 
 pub use effort::{Effort, Nats, Reasoning};
-pub use front_matter::PolicyError;
+pub use front_matter::{PolicyError, hex_sha256};
 pub use label::Label;
 pub use terms::{Action, Mode, OnError, Scope, Stage, Timing};
 
@@ -29,6 +29,13 @@ pub struct Policy {
     /// Codes of the policy's rules, of which the model names one: distinct words as [`Policy::CATEGORY_RULE`] says. Without
     /// any it names what it likes. In JSON form alone.
     pub categories: Vec<Arc<str>>,
+}
+
+impl Policy {
+    /// Whether this is a label of the policy that says that nothing was found.
+    pub fn is_safe(&self, label: &str) -> bool {
+        self.labels.iter().any(|known| known.safe && known.label.as_str() == label)
+    }
 }
 
 /// One outcome that the policy names.

@@ -31,7 +31,27 @@ pub struct EngineReading {
     pub waiting: u64,
 }
 
-/// Reads all engines that run now.
+impl EngineReading {
+    /// Two engines as one: while a configuration is swapped, the old and the new one may have the same name.
+    #[must_use]
+    pub fn and(self, other: &EngineReading) -> Self {
+        EngineReading {
+            name: self.name,
+            prompt_tokens: self.prompt_tokens + other.prompt_tokens,
+            hit_tokens: self.hit_tokens + other.hit_tokens,
+            computed_tokens: self.computed_tokens + other.computed_tokens,
+            steps: self.steps + other.steps,
+            evictions: self.evictions + other.evictions,
+            preemptions: self.preemptions + other.preemptions,
+            kv_bytes: self.kv_bytes + other.kv_bytes,
+            kv_capacity: self.kv_capacity + other.kv_capacity,
+            running: self.running + other.running,
+            waiting: self.waiting + other.waiting,
+        }
+    }
+}
+
+/// Reads all engines that run now, each name once.
 pub type ReadEngines = Arc<dyn Fn() -> Vec<EngineReading> + Send + Sync>;
 
 /// Tells the readings when the metrics are asked for.

@@ -10,7 +10,7 @@ pub use audit::{Audit, Target};
 pub use engines::{EngineReading, ReadEngines};
 pub use metrics::{Ending, Metrics, Open};
 pub use recent::Recent;
-pub use record::{ExchangeInfo, Judged, RequestId};
+pub use record::{ExchangeInfo, Judged, RequestId, millis, timestamp};
 
 use std::sync::Arc;
 

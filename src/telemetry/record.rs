@@ -103,7 +103,7 @@ pub(super) fn let_by(exchange: &ExchangeInfo, stage: Stage, media: MediaCount) -
 }
 
 /// RFC 3339 in UTC, to the millisecond. A clock before 1970 counts as 1970.
-fn timestamp(at: SystemTime) -> String {
+pub fn timestamp(at: SystemTime) -> String {
     format_rfc3339_millis(at.max(SystemTime::UNIX_EPOCH)).to_string()
 }
 
@@ -333,7 +333,8 @@ fn line(record: &Record<'_>) -> Vec<u8> {
     line
 }
 
-fn millis(took: Duration) -> f64 {
+/// Milliseconds, to the microsecond.
+pub fn millis(took: Duration) -> f64 {
     took.as_micros() as f64 / 1000.0
 }
 

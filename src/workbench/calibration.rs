@@ -5,6 +5,11 @@ use serde::Serialize;
 /// Bins of a reliability curve.
 pub const BINS: usize = 10;
 
+/// The bin of a score, 0..=1.
+pub fn bin_of(score: f64) -> usize {
+    ((score * BINS as f64) as usize).min(BINS - 1)
+}
+
 /// A reliability curve and its figures. All are of the score of a violation: the share of all labels that are not safe.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Calibration {
@@ -34,7 +39,7 @@ impl Calibration {
         let (mut items, mut squares) = (0, 0.0);
         for (score, violation) in pairs {
             let score = score.clamp(0.0, 1.0);
-            let bin = &mut bins[((score * BINS as f64) as usize).min(BINS - 1)];
+            let bin = &mut bins[bin_of(score)];
             let expected = f64::from(u8::from(violation));
             bin.items += 1;
             bin.score += score;

@@ -1,7 +1,5 @@
 //! A classification: all that is known of one text under one policy, the model's reasoning and the times included.
 
-use std::time::Duration;
-
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
@@ -66,7 +64,7 @@ pub struct Times {
 
 impl Classification {
     pub(super) fn new(policy: &Policy, model: &str, effort: Effort, stage: Stage, verdict: Verdict) -> Self {
-        let safe = |label: &Label| policy.labels.iter().any(|known| known.safe && known.label == *label);
+        let safe = |label: &Label| policy.is_safe(label.as_str());
         let Verdict { mut findings, scores, failed } = verdict;
         // The surest first; of those that are as sure, that of the earlier window.
         findings.sort_by(|a, b| b.grounds.score.unwrap_or(1.0).total_cmp(&a.grounds.score.unwrap_or(1.0)));
@@ -116,11 +114,6 @@ impl Classification {
 fn only_safe(policy: &Policy) -> Option<&Label> {
     let mut safe = policy.labels.iter().filter(|label| label.safe).map(|label| &label.label);
     safe.next().filter(|_| safe.next().is_none())
-}
-
-/// Milliseconds, to the microsecond.
-pub(super) fn millis(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1000.0
 }
 
 /// An object, in the order of the pairs.

@@ -12,8 +12,9 @@ use crate::config::{Diagnostic, Engine};
 use crate::guardrail::{Ask, DetectError, Detector, Heard, Identity, Listener, Priority, Stage};
 use crate::live::Engines;
 use crate::policy::{Policy, Reasoning};
+use crate::telemetry::millis;
 use crate::text::{Kind, Place, Role, Segment, SegmentId};
-use crate::workbench::classification::{Classification, Times, millis};
+use crate::workbench::classification::{Classification, Times};
 
 /// How long an answer is waited for where nothing else is said. A large model on a CPU may need minutes to reason.
 const WITHIN: Duration = Duration::from_secs(600);

@@ -1,16 +1,15 @@
 //! Labelled data: JSON lines or CSV, each item a text and what it is expected to be. A mistake names its file and line.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::guardrail::Stage;
-use crate::policy::{Label, Policy};
+use crate::policy::{Label, Policy, hex_sha256};
 
 /// No data file is larger: all of it is kept in memory.
 const MAX_FILE: u64 = 256 << 20;
@@ -97,7 +96,7 @@ impl Data {
         if items.is_empty() {
             return Err(DataError::Empty(path.into()));
         }
-        Ok(Data { path: path.into(), digest: hex(&Sha256::digest(&bytes)), items })
+        Ok(Data { path: path.into(), digest: hex_sha256(&bytes), items })
     }
 
     /// Whether every item names its label, so that the labels can be told apart.
@@ -111,7 +110,7 @@ impl Expected {
     pub fn is_violation(&self, policy: &Policy) -> bool {
         match self {
             Expected::Violation(violation) => *violation,
-            Expected::Label(label) => !is_safe(policy, label),
+            Expected::Label(label) => !policy.is_safe(label),
         }
     }
 }
@@ -124,19 +123,6 @@ impl fmt::Display for Expected {
             Expected::Label(label) => label,
         })
     }
-}
-
-/// Whether a label of this policy says that nothing was found.
-pub(super) fn is_safe(policy: &Policy, label: &str) -> bool {
-    policy.labels.iter().any(|known| known.safe && known.label.as_str() == label)
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 /// The file, less a byte order mark, which spreadsheets write.
@@ -210,7 +196,7 @@ fn item(line: u64, written: Written, policies: &[&Policy]) -> Result<Item, Strin
             let (label, known) = (label.escape_debug(), known.join(", "));
             return Err(format!("the policy `{}` has no label `{label}`; it has {known}", policy.id));
         }
-        if violation.is_some_and(|violation| violation == is_safe(policy, label)) {
+        if violation.is_some_and(|violation| violation == policy.is_safe(label)) {
             return Err(format!(
                 "`violation` says another thing than the label `{label}` of the policy `{}`",
                 policy.id

@@ -23,5 +23,5 @@ pub use report::{Judge, Report};
 pub use results::{Given, Head, Judged, Line, Results, ResultsError, Side};
 pub use run::run;
 pub use scores::{ClassScores, Confusion};
-pub use shown::{brief, cut, visible};
+pub use shown::{brief, cut, short, visible};
 pub use summary::{Change, Latency, Summary, change, is_right};

@@ -48,10 +48,13 @@ pub fn names(folder: &Path) -> Vec<String> {
 
 /// The text of the policy of this name under `folder`, front matter included: what can be edited.
 pub fn source(folder: &Path, name: &str) -> Result<String, FindError> {
-    if !names(folder).iter().any(|known| known == name) {
+    // One folder's name and no path: what `names` would list.
+    let is_name = Path::new(name).file_name().is_some_and(|own| own == name);
+    let path = folder.join(name).join(FILE);
+    if !is_name || !path.is_file() {
         return Err(FindError::Unknown { name: name.into(), folder: folder.into(), known: names(folder) });
     }
-    text(&folder.join(name).join(FILE))
+    text(&path)
 }
 
 fn read(path: &Path) -> Result<Policy, FindError> {

@@ -22,6 +22,11 @@ pub fn brief(text: &str, most: usize) -> String {
     cut(&visible(&line), most)
 }
 
+/// The beginning of a digest, which is enough to tell it from others.
+pub fn short(digest: &str) -> &str {
+    digest.get(..8).unwrap_or(digest)
+}
+
 /// At most `most` characters; a cut is marked.
 pub fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {

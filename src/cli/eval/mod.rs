@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::desk::{self, Desk, REFUSED, Refused};
+use crate::cli::desk::{self, Desk, Refused};
 use crate::config::Engine;
 use crate::policy::{Effort, Policy};
 use crate::workbench::{self, Classifier, Data, Head, Judge, Line, Report, Results, Summary};
@@ -74,19 +74,12 @@ struct Done {
 }
 
 pub fn run(arguments: &Arguments) -> ExitCode {
-    match evaluate(arguments).and_then(|done| tell(arguments, &done)) {
-        Ok(code) => ExitCode::from(code),
-        Err(Refused(why)) => {
-            eprintln!("{why}");
-            ExitCode::from(REFUSED)
-        }
-    }
+    desk::exit(evaluate(arguments).and_then(|done| tell(arguments, &done)))
 }
 
 fn evaluate(arguments: &Arguments) -> Result<Done, Refused> {
-    let desk::Chosen { policy, effort, engine, model, .. } = &arguments.desk;
     let desk = Desk::open(&arguments.desk)?;
-    let (policy, engine) = (desk.policy(policy)?, desk.engine(engine.as_deref(), model.as_deref())?);
+    let (policy, engine) = desk.chosen(&arguments.desk)?;
     let other = arguments.other(&desk, &policy, &engine)?;
     let policies: Vec<&Policy> =
         [Some(&*policy), other.as_ref().map(|other| &*other.policy)].into_iter().flatten().collect();
@@ -94,7 +87,7 @@ fn evaluate(arguments: &Arguments) -> Result<Done, Refused> {
     // Rather now than after hours that nobody could read of.
     arguments.html.as_deref().map(writable).transpose()?;
 
-    let a = desk.classifier(&policy, &engine, *effort)?;
+    let a = desk.classifier(&policy, &engine, arguments.desk.effort)?;
     let b = other.as_ref().map(|b| desk.classifier(&b.policy, &b.engine, b.effort)).transpose()?;
     let head = Head::new(&data, &a, b.as_ref());
     let lines = lines(arguments, &head, &data, &a, b.as_ref())?;

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::Done;
-use crate::cli::desk::{columns, name, short};
-use crate::workbench::{Change, Line, Side, Summary, brief, change, is_right};
+use crate::cli::desk::{columns, name};
+use crate::workbench::{Change, Line, Side, Summary, brief, change, is_right, short};
 
 /// Items that a list shows; the report and the results have more.
 const ITEMS: usize = 20;

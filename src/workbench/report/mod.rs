@@ -7,6 +7,7 @@ mod plots;
 use crate::policy::Policy;
 use crate::workbench::report::html::{Element, el};
 use crate::workbench::scores::ClassScores;
+use crate::workbench::shown::short;
 use crate::workbench::{Data, Head, Line, Side, Summary};
 
 /// What a report is of.
@@ -213,12 +214,11 @@ impl Report<'_> {
 
 /// `A: policy hate, effort low`.
 fn name_of(side: &Side, name: &str) -> String {
-    let digest = |digest: &str| digest.get(..8).unwrap_or(digest).to_owned();
     format!(
         "{name}: policy {} ({}), model {}, effort {}",
         side.policy,
-        digest(&side.policy_digest),
-        digest(&side.model),
+        short(&side.policy_digest),
+        short(&side.model),
         side.effort
     )
 }

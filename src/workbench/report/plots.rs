@@ -2,7 +2,7 @@
 
 use super::html::{Element, el};
 use crate::workbench::Line;
-use crate::workbench::calibration::{BINS, Calibration};
+use crate::workbench::calibration::{BINS, Calibration, bin_of};
 
 /// The field that is plotted on, and its place in the picture.
 const WIDTH: f64 = 320.0;
@@ -56,7 +56,7 @@ pub fn reliability(sides: &[Option<&Calibration>]) -> Element {
 pub fn scores(pairs: &[(f64, bool)]) -> Element {
     let mut counts = [[0usize; 2]; BINS];
     for &(score, violation) in pairs {
-        counts[((score * BINS as f64) as usize).min(BINS - 1)][usize::from(!violation)] += 1;
+        counts[bin_of(score)][usize::from(!violation)] += 1;
     }
     let most = counts.iter().flatten().copied().max().unwrap_or(0).max(1) as f64;
     let mut plot = Plot::new("Scores by what was expected", "score of a violation", "items", 1.0, most, whole);
