@@ -83,7 +83,7 @@ impl Desk {
     /// Starts the engine, if it does not run.
     pub fn classifier(&self, policy: &Arc<Policy>, engine: &Engine, effort: Effort) -> Result<Classifier, Refused> {
         if std::io::stderr().is_terminal() {
-            eprintln!("policy {}, model {}, effort {}", policy.id, engine.run.model.display(), effort.as_str());
+            eprintln!("policy {}, model {}, effort {}", policy.id, engine.run.model(), effort.as_str());
         }
         let failed = |problem: Diagnostic| Refused(problem.render(colour()));
         Classifier::new(&self.engines, engine, policy.clone(), effort).map_err(failed)

@@ -1,5 +1,4 @@
 //! Detectors: what judges a segment.
 
 pub mod pattern;
-#[cfg(feature = "libtorch")]
 pub mod safeguard;
