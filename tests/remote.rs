@@ -132,3 +132,90 @@ async fn no_byte_of_an_answer_leaves_before_the_server_has_judged_it() {
     assert_eq!(answer.code(), "content_policy_violation");
     assert_eq!(server.requests().len(), 1);
 }
+
+#[tokio::test]
+async fn labels_have_scores_where_the_server_tells_them() {
+    let likeliest = json!([{ "token": "1", "logprob": -0.1 }, { "token": "0", "logprob": -2.4 }, { "token": "x", "logprob": -9.0 }]);
+    let mut body = Kind::Vllm.body("1", "It is one.");
+    body["choices"][0]["logprobs"] = json!({ "content": [
+        { "token": "It", "logprob": -0.2, "top_logprobs": [] },
+        { "token": "<|message|>", "logprob": 0.0, "top_logprobs": [] },
+        { "token": "1", "logprob": -0.1, "top_logprobs": likeliest },
+        { "token": "<|return|>", "logprob": 0.0, "top_logprobs": [] },
+    ] });
+    let server = Upstream::start(Answer::json(body.to_string())).await;
+    let (_upstream, proxy) = proxy(&server, Kind::Vllm, BINARY, "").await;
+    assert_eq!(proxy.chat(chat("an attack", false)).await.status, 400);
+    let asked = server.request().json();
+    assert_eq!((&asked["logprobs"], &asked["top_logprobs"]), (&json!(true), &json!(20)));
+    let line = &proxy.audit(1).await[0];
+    let applied = &line["applied"][0];
+    let near = |value: &Value, expected: f64| value.as_f64().is_some_and(|value| (value - expected).abs() < 0.01);
+    assert!(near(&applied["score"], 0.909) && near(&applied["margin"], 2.3), "{applied}");
+}
+
+#[tokio::test]
+async fn a_guardrail_that_no_chat_can_judge_is_refused_at_start() {
+    let server = Upstream::start(Kind::Vllm.answer("0", "")).await;
+    for effort in ["none", "adaptive"] {
+        let upstream = Upstream::start(Answer::json(completion("fine"))).await;
+        let toml = guardrail("block", "block").replace("[actions]", &format!("effort = {effort:?}\n[actions]"));
+        let config = Config::new(upstream.address())
+            .section(&engine(Kind::Vllm, server.address(), ""))
+            .policy("p", BINARY)
+            .guardrail("judge", &toml);
+        let Err(said) = Proxy::try_start(config, &[]) else { panic!("{effort} started") };
+        assert!(said.contains("the policy `p` can't be judged on the engine `default`"), "{said}");
+        assert!(said.contains(effort), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn another_policy_judges_anew_after_a_reload() {
+    let server = Upstream::start(Kind::Vllm.answer("0", "")).await;
+    let (_upstream, proxy) = proxy(&server, Kind::Vllm, BINARY, "").await;
+    assert_eq!(proxy.chat(chat("first", false)).await.status, 200);
+    proxy.config.write("policies/p/policy.md", &BINARY.replace("bad", "very bad"));
+    proxy.signal("HUP");
+    proxy.counted("portcullis_reloads_total{result=\"ok\"}", 2.0).await;
+    assert_eq!(proxy.chat(chat("first", false)).await.status, 200);
+    let asked = server.requests();
+    assert_eq!(asked.len(), 2, "another policy judges anew");
+    assert!(asked[1].text().contains("very bad"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_tells_what_the_server_really_does() {
+    let held = |request: &support::Recorded| {
+        let asked = request.json();
+        match asked["response_format"].is_null() {
+            true => Kind::Vllm.answer(if request.text().contains("golden") { "1" } else { "0" }, "Let me see."),
+            // It claims to hold answers to schemas.
+            false => Kind::Vllm.answer("yes", ""),
+        }
+    };
+    let server = Upstream::answering(held).await;
+    let upstream = Upstream::start(Answer::json(completion("fine"))).await;
+    let config = Config::new(upstream.address())
+        .section(&engine(Kind::Vllm, server.address(), ""))
+        .policy("p", BINARY)
+        .policy("q", &BINARY.replace("bad", "worse"))
+        .guardrail("judge", &guardrail("block", "block"))
+        .guardrail("other", &guardrail("block", "block").replace("policy = \"p\"", "policy = \"q\""));
+    config.write("policies/p/golden.jsonl", "{\"text\": \"a golden text\", \"label\": \"BAD\"}\n");
+    config.save();
+    let path = config.path().display().to_string();
+    let run = move || support::proxy::run(&["check", "--config", &path, "--probe"]);
+    let (status, told, complaints) = tokio::task::spawn_blocking(run).await.expect("no panic");
+    assert!(status.success(), "{told}{complaints}");
+    for line in [
+        "engine default: openai/gpt-oss-safeguard-20b (vllm)",
+        "  policy p, effort low: BAD, as expected, ",
+        "  policy q, effort low: FINE, ",
+        "  JSON schema NO, though the configuration says so, log-probabilities NO, though the configuration says so",
+        &format!("  endpoint http://{}/v1", server.address()),
+    ] {
+        assert!(told.lines().any(|told| told.starts_with(line)), "no {line:?} in {told}");
+    }
+    assert!(told.contains("reasoning told"), "{told}");
+}

@@ -6,14 +6,16 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use crate::cli::probe;
 use crate::config::{self, Config, Diagnostic, Guardrail, Handling, Judge, OnBlock, Route};
 use crate::guardrail::VerdictCache;
 use crate::live::{AssembleError, Engines, assemble, missing_models};
 use crate::policy::{Action, Stage};
 
-/// Checks the configuration at `path`: the plan goes to standard output, mistakes and warnings to standard error. The exit
-/// code is 1 where the configuration can't be served.
-pub fn run(path: &Path) -> ExitCode {
+/// Checks the configuration at `path`: the plan goes to standard output, mistakes and warnings to standard error. With
+/// `probe` its engines are asked, too. The exit code is 1 where the configuration can't be served, or an engine gave no
+/// verdict.
+pub fn run(path: &Path, probe: bool) -> ExitCode {
     let colour = std::io::stderr().is_terminal();
     let config = match config::load(path) {
         Ok(config) => config,
@@ -26,7 +28,10 @@ pub fn run(path: &Path) -> ExitCode {
         Ok(warnings) => {
             warnings.iter().for_each(|warning| eprintln!("{}\n", warning.render(colour)));
             print!("{}", plan(&config));
-            ExitCode::SUCCESS
+            match !probe || probe::run(&config) {
+                true => ExitCode::SUCCESS,
+                false => ExitCode::FAILURE,
+            }
         }
         Err(AssembleError(error)) => {
             eprintln!("{}", error.render(colour));

@@ -1,6 +1,7 @@
 //! The settings of a remote engine: where a model is served, and how that server is spoken to.
 
 use std::num::NonZeroU32;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,8 +89,6 @@ pub enum Api {
     LmStudio,
     /// Ollama's own (`/api/chat`).
     Ollama,
-    /// Our own prompt as token ids, to a server that completes them.
-    Tokens,
 }
 
 /// The message that carries the policy.
@@ -223,23 +222,27 @@ impl Api {
             Api::Responses => "responses",
             Api::LmStudio => "lm-studio",
             Api::Ollama => "ollama",
-            Api::Tokens => "tokens",
         }
     }
 
     /// Whether its paths are under the base path of OpenAI's APIs.
     pub(super) fn is_openai(self) -> bool {
-        matches!(self, Api::Chat | Api::Responses | Api::Tokens)
+        matches!(self, Api::Chat | Api::Responses)
     }
 }
 
 /// Reads a remote engine, of which the preset is written.
 pub(super) fn remote(reader: &mut Reader<'_>, top: &Origin, name: &Name, shape: EngineShape) -> Option<Remote> {
-    let preset = shape.preset?;
-    let at = top.with(preset.span());
-    let preset = preset.into_inner();
+    let written = shape.preset.as_ref()?;
+    let (preset, at) = (*written.get_ref(), top.with(written.span()));
     let defaults = preset.defaults();
-    let api = shape.api.map_or(defaults.api, Spanned::into_inner);
+    let api = shape.api.as_ref().map_or(defaults.api, |api| *api.get_ref());
+    if let Some((key, span, why)) = unheard(api, &shape) {
+        let problem =
+            Diagnostic::error(&top.with(span), format!("`{key}` means nothing in the API `{}`", api.as_str()));
+        reader.problem(problem.label(why));
+        return None;
+    }
     let base = if api.is_openai() { defaults.base } else { "" };
     let endpoints = endpoints(reader, top, &at, &defaults, base, shape.url, shape.endpoints)?;
     let Some(model) = shape.model.map(Spanned::into_inner).or(defaults.model.map(str::to_owned)) else {
@@ -276,7 +279,7 @@ pub(super) fn remote(reader: &mut Reader<'_>, top: &Origin, name: &Name, shape: 
         effort_in: shape.effort_in.map_or(defaults.effort_in, Spanned::into_inner),
         reasoning_in: shape.reasoning_in.map_or(ReasoningIn::Auto, Spanned::into_inner),
         schema: shape.schema.map_or(defaults.schema, Spanned::into_inner),
-        logprobs: shape.logprobs.map_or(defaults.logprobs, Spanned::into_inner),
+        logprobs: shape.logprobs.map_or(defaults.logprobs && api == Api::Chat, Spanned::into_inner),
         credential,
         ca,
         connect_timeout: time(shape.connect_timeout).unwrap_or(Duration::from_secs(2)),
@@ -285,6 +288,24 @@ pub(super) fn remote(reader: &mut Reader<'_>, top: &Origin, name: &Name, shape: 
         queue: shape.queue.map_or(QUEUE, |count| count.into_inner().0),
         window: shape.window.map_or(defaults.window, |size| size.into_inner().0),
     })
+}
+
+/// A key that is written and has no place in the API.
+fn unheard(api: Api, shape: &EngineShape) -> Option<(&'static str, Range<usize>, &'static str)> {
+    let policy_in = shape.policy_in.as_ref().filter(|_| api == Api::LmStudio);
+    let effort_in = shape.effort_in.as_ref().filter(|effort_in| match effort_in.get_ref() {
+        EffortIn::Field => false,
+        EffortIn::Policy => api == Api::LmStudio,
+        EffortIn::ReasoningEffort | EffortIn::ChatTemplateKwargs => !api.is_openai(),
+    });
+    let reasoning_in = shape.reasoning_in.as_ref().filter(|_| api != Api::Chat);
+    let schema = shape.schema.as_ref().filter(|schema| *schema.get_ref() && api == Api::LmStudio);
+    let logprobs = shape.logprobs.as_ref().filter(|logprobs| *logprobs.get_ref() && api != Api::Chat);
+    None.or(policy_in.map(|at| ("policy_in", at.span(), "it has a member of its own for the policy")))
+        .or(effort_in.map(|at| ("effort_in", at.span(), "it has a member of its own for the effort")))
+        .or(reasoning_in.map(|at| ("reasoning_in", at.span(), "it has one place for the reasoning")))
+        .or(schema.map(|at| ("schema", at.span(), "it takes none")))
+        .or(logprobs.map(|at| ("logprobs", at.span(), "it is not asked for them")))
 }
 
 /// Each with its place in the file.

@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::config::{Api, Diagnostic, Engine, Origin, Remote};
+use crate::config::{Diagnostic, Engine, Origin, Remote};
 use crate::detectors::safeguard::WordsDetector;
 use crate::guardrail::Detector;
 use crate::policy::{Policy, Reasoning};
-use crate::remote::Client;
+use crate::remote::{Client, EndpointReading};
 
 /// Those that a detector uses. What a client has learnt of its endpoints outlives a reload.
 #[derive(Default)]
@@ -23,10 +23,6 @@ impl Clients {
         reasoning: Reasoning,
     ) -> Result<Arc<dyn Detector>, Diagnostic> {
         let client = self.get(engine, settings)?;
-        if settings.api == Api::Tokens {
-            let problem = Diagnostic::error(&engine.origin, "an engine can't be asked in token ids yet");
-            return Err(problem.label("of this engine").help("set another `api`"));
-        }
         let detector = WordsDetector::new(client, policy.clone(), reasoning).map_err(|error| {
             let title = format!("the policy `{}` can't be judged on the engine `{}`", policy.id, engine.name);
             Diagnostic::error(at, title).label(error.to_string())
@@ -34,8 +30,14 @@ impl Clients {
         Ok(Arc::new(detector))
     }
 
+    /// What the endpoints of all clients have done.
+    pub fn readings(&self) -> Vec<EndpointReading> {
+        let clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.iter().filter_map(Weak::upgrade).flat_map(|client| client.readings()).collect()
+    }
+
     /// The client with these settings: the one that is there, or a new one.
-    fn get(&self, engine: &Engine, settings: &Arc<Remote>) -> Result<Arc<Client>, Diagnostic> {
+    pub fn get(&self, engine: &Engine, settings: &Arc<Remote>) -> Result<Arc<Client>, Diagnostic> {
         // A panic under the lock leaves a list of clients all the same.
         let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         clients.retain(|client| client.strong_count() > 0);

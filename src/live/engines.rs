@@ -6,6 +6,7 @@ use crate::config::{Config, Diagnostic, Engine, EngineRun, Handling, Judge, Mode
 use crate::guardrail::Detector;
 use crate::live::clients::Clients;
 use crate::policy::{Policy, Reasoning};
+use crate::remote::{Client, EndpointReading};
 use crate::telemetry::EngineReading;
 
 /// The engines of this process. An engine lives for as long as a detector uses it: with the last exchange of the last
@@ -36,6 +37,19 @@ impl Engines {
         return self.running.readings();
         #[cfg(not(feature = "libtorch"))]
         Vec::new()
+    }
+
+    /// What the endpoints of remote engines have done.
+    pub fn endpoints(&self) -> Vec<EndpointReading> {
+        self.clients.readings()
+    }
+
+    /// The client of a remote engine; nothing of one in this process.
+    pub fn client(&self, engine: &Engine) -> Option<Result<Arc<Client>, Diagnostic>> {
+        match &engine.run {
+            EngineRun::Here(_) => None,
+            EngineRun::Remote(remote) => Some(self.clients.get(engine, remote)),
+        }
     }
 
     /// A detector that judges by `policy` on `engine`, which is started if it does not run. `at` names the policy.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -130,7 +130,7 @@ impl Endpoint {
 
     async fn answer(&self, response: Response<Incoming>, sender: Sender) -> Result<Bytes, RemoteError> {
         let status = response.status();
-        if !status.is_success() {
+        if status != StatusCode::OK {
             // What it says beside that is not read: the connection goes with it.
             let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
             return Err(RemoteError::Status { status: status.as_u16(), retry_after: seconds.map(Duration::from_secs) });

@@ -19,6 +19,7 @@ mod scripted;
 mod testing;
 #[cfg(feature = "libtorch")]
 mod tokens;
+mod told;
 mod windows;
 mod words;
 

@@ -11,8 +11,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::detectors::safeguard::json::{self, JsonReply};
-use crate::detectors::safeguard::{LIMIT_BYTES, Reply, excerpts, fold, speaks, unpacked, windows};
-use crate::guardrail::{Ask, DetectError, Detector, Finding, Grounds, Heard, Identity, Listener, PolicyRef, Verdict};
+use crate::detectors::safeguard::{LIMIT_BYTES, Reply, excerpts, fold, speaks, told, unpacked, windows};
+use crate::guardrail::{
+    Ask, DetectError, Detector, Finding, Grounds, Heard, Identity, Listener, PolicyRef, Scores, Verdict,
+};
 use crate::policy::{Effort, Form, Label, Policy, PolicyLabel, Reasoning};
 use crate::remote::{Answer, Client, Failed, Question, RemoteError, plain, restored};
 use crate::text::Place;
@@ -30,8 +32,10 @@ pub struct WordsDetector {
     policy: Arc<Policy>,
     identity: Identity,
     labels: Vec<Label>,
-    /// Of the reply, where it is JSON.
+    /// Of the reply, where it is JSON and the server holds it to one.
     schema: Option<Value>,
+    /// Whether the server tells how the labels compare, and the reply is of a form that shows it.
+    logprobs: bool,
     /// Tokens of an answer, at most.
     max_tokens: usize,
 }
@@ -64,9 +68,10 @@ impl WordsDetector {
             reasoning,
         };
         let labels = policy.labels.iter().filter(|label| !label.safe).map(|label| label.label.clone()).collect();
-        let schema = is_json.then(|| json::schema(&policy));
+        let schema = (is_json && client.settings().schema).then(|| json::schema(&policy));
+        let logprobs = !is_json && client.settings().logprobs;
         let max_tokens = reasoning.tokens() + if is_json { json::BUDGET } else { LABEL_BUDGET };
-        Ok(WordsDetector { client, policy, identity, labels, schema, max_tokens })
+        Ok(WordsDetector { client, policy, identity, labels, schema, logprobs, max_tokens })
     }
 
     /// What the model answers on one window, counted from 0. Where that is not the `whole` text, excerpts that do not all
@@ -78,13 +83,15 @@ impl WordsDetector {
             effort: self.identity.reasoning.effort(),
             max_tokens: self.max_tokens,
             schema: self.schema.as_ref(),
+            logprobs: self.logprobs,
         };
         let begun = Instant::now();
-        let answer = self.client.ask(&question).await.map_err(|error| failed(error, begun.elapsed()))?;
+        let answer =
+            self.client.ask(&self.policy.digest, &question).await.map_err(|error| failed(error, begun.elapsed()))?;
         if let Some(listener) = &ask.listener {
             tell(listener, at, &answer, begun.elapsed());
         }
-        let mut reply = self.read(&answer.content)?;
+        let mut reply = self.read(&answer)?;
         if !whole && !reply.excerpts.is_empty() && excerpts::spans(text, &reply.excerpts).is_empty() {
             reply.excerpts.clear();
         }
@@ -92,26 +99,37 @@ impl WordsDetector {
     }
 
     /// A reply is one of the policy's, to the letter, but for white space around it. Whatever else there is, is none.
-    fn read(&self, content: &str) -> Result<Reply, DetectError> {
+    fn read(&self, answer: &Answer) -> Result<Reply, DetectError> {
         let labels = &self.policy.labels;
         let (label, json) = match self.policy.form {
-            Form::Json => JsonReply::of(content, labels).map(|(label, json)| (label, Some(json)))?,
+            Form::Json => JsonReply::of(&answer.content, labels).map(|(label, json)| (label, Some(json)))?,
             Form::Binary | Form::Label => {
-                let said = content.trim();
+                let said = answer.content.trim();
                 let label = labels.iter().find(|label| *label.reply == *said);
                 (label.ok_or(DetectError::Unparseable("it is not one of the policy's replies"))?, None)
             }
         };
+        let scores = told::scores(labels, &label.reply, &answer.tokens);
         if label.safe {
-            return Ok(Reply { finding: None, excerpts: Vec::new(), scores: None, failed: None });
+            return Ok(Reply { finding: None, excerpts: Vec::new(), scores, failed: None });
         }
         let mut grounds = Grounds::default();
+        if let Some(scores) = &scores {
+            let (score, leads) = lead(scores, &label.label);
+            (grounds.score, grounds.margin) = (score, leads.then(|| scores.margin()));
+        }
         let excerpts = json.map(|json| json.tell(&mut grounds, &self.policy.categories)).unwrap_or_default();
         // The model has read the text in its plain form, and quotes that.
         let excerpts = excerpts.into_iter().map(|excerpt| restored(&excerpt).into_owned()).collect();
         let finding = Finding { grounds, ..Finding::new(label.label.clone(), Vec::new()) };
-        Ok(Reply { finding: Some(finding), excerpts, scores: None, failed: None })
+        Ok(Reply { finding: Some(finding), excerpts, scores, failed: None })
     }
+}
+
+/// The label's share, and whether it is the best: a server that does not take the likeliest token may have said another.
+fn lead(scores: &Scores, label: &Label) -> (Option<f32>, bool) {
+    let found = scores.iter().enumerate().find(|(_, (known, _))| *known == label);
+    (found.map(|(_, (_, score))| score.exp()), found.is_some_and(|(at, _)| at == 0))
 }
 
 #[async_trait]

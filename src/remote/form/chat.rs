@@ -4,7 +4,10 @@ use serde_json::{Map, Value, json};
 
 use crate::config::{EffortIn, ReasoningIn, Remote};
 use crate::remote::RemoteError;
-use crate::remote::form::{Answer, Question, Usage, count, effort, llama_sampling, messages, object};
+use crate::remote::form::{Answer, Question, Token, Usage, count, effort, llama_sampling, messages, object};
+
+/// Of each token, so many that could have stood in its place: no server tells more.
+const LIKELIEST: usize = 20;
 
 pub fn ask(settings: &Remote, question: &Question<'_>) -> (&'static str, Map<String, Value>) {
     let mut body = object(json!({
@@ -24,7 +27,10 @@ pub fn ask(settings: &Remote, question: &Question<'_>) -> (&'static str, Map<Str
         }
         EffortIn::Policy => {}
     }
-    if let Some(schema) = question.schema.filter(|_| settings.schema) {
+    if question.logprobs {
+        body.extend(object(json!({ "logprobs": true, "top_logprobs": LIKELIEST })));
+    }
+    if let Some(schema) = question.schema {
         let named = json!({ "name": "reply", "strict": false, "schema": schema });
         body.insert("response_format".into(), json!({ "type": "json_schema", "json_schema": named }));
     }
@@ -62,7 +68,21 @@ pub fn read(settings: &Remote, body: &Map<String, Value>) -> Result<Answer, Remo
     };
     let member = |name: &&str| message.get(*name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let reasoning = members(settings.reasoning_in).iter().find_map(member).unwrap_or_default().to_owned();
-    Ok(Answer { content, reasoning, usage })
+    Ok(Answer { content, reasoning, usage, tokens: tokens(choice) })
+}
+
+/// What is told of the answer's tokens. A number that is none is left out: it would compare with nothing.
+fn tokens(choice: &Value) -> Vec<Token> {
+    let list = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
+    let likely = |token: Value| {
+        let logprob = token.get("logprob")?.as_f64()? as f32;
+        Some((token.get("token")?.as_str()?.to_owned(), logprob)).filter(|_| logprob.is_finite() && logprob <= 0.0)
+    };
+    let token = |token: Value| {
+        let text = token.get("token")?.as_str()?.to_owned();
+        Some(Token { text, likeliest: list(token.get("top_logprobs")).into_iter().filter_map(likely).collect() })
+    };
+    list(choice.pointer("/logprobs/content")).into_iter().filter_map(token).collect()
 }
 
 /// Where the reasoning may be: the member has moved from version to version.

@@ -42,7 +42,7 @@ pub fn read(body: &Map<String, Value>, max_tokens: usize) -> Result<Answer, Remo
         }
     }
     match messages.len() {
-        0 | 1 => Ok(Answer { content: messages.pop().unwrap_or_default(), reasoning, usage }),
+        0 | 1 => Ok(Answer { content: messages.pop().unwrap_or_default(), reasoning, usage, tokens: Vec::new() }),
         _ => Err(garbage("it has more than one message")),
     }
 }

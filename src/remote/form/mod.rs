@@ -21,18 +21,30 @@ pub struct Question<'a> {
     pub effort: Effort,
     /// Of the answer, reasoning and all.
     pub max_tokens: usize,
-    /// What the answer's JSON has to be like; none where it is no JSON.
+    /// What the server is to hold the answer's JSON to.
     pub schema: Option<&'a Value>,
+    /// Whether the server is to tell the log-probabilities of the answer's tokens.
+    pub logprobs: bool,
 }
 
 /// What a model answered.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Answer {
     /// Not empty.
     pub content: String,
     /// Empty where the server tells none.
     pub reasoning: String,
     pub usage: Usage,
+    /// Of the answer, and with some servers of the reasoning before it; empty where the server tells none.
+    pub tokens: Vec<Token>,
+}
+
+/// One token of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Token {
+    pub text: String,
+    /// The likeliest in its place, with their log-probabilities in nats.
+    pub likeliest: Vec<(String, f32)>,
 }
 
 /// Tokens, as the server counts them; 0 where it does not say.
@@ -55,8 +67,7 @@ pub struct Asked {
 /// of a server's makes another judge of it.
 pub fn ask(settings: &Remote, question: &Question<'_>) -> Asked {
     let (path, mut body) = match settings.api {
-        // Token ids are no words: nothing gets here with them.
-        Api::Chat | Api::Tokens => chat::ask(settings, question),
+        Api::Chat => chat::ask(settings, question),
         Api::Responses => responses::ask(settings, question),
         Api::LmStudio => lm_studio::ask(question),
         Api::Ollama => ollama::ask(settings, question),
@@ -75,7 +86,7 @@ pub fn read(settings: &Remote, body: &[u8], max_tokens: usize) -> Result<Answer,
         return Err(RemoteError::ErrorBody);
     }
     let answer = match settings.api {
-        Api::Chat | Api::Tokens => chat::read(settings, &body),
+        Api::Chat => chat::read(settings, &body),
         Api::Responses => responses::read(&body),
         Api::LmStudio => lm_studio::read(&body, max_tokens),
         Api::Ollama => ollama::read(&body),
@@ -85,6 +96,30 @@ pub fn read(settings: &Remote, body: &[u8], max_tokens: usize) -> Result<Answer,
         ("", _) => Err(RemoteError::ReasoningOnly),
         _ => Ok(answer),
     }
+}
+
+/// A path that costs a server nothing, to see whether it is there.
+pub fn alive(api: Api) -> &'static str {
+    match api {
+        Api::Chat | Api::Responses => "/models",
+        Api::LmStudio => "/api/v1/models",
+        Api::Ollama => "/api/version",
+    }
+}
+
+/// A schema of an answer that nobody would give without it.
+pub fn unasked() -> Value {
+    json!({
+        "type": "object",
+        "properties": { "portcullis": { "enum": ["seen"] } },
+        "required": ["portcullis"],
+        "additionalProperties": false,
+    })
+}
+
+/// Whether an answer is of that schema.
+pub fn is_unasked(content: &str) -> bool {
+    serde_json::from_str::<Value>(content).is_ok_and(|answer| answer == json!({ "portcullis": "seen" }))
 }
 
 /// The word for the effort. The model knows none below low.

@@ -31,7 +31,7 @@ pub fn ask(settings: &Remote, question: &Question<'_>) -> (&'static str, Map<Str
     if settings.effort_in != EffortIn::Policy {
         body.insert("think".into(), json!(effort(question.effort)));
     }
-    if let Some(schema) = question.schema.filter(|_| settings.schema) {
+    if let Some(schema) = question.schema {
         body.insert("format".into(), schema.clone());
     }
     ("/api/chat", body)
@@ -59,5 +59,5 @@ pub fn read(body: &Map<String, Value>) -> Result<Answer, RemoteError> {
         _ => return Err(garbage("it does not say how it ended")),
     }
     let text = |member: &str| message.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
-    Ok(Answer { content: text("content"), reasoning: text("thinking"), usage })
+    Ok(Answer { content: text("content"), reasoning: text("thinking"), usage, tokens: Vec::new() })
 }

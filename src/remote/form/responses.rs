@@ -28,7 +28,7 @@ pub fn ask(settings: &Remote, question: &Question<'_>) -> (&'static str, Map<Str
         }
         EffortIn::Policy => {}
     }
-    if let Some(schema) = question.schema.filter(|_| settings.schema) {
+    if let Some(schema) = question.schema {
         let format = json!({ "type": "json_schema", "name": "reply", "strict": false, "schema": schema });
         body.insert("text".into(), json!({ "format": format }));
     }
@@ -71,7 +71,7 @@ pub fn read(body: &Map<String, Value>) -> Result<Answer, RemoteError> {
         }
     }
     match messages.len() {
-        0 | 1 => Ok(Answer { content: messages.pop().unwrap_or_default(), reasoning, usage }),
+        0 | 1 => Ok(Answer { content: messages.pop().unwrap_or_default(), reasoning, usage, tokens: Vec::new() }),
         _ => Err(garbage("it has more than one message")),
     }
 }
