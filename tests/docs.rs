@@ -94,6 +94,7 @@ fn every_key_is_documented() {
         "[dialect.a.reply]\n?",
         &format!("{guardrail}?"),
         &format!("{guardrail}[guardrail.a.patterns]\n?"),
+        &format!("{guardrail}[[guardrail.a.then]]\n?"),
     ] {
         for key in keys(section) {
             let named = words.contains(&*key)

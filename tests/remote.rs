@@ -219,3 +219,40 @@ async fn a_probe_tells_what_the_server_really_does() {
     }
     assert!(told.contains("reasoning told"), "{told}");
 }
+
+#[tokio::test]
+async fn a_cascade_asks_the_next_where_there_is_a_doubt() {
+    // The small one finds everything odd; the large one knows better.
+    let small = Upstream::answering(|request| match request.text().contains("odd") {
+        true => Kind::LlamaCpp.answer("1", ""),
+        false => Kind::LlamaCpp.answer("0", ""),
+    })
+    .await;
+    let large = Upstream::answering(|request| match request.text().contains("attack") {
+        true => Kind::Vllm.answer("1", ""),
+        false => Kind::Vllm.answer("0", ""),
+    })
+    .await;
+    let upstream = Upstream::start(Answer::json(completion("fine"))).await;
+    let then = "[[then]]\nlabels = [\"BAD\"]\nerror = true\nengine = \"large\"\n[actions]";
+    let large_engine = engine(Kind::Vllm, large.address(), "").replace("engine.default", "engine.large");
+    let config = Config::new(upstream.address())
+        .section(&engine(Kind::LlamaCpp, small.address(), ""))
+        .section(&large_engine)
+        .policy("p", BINARY)
+        .guardrail("judge", &guardrail("block", "block").replace("[actions]", then));
+    let proxy = Proxy::start(config);
+    for (text, status, asked) in [("plain", 200, 0), ("odd", 200, 1), ("an odd attack", 400, 2)] {
+        assert_eq!(proxy.chat(chat(text, false)).await.status, status, "{text}");
+        assert_eq!(large.requests().len(), asked, "{text}");
+    }
+    assert_eq!(small.requests().len(), 3);
+    let line = &proxy.audit(3).await[2];
+    let model = line["applied"][0]["model"].as_str().expect("a model").to_owned();
+    assert_eq!(line["applied"][0]["engine"], "cascade");
+    assert!(model.starts_with("gpt-oss-safeguard-20b@") && model.contains(" > openai/"), "{model}");
+    // Where the small one is gone, the large one is asked alone.
+    drop(small);
+    assert_eq!(proxy.chat(chat("plain as day", false)).await.status, 200);
+    assert_eq!(large.requests().len(), 3);
+}

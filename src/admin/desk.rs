@@ -121,7 +121,7 @@ impl Desk {
 /// The policies that guardrails judge by, as they do.
 pub fn guarded(config: &Config) -> impl Iterator<Item = (&Arc<Policy>, &Arc<Engine>, Reasoning)> {
     config.guardrails.iter().filter_map(|guardrail| match &guardrail.judge {
-        Judge::Policy { policy, engine, reasoning } => Some((policy, engine, *reasoning)),
+        Judge::Policy { policy, engine, reasoning, .. } => Some((policy, engine, *reasoning)),
         Judge::Patterns(_) => None,
     })
 }

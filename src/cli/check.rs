@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::cli::probe;
-use crate::config::{self, Config, Diagnostic, Guardrail, Handling, Judge, OnBlock, Route};
+use crate::config::{self, Config, Diagnostic, Engine, Guardrail, Handling, Judge, OnBlock, Route};
 use crate::guardrail::VerdictCache;
 use crate::live::{AssembleError, Engines, assemble, missing_models};
-use crate::policy::{Action, Stage};
+use crate::policy::{Action, Reasoning, Stage};
 
 /// Checks the configuration at `path`: the plan goes to standard output, mistakes and warnings to standard error. With
 /// `probe` its engines are asked, too. The exit code is 1 where the configuration can't be served, or an engine gave no
@@ -117,9 +117,13 @@ fn table(guardrails: &[Arc<Guardrail>]) -> String {
 fn row(stage: Stage, guardrail: &Guardrail) -> [String; 9] {
     let detector = match &guardrail.judge {
         Judge::Patterns(_) => "patterns".to_owned(),
-        Judge::Policy { policy, engine, reasoning } => {
-            let effort = reasoning.effort().as_str();
-            format!("policy {}@{} on {}, effort {effort}", policy.id, short(&policy.digest), engine.name)
+        Judge::Policy { policy, engine, reasoning, then } => {
+            let on = |engine: &Engine, reasoning: &Reasoning| {
+                format!("on {}, effort {}", engine.name, reasoning.effort().as_str())
+            };
+            let after: String =
+                then.iter().map(|then| format!(", then {}", on(&then.engine, &then.reasoning))).collect();
+            format!("policy {}@{} {}{after}", policy.id, short(&policy.digest), on(engine, reasoning))
         }
     };
     let (timing, scope) = match stage {

@@ -57,10 +57,12 @@ pub fn run(config: &Config) -> bool {
 fn guarded(config: &Config, name: &str) -> Vec<(Arc<Policy>, Reasoning)> {
     let mut found: Vec<(Arc<Policy>, Reasoning)> = Vec::new();
     for guardrail in &config.guardrails {
-        let Judge::Policy { policy, engine, reasoning } = &guardrail.judge else { continue };
-        let known = found.iter().any(|(known, with)| known.digest == policy.digest && with == reasoning);
-        if *engine.name == *name && !known {
-            found.push((policy.clone(), *reasoning));
+        let Judge::Policy { policy, engine, reasoning, then } = &guardrail.judge else { continue };
+        let asked = [(engine, *reasoning)].into_iter().chain(then.iter().map(|then| (&then.engine, then.reasoning)));
+        for (_, reasoning) in asked.filter(|(engine, _)| *engine.name == *name) {
+            if !found.iter().any(|(known, with)| known.digest == policy.digest && *with == reasoning) {
+                found.push((policy.clone(), reasoning));
+            }
         }
     }
     found

@@ -2,6 +2,7 @@
 //! with its file, line and column, and with what was expected there.
 
 pub mod builtin;
+mod cascade;
 mod catalogue;
 mod diagnostic;
 mod dialect;
@@ -23,6 +24,7 @@ mod state;
 mod suggest;
 mod value;
 
+pub use cascade::Then;
 pub use diagnostic::{ConfigError, Diagnostic, Origin};
 pub use engine::{Device, Dtype, Engine, EngineRun, Experts, ModelRun};
 pub use guardrail::{Guardrail, Judge, Patterns};

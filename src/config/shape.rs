@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 use toml::Spanned;
 
+use crate::config::cascade::ThenShape;
 use crate::config::dialect::DialectShape;
 use crate::config::engine::{Device, Dtype, Experts};
 use crate::config::remote::{Api, EffortIn, PolicyIn, Preset, ReasoningIn};
@@ -206,6 +207,8 @@ pub struct GuardrailShape {
     pub effort: Option<Spanned<Effort>>,
     pub reasoning_tokens: Option<Spanned<Count<{ 64 * 1024 }>>>,
     pub adaptive_margin: Option<Spanned<Margin>>,
+    #[serde(default)]
+    pub then: Vec<Spanned<ThenShape>>,
     pub patterns: Option<Spanned<PatternsShape>>,
     pub on_error: OnError,
     #[serde(default = "deadline", deserialize_with = "via::<Time, _, _>")]

@@ -1,4 +1,5 @@
 //! Detectors: what judges a segment.
 
+pub mod cascade;
 pub mod pattern;
 pub mod safeguard;

@@ -108,9 +108,11 @@ pub fn missing_models(config: &Config) -> Vec<Diagnostic> {
         Handling::Pass => &[],
     });
     guardrails
-        .filter_map(|guardrail| match &guardrail.judge {
-            Judge::Policy { engine, .. } => Some(engine),
-            Judge::Patterns(_) => None,
+        .flat_map(|guardrail| match &guardrail.judge {
+            Judge::Policy { engine, then, .. } => {
+                [engine].into_iter().chain(then.iter().map(|then| &then.engine)).collect()
+            }
+            Judge::Patterns(_) => Vec::new(),
         })
         .filter(|engine| seen.insert(&engine.name))
         .filter_map(|engine| missing(engine))

@@ -196,3 +196,72 @@ fn failed(failed: Failed, took: Duration) -> DetectError {
         _ => DetectError::Engine(failed.to_string().into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Api, EffortIn, EndpointAt, PolicyIn, Preset, ReasoningIn, Remote, Url};
+    use crate::detectors::safeguard::testing::{ask, policy};
+    use std::num::NonZeroU32;
+
+    const BINARY: &[(&str, &str, bool)] = &[("BAD", "1", false), ("FINE", "0", true)];
+
+    /// Of a server that nobody has to ask.
+    fn detector(form: Form, labels: &[(&str, &str, bool)], effort: Effort) -> Result<WordsDetector, WordsError> {
+        let at = EndpointAt { url: Url::parse("http://127.0.0.1:9").unwrap(), weight: NonZeroU32::MIN, concurrency: 1 };
+        let settings = Remote {
+            preset: Preset::Vllm,
+            endpoints: vec![at],
+            model: "m".into(),
+            api: Api::Chat,
+            policy_in: PolicyIn::System,
+            effort_in: EffortIn::Field,
+            reasoning_in: ReasoningIn::Auto,
+            schema: true,
+            logprobs: true,
+            credential: None,
+            ca: None,
+            connect_timeout: Duration::from_secs(1),
+            first_byte_timeout: None,
+            idle_timeout: Duration::from_secs(1),
+            queue: 1,
+            window: 8192,
+        };
+        let client = Client::new("e".into(), settings.into()).unwrap();
+        WordsDetector::new(client.into(), policy(form, labels).into(), effort.into())
+    }
+
+    #[tokio::test]
+    async fn a_text_beyond_the_limit_is_an_error_and_not_clipped() {
+        let detector = detector(Form::Binary, BINARY, Effort::Low).unwrap();
+        for (length, limit) in [(LIMIT + 1, LIMIT), (LIMIT_BYTES + 1, LIMIT_BYTES)] {
+            let text = "a ".repeat(length.div_ceil(2));
+            let error = detector.detect(&ask(&text)).await.unwrap_err();
+            assert_eq!(error, DetectError::TooLong { length: text.len(), limit, unit: "bytes" });
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_asked_in_words_is_refused_at_start() {
+        let error = |form, labels, effort| detector(form, labels, effort).err();
+        assert_eq!(error(Form::Binary, BINARY, Effort::High), None);
+        for effort in [Effort::None, Effort::Adaptive] {
+            assert_eq!(error(Form::Binary, BINARY, effort), Some(WordsError::Effort(effort)));
+        }
+        let odd = [("BAD", "VIOLATING", false), ("FINE", "0", true)];
+        let expected = WordsError::NotJson { policy: "test".into(), reply: "VIOLATING".into() };
+        assert_eq!(error(Form::Json, &odd, Effort::Low), Some(expected));
+    }
+
+    #[test]
+    fn a_reply_is_one_of_the_policys_or_none() {
+        let detector = detector(Form::Label, &[("BAD", "INVALID", false), ("FINE", "VALID", true)], Effort::Low);
+        let detector = detector.unwrap();
+        let read = |content: &str| detector.read(&Answer { content: content.into(), ..Answer::default() });
+        assert_eq!(read(" VALID\n").unwrap().finding, None);
+        assert_eq!(read("INVALID").unwrap().finding.unwrap().label.as_str(), "BAD");
+        for other in ["", "valid", "VALID.", "IN VALID", "VALID INVALID", "The answer is VALID", "INVALID\nVALID"] {
+            assert!(matches!(read(other), Err(DetectError::Unparseable(_))), "{other:?}");
+        }
+    }
+}
