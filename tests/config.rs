@@ -272,6 +272,8 @@ const MISTAKES: &[Mistake] = &[
         "model = \"models/tiny\"",
         "preset = \"ollama\"\neffort_in = \"chat_template_kwargs\"",
     ),
+    // llama.cpp's own port is the proxy's here.
+    Mistake("engine_at_the_proxy", In::Main, "model = \"models/tiny\"", "preset = \"llama-cpp\""),
     Mistake("no_endpoint", In::Main, "model = \"models/tiny\"", "preset = \"vllm\"\nendpoints = []"),
     Mistake(
         "literal_credential_of_an_engine",

@@ -147,7 +147,7 @@ async fn labels_have_scores_where_the_server_tells_them() {
     let (_upstream, proxy) = proxy(&server, Kind::Vllm, BINARY, "").await;
     assert_eq!(proxy.chat(chat("an attack", false)).await.status, 400);
     let asked = server.request().json();
-    assert_eq!((&asked["logprobs"], &asked["top_logprobs"]), (&json!(true), &json!(20)));
+    assert_eq!((&asked["logprobs"], &asked["top_logprobs"]), (&json!(true), &json!(8)));
     let line = &proxy.audit(1).await[0];
     let applied = &line["applied"][0];
     let near = |value: &Value, expected: f64| value.as_f64().is_some_and(|value| (value - expected).abs() < 0.01);
@@ -255,4 +255,24 @@ async fn a_cascade_asks_the_next_where_there_is_a_doubt() {
     drop(small);
     assert_eq!(proxy.chat(chat("plain as day", false)).await.status, 200);
     assert_eq!(large.requests().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_reasoned_is_heard_by_those_who_write_policies() {
+    for kind in Kind::ALL {
+        let server = Upstream::start(kind.answer("1", "It looks like one.")).await;
+        let config = Config::new(server.address())
+            .section(&engine(kind, server.address(), ""))
+            .policy("p", BINARY)
+            .guardrail("judge", &guardrail("block", "block"));
+        config.write("key", "sk-hosted\n");
+        config.save();
+        let path = config.path().display().to_string();
+        let run = move || support::proxy::run(&["classify", "--config", &path, "--policy", "p", "--json", "an attack"]);
+        let (status, told, complaints) = tokio::task::spawn_blocking(run).await.expect("no panic");
+        assert_eq!(status.code(), Some(1), "{kind:?}: {told}{complaints}");
+        let told: Value = serde_json::from_str(&told).expect("JSON");
+        assert_eq!((&told["label"], &told["reasoning"]), (&json!("BAD"), &json!("It looks like one.")), "{kind:?}");
+        assert_eq!(told["times"]["prompt_tokens"], 700, "{kind:?}");
+    }
 }

@@ -148,7 +148,7 @@ async fn a_server_that_answers_something_else() {
     for body in ["", "no json", "[]", "{}", r#"{"choices":[]}"#, r#"{"choices":[{"index":0}]}"#] {
         answered(&format!("body {body:?}"), Answer::json(body), "unparseable").await;
     }
-    let large = format!("{{\"choices\":\"{}\"}}", "x".repeat(5 << 20));
+    let large = format!("{{\"choices\":\"{}\"}}", "x".repeat(9 << 20));
     answered("too large", Answer::json(large), "engine").await;
     let error = json!({ "error": { "message": "out of memory", "code": 500 } });
     answered("an error in a 200", Answer::json(error.to_string()), "engine").await;

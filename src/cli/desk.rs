@@ -50,7 +50,8 @@ impl Desk {
     pub fn open(chosen: &Chosen) -> Result<Self, Refused> {
         let there = Path::new(CONFIG).is_file() && chosen.model.is_none();
         let path = chosen.config.as_deref().or(there.then_some(Path::new(CONFIG)));
-        // Nothing is sent anywhere, so the secrets of upstreams need not be there.
+        // Nothing is sent to an upstream, so the secrets of those need not be there. A remote engine says itself that it wants
+        // another than this.
         let env = |name: &str| Some(std::env::var(name).unwrap_or_else(|_| "none".to_owned()));
         let config = path.map(|path| config::load_with_env(path, &env)).transpose();
         let config = config.map_err(|error| Refused(error.render(colour())))?;

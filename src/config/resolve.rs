@@ -14,8 +14,9 @@ use toml::Spanned;
 use crate::config::catalogue::Catalogue;
 use crate::config::diagnostic::SourceFile;
 use crate::config::dialect::dialect;
-use crate::config::engine::engine;
+use crate::config::engine::{Engine, EngineRun, engine};
 use crate::config::load::Reader;
+use crate::config::remote::EndpointAt;
 use crate::config::route::routes;
 use crate::config::settings::{Admin, Audit, Server, Stream, Tls, Upstream, WindowSize};
 use crate::config::shape::{AdminShape, CredentialShape, File, SecretShape, ServerShape, StreamShape, UpstreamShape};
@@ -36,7 +37,8 @@ pub fn config(reader: &mut Reader<'_>, source: &Arc<SourceFile>, file: File) -> 
         let engine = engine(reader, &top, name.get_ref(), shape).map(Arc::new);
         (name.into_inner().0, engine)
     });
-    let engines = engines.collect();
+    let engines: BTreeMap<Arc<str>, Option<Arc<Engine>>> = engines.collect();
+    engines.values().flatten().for_each(|engine| not_ourselves(reader, engine, &taken));
     let upstreams: BTreeMap<Arc<str>, Option<Arc<Upstream>>> = file
         .upstream
         .into_iter()
@@ -233,6 +235,17 @@ fn upstream(
         first_byte_timeout: shape.first_byte_timeout.unwrap_or(Duration::from_secs(120)),
         idle_timeout: shape.idle_timeout.unwrap_or(Duration::from_secs(60)),
     }))
+}
+
+/// A remote engine must not be asked at this proxy, which would ask it again about what it is asked.
+fn not_ourselves(reader: &mut Reader<'_>, engine: &Engine, taken: &BTreeMap<SocketAddr, Origin>) {
+    let EngineRun::Remote(remote) = &engine.run else { return };
+    let here = |at: &EndpointAt| taken.keys().any(|listener| is_at(&at.url, listener));
+    if let Some(at) = remote.endpoints.iter().find(|at| here(at)) {
+        let title = format!("the engine `{}` at {} is this proxy itself", engine.name, at.url);
+        let problem = Diagnostic::error(&engine.origin, title).label("every ask would come back");
+        reader.problem(problem.help("name the model's server, or let this proxy listen elsewhere"));
+    }
 }
 
 /// Whether a URL leads to a listener of this machine. Names other than `localhost` are not looked up here.

@@ -88,14 +88,14 @@ mod tests {
     fn where_one_leaves_only_its_own_policies_move() {
         let all = ring(&NAMES.map(|name| (name, 1)));
         let mut moved = 0;
-        for gone in 0..NAMES.len() {
-            let left: Vec<&str> = NAMES.into_iter().filter(|&name| name != NAMES[gone]).collect();
+        for gone in NAMES {
+            let left: Vec<&str> = NAMES.into_iter().filter(|&name| name != gone).collect();
             let fewer = ring(&left.iter().map(|&name| (name, 1)).collect::<Vec<_>>());
             for n in 0..1000 {
                 let before = all.order(&key(n));
                 let after = left[fewer.order(&key(n))[0]];
                 // Who follows in the order is who takes over.
-                let expected = before.iter().map(|&at| NAMES[at]).find(|&name| name != NAMES[gone]);
+                let expected = before.iter().map(|&at| NAMES[at]).find(|&name| name != gone);
                 assert_eq!(Some(after), expected);
                 moved += usize::from(after != NAMES[before[0]]);
             }

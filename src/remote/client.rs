@@ -228,8 +228,9 @@ fn watch(client: &Arc<Client>) {
 }
 
 fn identity(settings: &Remote) -> String {
-    let Remote { preset, model, api, policy_in, effort_in, schema, window, .. } = settings;
-    let shape = format!("{} {} {policy_in:?} {effort_in:?} {schema} {window}", preset.as_str(), api.as_str());
+    let Remote { preset, model, api, policy_in, effort_in, schema, logprobs, window, .. } = settings;
+    let (preset, api) = (preset.as_str(), api.as_str());
+    let shape = format!("{preset} {api} {policy_in:?} {effort_in:?} {schema} {logprobs} {window}");
     let digest: String = Sha256::digest(shape.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("{model}@{digest}")
 }

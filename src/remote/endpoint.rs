@@ -22,8 +22,8 @@ use tokio_rustls::TlsConnector;
 use crate::config::{Remote, Url};
 use crate::remote::{Phase, RemoteError};
 
-/// Bytes of an answer, at most: a model's answer of some thousand tokens with their log-probabilities is far less.
-const LIMIT: usize = 4 << 20;
+/// Bytes of an answer, at most: one of 8000 tokens, each with its log-probabilities, is half of it.
+const LIMIT: usize = 8 << 20;
 /// Bytes of an answer's header, at most.
 const HEAD_LIMIT: usize = 64 << 10;
 /// Connections that wait for their next request: each for so long, which is less than most servers give one.

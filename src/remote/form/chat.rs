@@ -6,8 +6,8 @@ use crate::config::{EffortIn, ReasoningIn, Remote};
 use crate::remote::RemoteError;
 use crate::remote::form::{Answer, Question, Token, Usage, count, effort, llama_sampling, messages, object};
 
-/// Of each token, so many that could have stood in its place: no server tells more.
-const LIKELIEST: usize = 20;
+/// Of each token, so many that could have stood in its place. Some servers tell them of every token that was reasoned.
+const LIKELIEST: usize = 8;
 
 pub fn ask(settings: &Remote, question: &Question<'_>) -> (&'static str, Map<String, Value>) {
     let mut body = object(json!({

@@ -4,6 +4,8 @@ mod chat;
 mod lm_studio;
 mod ollama;
 mod responses;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
