@@ -276,3 +276,19 @@ async fn what_was_reasoned_is_heard_by_those_who_write_policies() {
         assert_eq!(told["times"]["prompt_tokens"], 700, "{kind:?}");
     }
 }
+
+#[tokio::test]
+async fn moderations_ask_a_remote_engine_with_low_effort() {
+    let server = Upstream::start(Kind::Vllm.answer("1", "")).await;
+    let upstream = Upstream::start(Answer::json(completion("fine"))).await;
+    let config = Config::new(upstream.address())
+        .section(&engine(Kind::Vllm, server.address(), ""))
+        .policy("p", BINARY)
+        .admin("moderations = [\"p\"]");
+    let proxy = Proxy::start(config);
+    let headers = [("host", "localhost"), ("content-type", "application/json")];
+    let mut admin = support::Client::connect(proxy.admin).await;
+    let answer = admin.request("POST", "/v1/moderations", &headers, r#"{"input": "an attack"}"#).await;
+    assert_eq!(answer.json()["results"][0]["flagged"], true, "{}", answer.text());
+    assert_eq!(server.request().json()["reasoning_effort"], "low");
+}
