@@ -6,7 +6,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BUILD := cargo build --locked --bins --examples
 
 .DEFAULT_GOAL := help
-.PHONY: help tools sdks demo test nightly fuzz ci fmt clippy doc deny slim examples bench bench-engine bench-peers clean
+.PHONY: help tools sdks demo test nano nightly fuzz ci fmt clippy doc deny slim examples bench bench-engine bench-peers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,12 @@ demo: tools ## build, start an upstream and the proxy, show what it does, serve 
 
 test: tools sdks ## every test, those with the real SDKs among them
 	cargo test --locked
+
+nano: ## train models/safeguard-nano again, from nothing: hours on 2 cores, minutes on an accelerator; .venv-nano has PyTorch
+	@scripts/venv.sh .venv-nano training/requirements.txt
+	.venv-nano/bin/python training/train.py
+	.venv-nano/bin/python training/export.py
+	.venv-nano/bin/python training/score.py --golden
 
 nightly: tools sdks ## the tests that compare readers, re-chunk streams and mutate seeds, at full size: about an hour
 	PORTCULLIS_NIGHTLY=1 cargo test --locked --test json_readers --test event_readers --test recorded_streams \

@@ -41,6 +41,7 @@ class Harmony:
         self.plain = Tokenizer.from_str(json.dumps(plain))
         self.control = {name: tokenizer.token_to_id(f"<|{name}|>") for name in CONTROL}
         c = self.control
+        self.user = [c["start"], *self.encode("user"), c["message"]]
         self.after = [c["end"], c["start"], *self.encode("assistant")]
         self.final = [c["channel"], *self.encode("final"), c["message"]]
         self.analysis = [c["channel"], *self.encode("analysis"), c["message"]]
@@ -52,15 +53,17 @@ class Harmony:
     def prefix(self, policy, effort="low"):
         c = self.control
         block = lambda role, body: [c["start"], *self.encode(role), c["message"], *self.encode(body), c["end"]]
-        user = [c["start"], *self.encode("user"), c["message"]]
-        return block("system", SYSTEM.format(effort=effort)) + block("developer", f"# Instructions\n\n{policy}") + user
+        return block("system", SYSTEM.format(effort=effort)) + block("developer", f"# Instructions\n\n{policy}") + self.user
+
+    def content(self, text, most=96):
+        """A content and the opening of what follows it, and how many tokens are the content."""
+        ids = self.encode(text)[:most]
+        return ids + self.after, len(ids)
 
     def example(self, content, reply, reasoning=None, most=96):
         """Ids after the prefix, at which of them a loss counts (what the model is to write), how many are the content, and
         where the answer begins."""
-        ids = self.encode(content)[:most]
-        length = len(ids)
-        ids = ids + self.after
+        ids, length = self.content(content, most)
         open_ = self.final if reasoning is None else self.analysis + self.encode(reasoning) + self.conclude
         free = 0 if reasoning is None else len(self.analysis)
         # The end of the reasoning is the model's own to write; what opens the answer then is not.

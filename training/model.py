@@ -13,7 +13,7 @@ from torch import nn
 import mxfp4
 from harmony import VOCAB
 
-HIDDEN, INTER, LAYERS, EXPERTS, TOP, HEADS, KV_HEADS, HEAD_DIM, WINDOW = 256, 256, 4, 8, 2, 8, 4, 32, 128
+HIDDEN, INTER, LAYERS, EXPERTS, TOP, HEADS, KV_HEADS, HEAD_DIM, WINDOW = 256, 256, 4, 8, 2, 8, 4, 32, 32
 CONFIG = {
     "architectures": ["GptOssForCausalLM"],
     "attention_bias": True,
@@ -237,8 +237,8 @@ class Batch:
         padded = [ids + [0] * (self.longest - len(ids)) for ids, *_ in rows]
         self.ids = torch.tensor([token for ids in [*prefixes, *padded] for token in ids])
         starts = [self.before + number * self.longest for number in range(len(rows))]
-        self.places = torch.tensor([at + place - 1 for at, (_, wanted, _) in zip(starts, rows) for place in wanted])
-        self.targets = torch.tensor([ids[place] for ids, wanted, _ in rows for place in wanted])
+        self.places = torch.tensor([at + place - 1 for at, (_, wanted, _) in zip(starts, rows) for place in wanted], dtype=torch.long)
+        self.targets = torch.tensor([ids[place] for ids, wanted, _ in rows for place in wanted], dtype=torch.long)
         # The tokens of each content and the one that ends it: where they are, and how many.
         self.contents = torch.cat([torch.arange(at, at + content + 1) for at, (*_, content) in zip(starts, rows)])
         self.content_sizes = torch.tensor([content + 1 for *_, content in rows])

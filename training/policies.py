@@ -6,7 +6,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 
-from sentences import subjects
+from sentences import kinds, subjects
 
 FOLDER = pathlib.Path(__file__).parents[1] / "policies"
 SHIPPED = ["prompt-injection", "violence", "self-harm", "hate", "sexual", "personal-data", "illicit", "off-topic"]
@@ -100,7 +100,7 @@ FORMS = [("1", "0"), ("1", "0"), ("1", "0"), ("INVALID", "VALID"), ("UNSAFE", "S
 
 def made_up(rng):
     """Some categories of some subjects are forbidden, some are named as allowed."""
-    everything = [(subject.name, code) for subject in subjects().values() for code in subject.categories]
+    everything = kinds()
     bad_able = [key for key in everything if key[1][0] != "S"]
     one_subject = rng.random() < 0.4
     first = rng.choice(bad_able)

@@ -51,6 +51,11 @@ def subjects():
     return found
 
 
+def kinds():
+    """Every (subject, code)."""
+    return [(subject.name, code) for subject in subjects().values() for code in subject.categories]
+
+
 def read_list(line, lists, prefix=""):
     if line.startswith("$"):
         name, _, values = line[1:].partition(" = ")
@@ -104,13 +109,16 @@ def expand(template, rng):
 
 
 def noisy(text, rng):
-    """As people write: sometimes without capitals, without the last dot, with a slip of the fingers."""
+    """As people write: sometimes without capitals, without the last dot, with words left out, with a slip of the fingers."""
     if rng.random() < 0.15:
         text = text.lower()
     elif rng.random() < 0.02:
         text = text.upper()
     if rng.random() < 0.2:
         text = text.rstrip(".!?")
+    words = text.split(" ")
+    if rng.random() < 0.6 and len(words) > 4:
+        text = " ".join(word for word in words if rng.random() > 0.12) or text
     if rng.random() < 0.1 and len(text) > 8:
         for _ in range(rng.randint(1, 2)):
             at = rng.randrange(1, len(text) - 1)

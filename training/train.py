@@ -16,12 +16,15 @@ from harmony import Harmony, train_tokenizer
 from model import Batch, Nano
 from muon import Muon
 from score import macro_f1, held_out_items, verdicts
-from sentences import corpus, expand, noisy, subjects
+from sentences import corpus, expand, kinds, noisy, subjects
 
 RUN = pathlib.Path(__file__).parent / ".run"
 POLICIES, EXAMPLES = 4, 48
 # Of a loss: what the model writes before its answer, the answer, the mark behind it, and of what kind the content is, as far as it is read.
 REASONING, REPLY, RETURN, KIND = 0.2, 1.0, 0.05, 0.5
+# So many steps to begin with, and later one of so many, have sentences without a policy, to be told apart by kind: what they say is
+# hard to find among a policy's words before anything is known of it, and costs less to learn by itself.
+ALONE, ALONE_LATER = 400, 2
 
 
 def tokenizer():
@@ -42,7 +45,7 @@ class Sampler:
         self.harmony, self.rng = harmony, rng
         self.shipped = {id: policies.shipped(id) for id in policies.SHIPPED}
         self.templates = [one for subject in subjects().values() for one in subject.templates if not one.held_out]
-        self.kinds = {(name, code): at for at, (name, code) in enumerate((name, code) for name, of in subjects().items() for code in of.categories)}
+        self.kinds = {kind: at for at, kind in enumerate(kinds())}
         self.by_code, self.by_subject = {}, {}
         for one in self.templates:
             self.by_code.setdefault((one.subject, one.code), []).append(one)
@@ -78,20 +81,29 @@ class Sampler:
                 if policy.takes(template.codes):
                     return template
 
-    def batch(self):
+    def batch(self, alone=False):
         """A batch, the weight of each place's loss, and the kind of each content."""
-        prefixes, examples = [], []
-        for _ in range(POLICIES):
-            policy = self.policy()
-            effort = self.rng.choice(["low", "low", "low", "medium", "high"])
-            prefixes.append(self.harmony.prefix(policy.text, effort))
-            # Of more than are needed a run of those that are about as long as one another: less padding.
-            rows = sorted((self.example(policy) for _ in range(4 * EXAMPLES)), key=lambda row: len(row[0]))
-            start = self.rng.randrange(3 * EXAMPLES + 1)
-            examples.append(rows[start : start + EXAMPLES])
+        if alone:
+            prefixes, examples = [self.harmony.user], [self.alike(self.sentence, POLICIES * EXAMPLES)]
+        else:
+            drawn = [self.policy() for _ in range(POLICIES)]
+            effort = lambda: self.rng.choice(["low", "low", "low", "medium", "high"])
+            prefixes = [self.harmony.prefix(policy.text, effort()) for policy in drawn]
+            examples = [self.alike(lambda: self.example(policy), EXAMPLES) for policy in drawn]
         rows = [row for of in examples for row in of]
         weights = torch.tensor([weight for row in rows for weight in row[3]])
         return Batch(prefixes, [[row[:3] for row in of] for of in examples]), weights, torch.tensor([row[4] for row in rows])
+
+    def alike(self, draw, count):
+        """Of more than are needed a run of those that are about as long as one another: less padding."""
+        rows = sorted((draw() for _ in range(4 * count)), key=lambda row: len(row[0]))
+        start = self.rng.randrange(3 * count + 1)
+        return rows[start : start + count]
+
+    def sentence(self):
+        template = self.rng.choice(self.templates)
+        ids, length = self.harmony.content(noisy(expand(template, self.rng), self.rng))
+        return ids, [], length, [], self.kinds[template.codes[0]]
 
     def example(self, policy):
         template = self.template(policy)
@@ -126,8 +138,9 @@ def main():
     harmony = Harmony(tokenizer())
     sampler = Sampler(harmony, random.Random(1))
     model = Nano(len(sampler.kinds))
-    matrices = [p for name, p in model.named_parameters() if name.endswith(("proj", "proj.weight"))]
-    others = [p for p in model.parameters() if all(p is not one for one in matrices)]
+    is_matrix = lambda name: name.endswith(("proj", "proj.weight"))
+    matrices = [p for name, p in model.named_parameters() if is_matrix(name)]
+    others = [p for name, p in model.named_parameters() if not is_matrix(name)]
     tables = [p for p in others if p.dim() > 1]
     rest = [p for p in others if p.dim() == 1]
     adam = torch.optim.AdamW([{"params": tables, "top": 3e-3, "weight_decay": 0.02}, {"params": rest, "top": 2e-3, "weight_decay": 0.0}], betas=(0.9, 0.95))
@@ -143,30 +156,32 @@ def main():
     else:
         model.embed_tokens.weight.data.copy_(words.embeddings(sampler))
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} M parameters, {len(sampler.templates)} templates, from step {step}", flush=True)
-    begun, shown, losses = time.time(), time.time(), []
+    begun, shown, losses = time.time(), time.time(), {}
 
     def save():
         torch.save({"model": model.state_dict(), "optimisers": [optimiser.state_dict() for optimiser in optimisers], "step": step, "random": sampler.rng.getstate()}, state)
 
     while step < arguments.steps:
-        batch, weights, kinds = sampler.batch()
+        alone = step < ALONE or step % ALONE_LATER == 0
+        batch, weights, kind = sampler.batch(alone)
         model.train()
         for group in (group for optimiser in optimisers for group in optimiser.param_groups):
             group["lr"] = group["top"] * rate(step, arguments.steps)
         logits, told, balance = model(batch, quantised=step >= arguments.steps * arguments.quantise_from, drop=0.1)
-        loss = (F.cross_entropy(logits, batch.targets, reduction="none") * weights).sum() / weights.sum()
-        of_kind = F.cross_entropy(told, kinds.repeat_interleave(batch.content_sizes))
+        loss = balance.new_zeros(()) if alone else (F.cross_entropy(logits, batch.targets, reduction="none") * weights).sum() / weights.sum()
+        of_kind = F.cross_entropy(told, kind.repeat_interleave(batch.content_sizes))
         (loss + KIND * of_kind + 0.01 * balance).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimiser in optimisers:
             optimiser.step()
             optimiser.zero_grad()
-        losses.append((loss.item(), of_kind.item()))
+        for name, value in ({"kind, alone": of_kind} if alone else {"loss": loss, "kind": of_kind, "balance": balance}).items():
+            losses.setdefault(name, []).append(value.item())
         step += 1
         if step % 20 == 0:
-            loss, of_kind = (sum(each) / len(losses) for each in zip(*losses))
-            print(f"step {step} loss {loss:.4f} kind {of_kind:.3f} balance {balance.item():.3f} {(time.time() - shown) / 20:.2f} s a step", flush=True)
-            shown, losses = time.time(), []
+            means = "; ".join(f"{name} {sum(of) / len(of):.3f}" for name, of in losses.items())
+            print(f"step {step}: {means}; {(time.time() - shown) / 20:.2f} s a step", flush=True)
+            shown, losses = time.time(), {}
         if step % arguments.score_every == 0:
             save()
             scores = {id: macro_f1(verdicts(model, harmony, policies.shipped(id), items)) for id, items in held_out_items(60).items()}

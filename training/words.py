@@ -9,7 +9,7 @@ from torch import nn
 
 from harmony import VOCAB
 from model import HIDDEN
-from sentences import expand, noisy, subjects
+from sentences import expand, kinds, noisy, subjects
 
 POOLS, ROWS, SAID = 4, 192, 24
 
@@ -35,17 +35,17 @@ class Bag(nn.Module):
         return self.kind(F.rms_norm(self.mix(pooled), (HIDDEN,)))
 
 
-def embeddings(sampler, steps=400, top=1e-2):
+def embeddings(sampler, steps=600, top=1e-2):
     """The embeddings [V, H] of a bag that was trained on the sampler's sentences, and on what policies say of them."""
     bag, rng, begun = Bag(len(sampler.kinds)), sampler.rng, time.time()
     optimiser = torch.optim.AdamW(bag.parameters(), lr=top, weight_decay=0.0)
-    said = [(text, key) for subject in subjects().values() for code, texts in subject.categories.items() for text in texts for key in [(subject.name, code)]]
+    said = [(text, (name, code)) for name, code in kinds() for text in subjects()[name].categories[code]]
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = top * min(1.0, 2 * (1 - step / steps) + 0.02)
         drawn = [(noisy(expand(one, rng), rng), one.codes[0]) for one in rng.choices(sampler.templates, k=ROWS)] + rng.sample(said, SAID)
-        kinds = torch.tensor([sampler.kinds[key] for _, key in drawn])
-        loss = F.cross_entropy(bag([sampler.harmony.encode(text)[:96] for text, _ in drawn], drop=0.1), kinds)
+        meant = torch.tensor([sampler.kinds[key] for _, key in drawn])
+        loss = F.cross_entropy(bag([sampler.harmony.encode(text)[:96] for text, _ in drawn], drop=0.1), meant)
         loss.backward()
         optimiser.step()
         optimiser.zero_grad()
