@@ -90,9 +90,13 @@ pub fn read(settings: &Remote, body: &[u8], max_tokens: usize) -> Result<Answer,
     let answer = match settings.api {
         Api::Chat => chat::read(settings, &body),
         Api::Responses => responses::read(&body),
-        Api::LmStudio => lm_studio::read(&body, max_tokens),
+        Api::LmStudio => lm_studio::read(&body),
         Api::Ollama => ollama::read(&body),
     }?;
+    // Not every server says that it has cut an answer off: one that took all that it might is taken for cut.
+    if answer.usage.answer >= max_tokens {
+        return Err(RemoteError::Truncated { tokens: answer.usage.answer });
+    }
     match (answer.content.trim(), answer.reasoning.trim()) {
         ("", "") => Err(RemoteError::Empty),
         ("", _) => Err(RemoteError::ReasoningOnly),
