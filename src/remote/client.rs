@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::{Either, join_all, select, select_all};
 use futures_util::pin_mut;
 use sha2::{Digest, Sha256};
-use tokio::time::{Instant, interval, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::Remote;
 use crate::policy::Effort;
@@ -218,11 +218,10 @@ fn watch(client: &Arc<Client>) {
     }
     let (client, path) = (Arc::downgrade(client), form::alive(client.settings.api));
     tokio::spawn(async move {
-        let mut ticks = interval(CHECKS);
-        loop {
-            ticks.tick().await;
-            let Some(client) = Weak::upgrade(&client) else { return };
+        while let Some(client) = Weak::upgrade(&client) {
             join_all(client.replicas.iter().map(|replica| replica.check(path))).await;
+            drop(client);
+            sleep(CHECKS).await;
         }
     });
 }

@@ -55,10 +55,12 @@ pub enum EndpointError {
     ServerName(String),
     #[error("the credential can't stand in a header")]
     Credential,
+    #[error("nobody is trusted to say who the server is")]
+    NoTrust,
 }
 
 impl Endpoint {
-    /// `tls` is used where the URL asks for it.
+    /// `tls` is used where the URL asks for it, and an error where it does and there is none.
     pub fn new(url: &Url, settings: &Remote, tls: Option<&Arc<ClientConfig>>) -> Result<Self, EndpointError> {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, url.authority.clone());
@@ -68,9 +70,10 @@ impl Endpoint {
         }
         let server_name = || ServerName::try_from(url.host.clone());
         let wrong_name = |_| EndpointError::ServerName(url.host.clone());
-        let tls = match tls.filter(|_| url.tls) {
-            Some(config) => Some((config.clone(), server_name().map_err(wrong_name)?)),
-            None => None,
+        let tls = match (url.tls, tls) {
+            (false, _) => None,
+            (true, Some(config)) => Some((config.clone(), server_name().map_err(wrong_name)?)),
+            (true, None) => return Err(EndpointError::NoTrust),
         };
         Ok(Endpoint {
             url: url.clone(),
@@ -203,7 +206,9 @@ impl Endpoint {
     fn take(&self) -> Option<Sender> {
         let mut kept = self.kept();
         kept.retain(|(since, sender)| since.elapsed() < IDLE && !sender.is_closed());
-        kept.pop().map(|(_, sender)| sender)
+        // One that has just ended an exchange may not have noticed yet.
+        let at = kept.iter().rposition(|(_, sender)| sender.is_ready())?;
+        Some(kept.remove(at).1)
     }
 
     fn keep(&self, sender: Sender) {
