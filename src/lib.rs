@@ -13,6 +13,7 @@ pub mod policy;
 pub mod wire;
 
 pub mod guardrail;
+pub mod remote;
 
 pub mod detectors;
 pub mod gate;

@@ -80,6 +80,7 @@ fn every_key_is_documented() {
         "[stream]\n?",
         "[state]\n?",
         "[engine.a]\n?",
+        "[engine.a]\nendpoints = [{ ? }]",
         "[upstream.a]\n?",
         "[upstream.a]\ncredential = { ? }",
         &format!("{route}?"),
@@ -93,6 +94,7 @@ fn every_key_is_documented() {
         "[dialect.a.reply]\n?",
         &format!("{guardrail}?"),
         &format!("{guardrail}[guardrail.a.patterns]\n?"),
+        &format!("{guardrail}[[guardrail.a.then]]\n?"),
     ] {
         for key in keys(section) {
             let named = words.contains(&*key)
@@ -128,9 +130,11 @@ fn every_code_and_metric_is_documented() {
     }
     let metrics = read("src/telemetry/metrics.rs");
     let mut names = literals(&metrics, &["r.register(\"", "counter(\""]);
-    let engines = literals(&read("src/telemetry/engines.rs"), &["    (\""]);
-    assert!(engines.len() > 5, "{engines:?}");
-    names.extend(engines);
+    for (file, least) in [("engines", 6), ("endpoints", 5)] {
+        let figures = literals(&read(&format!("src/telemetry/{file}.rs")), &["    (\""]);
+        assert!(figures.len() >= least, "{figures:?}");
+        names.extend(figures);
+    }
     assert!(names.len() > 15, "{names:?}");
     for name in names {
         let name = format!("portcullis_{name}");

@@ -13,6 +13,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("policy", 1),
     ("wire", 1),
     ("guardrail", 2),
+    ("remote", 2),
     ("detectors", 3),
     ("gate", 3),
     ("telemetry", 3),
@@ -28,7 +29,7 @@ const WITHIN_A_LAYER: &[(&str, &str)] = &[("config", "policy"), ("config", "wire
 
 /// Foreign crates (or those of a family, by `_`) that stay in their place: under these paths and nowhere else in `src/`.
 const FOREIGN: &[(&str, &[&str])] = &[
-    ("pingora", &["src/proxy/", "src/proxy.rs"]),
+    ("pingora", &["src/proxy/", "src/proxy.rs", "src/remote/choice.rs"]),
     ("tch", &["src/model/"]),
     ("torch_sys", &["src/model/"]),
     (
@@ -37,6 +38,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
             "src/wire/",
             "src/model/",
             "src/detectors/safeguard",
+            "src/remote/form/",
             "src/telemetry/",
             "src/admin/",
             "src/workbench/",

@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 
 use crate::admin::judges::{Brief, Judges};
 use crate::admin::refused::Refused;
-use crate::config::{Config, Engine, Judge};
+use crate::config::{Config, Engine, EngineRun, Judge};
 use crate::live::Reloader;
 use crate::policy::{Effort, Policy, Reasoning};
 use crate::telemetry::Telemetry;
@@ -121,7 +121,7 @@ impl Desk {
 /// The policies that guardrails judge by, as they do.
 pub fn guarded(config: &Config) -> impl Iterator<Item = (&Arc<Policy>, &Arc<Engine>, Reasoning)> {
     config.guardrails.iter().filter_map(|guardrail| match &guardrail.judge {
-        Judge::Policy { policy, engine, reasoning } => Some((policy, engine, *reasoning)),
+        Judge::Policy { policy, engine, reasoning, .. } => Some((policy, engine, *reasoning)),
         Judge::Patterns(_) => None,
     })
 }
@@ -162,6 +162,11 @@ fn brief(
             "there is no engine: add [engine.default] with model = \"DIRECTORY\" to the configuration".into(),
         )
     })?;
+    // In words a model can't be asked before it has reasoned.
+    let otherwise = match engine.run {
+        EngineRun::Remote(_) if otherwise == Effort::None => Effort::Low,
+        EngineRun::Remote(_) | EngineRun::Here(_) => otherwise,
+    };
     // With the effort of its guardrail it has the guardrail's own bounds.
     let own = guarded.map(|(.., reasoning)| reasoning);
     let reasoning = match effort {

@@ -6,15 +6,17 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::config::{self, Config, Diagnostic, Guardrail, Handling, Judge, OnBlock, Route};
+use crate::cli::probe;
+use crate::config::{self, Config, Diagnostic, Engine, Guardrail, Handling, Judge, OnBlock, Route};
 use crate::guardrail::VerdictCache;
 use crate::live::{AssembleError, Engines, assemble, missing_models};
-use crate::policy::{Action, Stage};
+use crate::policy::{Action, Reasoning, Stage};
 use crate::workbench::short;
 
-/// Checks the configuration at `path`: the plan goes to standard output, mistakes and warnings to standard error. The exit
-/// code is 1 where the configuration can't be served.
-pub fn run(path: &Path) -> ExitCode {
+/// Checks the configuration at `path`: the plan goes to standard output, mistakes and warnings to standard error. With
+/// `probe` its engines are asked, too. The exit code is 1 where the configuration can't be served, or an engine gave no
+/// verdict.
+pub fn run(path: &Path, probe: bool) -> ExitCode {
     let colour = std::io::stderr().is_terminal();
     let config = match config::load(path) {
         Ok(config) => config,
@@ -27,7 +29,10 @@ pub fn run(path: &Path) -> ExitCode {
         Ok(warnings) => {
             warnings.iter().for_each(|warning| eprintln!("{}\n", warning.render(colour)));
             print!("{}", plan(&config));
-            ExitCode::SUCCESS
+            match !probe || probe::run(&config) {
+                true => ExitCode::SUCCESS,
+                false => ExitCode::FAILURE,
+            }
         }
         Err(AssembleError(error)) => {
             eprintln!("{}", error.render(colour));
@@ -113,9 +118,13 @@ fn table(guardrails: &[Arc<Guardrail>]) -> String {
 fn row(stage: Stage, guardrail: &Guardrail) -> [String; 9] {
     let detector = match &guardrail.judge {
         Judge::Patterns(_) => "patterns".to_owned(),
-        Judge::Policy { policy, engine, reasoning } => {
-            let effort = reasoning.effort().as_str();
-            format!("policy {}@{} on {}, effort {effort}", policy.id, short(&policy.digest), engine.name)
+        Judge::Policy { policy, engine, reasoning, then } => {
+            let on = |engine: &Engine, reasoning: &Reasoning| {
+                format!("on {}, effort {}", engine.name, reasoning.effort().as_str())
+            };
+            let after: String =
+                then.iter().map(|then| format!(", then {}", on(&then.engine, &then.reasoning))).collect();
+            format!("policy {}@{} {}{after}", policy.id, short(&policy.digest), on(engine, reasoning))
         }
     };
     let (timing, scope) = match stage {

@@ -51,7 +51,8 @@ impl Desk {
     pub fn open(chosen: &Chosen) -> Result<Self, Refused> {
         let there = Path::new(CONFIG).is_file() && chosen.model.is_none();
         let path = chosen.config.as_deref().or(there.then_some(Path::new(CONFIG)));
-        // Nothing is sent anywhere, so the secrets of upstreams need not be there.
+        // Nothing is sent to an upstream, so the secrets of those need not be there. A remote engine says itself that it wants
+        // another than this.
         let env = |name: &str| Some(std::env::var(name).unwrap_or_else(|_| "none".to_owned()));
         let config = path.map(|path| config::load_with_env(path, &env)).transpose();
         let config = config.map_err(|error| Refused(error.render(colour())))?;
@@ -89,7 +90,7 @@ impl Desk {
     /// Starts the engine, if it does not run.
     pub fn classifier(&self, policy: &Arc<Policy>, engine: &Engine, effort: Effort) -> Result<Classifier, Refused> {
         if std::io::stderr().is_terminal() {
-            eprintln!("policy {}, model {}, effort {}", policy.id, engine.run.model.display(), effort.as_str());
+            eprintln!("policy {}, model {}, effort {}", policy.id, engine.run.model(), effort.as_str());
         }
         let failed = |problem: Diagnostic| Refused(problem.render(colour()));
         Classifier::new(&self.engines, engine, policy.clone(), effort).map_err(failed)

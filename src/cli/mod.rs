@@ -6,6 +6,7 @@ pub mod check;
 mod classify;
 mod desk;
 mod eval;
+mod probe;
 mod replay;
 mod serve;
 
@@ -33,6 +34,9 @@ enum Command {
     Check {
         #[arg(long, default_value = "portcullis.toml")]
         config: PathBuf,
+        /// Ask every engine that a guardrail has one known text for each policy, and show what it makes of it
+        #[arg(long)]
+        probe: bool,
     },
     /// Judge one text by a policy: verdict, label, scores, reasoning and times.
     Classify(classify::Arguments),
@@ -50,7 +54,7 @@ enum Command {
 pub fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve { config } => serve::run(&config),
-        Command::Check { config } => check::run(&config),
+        Command::Check { config, probe } => check::run(&config, probe),
         Command::Classify(arguments) => classify::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),

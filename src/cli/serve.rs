@@ -67,8 +67,9 @@ fn serve(path: &Path, config: Config) -> anyhow::Result<()> {
     let verdicts = Arc::new(VerdictCache::new(VERDICTS));
     let live = assemble(&config, 1, &engines, verdicts.clone())?;
     let audit = open_audit(config.audit.as_ref())?;
-    let read_engines = Arc::clone(&engines);
-    let telemetry = Telemetry::new(audit, verdicts, Arc::new(move || read_engines.readings()));
+    let (read_engines, read_endpoints) = (Arc::clone(&engines), Arc::clone(&engines));
+    let telemetry = Telemetry::new(audit, verdicts, Arc::new(move || read_engines.readings()))
+        .with_endpoints(Arc::new(move || read_endpoints.endpoints()));
     let telemetry = Arc::new(if config.admin.workbench { telemetry.with_recent() } else { telemetry });
     telemetry.metrics.reloads(live.generation, 0);
     let plan = Plan::of(&config);

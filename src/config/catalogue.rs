@@ -19,7 +19,8 @@ use crate::wire::custom::Form;
 
 /// What routes and guardrails can name. A thing that was found faulty is kept as `None`: its fault is told once.
 pub struct Catalogue {
-    pub engines: BTreeMap<Arc<str>, Arc<Engine>>,
+    /// By name; those of which something is wrong, without any.
+    pub engines: BTreeMap<Arc<str>, Option<Arc<Engine>>>,
     /// Dialects of the main file, and where each is named.
     pub dialects: BTreeMap<Arc<str>, (Origin, Option<Arc<Form>>)>,
     pub guardrails_dir: PathBuf,
@@ -127,7 +128,7 @@ impl Catalogue {
             None => ("default", policy.clone()),
         };
         if let Some(engine) = self.engines.get(wanted) {
-            return Some(Arc::clone(engine));
+            return engine.clone();
         }
         let known = self.engines.keys().map(|name| &**name);
         let problem = Diagnostic::error(&at, format!("no engine is named `{}`", wanted.escape_debug()));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use toml::Spanned;
 
+use crate::config::cascade::{self, Then};
 use crate::config::catalogue::Catalogue;
 use crate::config::load::Reader;
 use crate::config::shape::{GuardrailShape, PatternsShape};
@@ -35,7 +36,13 @@ pub struct Guardrail {
 #[derive(Debug)]
 pub enum Judge {
     Patterns(Patterns),
-    Policy { policy: Arc<Policy>, engine: Arc<Engine>, reasoning: Reasoning },
+    Policy {
+        policy: Arc<Policy>,
+        engine: Arc<Engine>,
+        reasoning: Reasoning,
+        /// Who is asked after it, in order, where there is a doubt.
+        then: Vec<Then>,
+    },
 }
 
 /// What the pattern detector looks for. At least one thing.
@@ -67,7 +74,7 @@ pub fn guardrail(
     stages(reader, at, &shape)?;
     let found = match (shape.patterns.take(), shape.policy.take()) {
         (Some(written), None) => patterns(reader, at, &shape, written)?,
-        (None, Some(policy)) => by_policy(reader, catalogue, at, &shape, &policy)?,
+        (None, Some(policy)) => by_policy(reader, catalogue, at, &mut shape, &policy)?,
         (None, None) => {
             let problem = Diagnostic::error(at, format!("guardrail `{id}` has nothing to judge by"));
             reader.problem(problem.label("expected exactly one of `policy = \"NAME\"` and `[patterns]`"));
@@ -131,6 +138,7 @@ fn patterns(
         ("effort", shape.effort.as_ref().map(Spanned::span)),
         ("reasoning_tokens", shape.reasoning_tokens.as_ref().map(Spanned::span)),
         ("adaptive_margin", shape.adaptive_margin.as_ref().map(Spanned::span)),
+        ("then", shape.then.first().map(Spanned::span)),
     ];
     for (key, span) in set.into_iter().filter_map(|(key, span)| Some((key, span?))) {
         let problem = Diagnostic::error(&at.with(span), format!("`{key}` has no meaning here"));
@@ -212,7 +220,7 @@ fn by_policy(
     reader: &mut Reader<'_>,
     catalogue: &mut Catalogue,
     at: &Origin,
-    shape: &GuardrailShape,
+    shape: &mut GuardrailShape,
     name: &Spanned<String>,
 ) -> Option<Found> {
     let origin = at.with(name.span());
@@ -220,9 +228,11 @@ fn by_policy(
     let engine = catalogue.engine(reader, at, shape.engine.as_ref(), &origin);
     let (policy, engine) = (policy?, engine?);
     let reasoning = reasoning(reader, at, shape);
+    let then = std::mem::take(&mut shape.then).into_iter();
+    let then = then.map(|shape| cascade::then(reader, catalogue, at, &policy, shape)).collect::<Option<_>>()?;
     let (safe, labels): (Vec<_>, Vec<_>) = policy.labels.iter().partition(|label| label.safe);
     let names = |labels: Vec<&crate::policy::PolicyLabel>| labels.into_iter().map(|l| l.label.clone()).collect();
-    let judge = Judge::Policy { policy: Arc::clone(&policy), engine, reasoning };
+    let judge = Judge::Policy { policy: Arc::clone(&policy), engine, reasoning, then };
     Some(Found { judge, labels: names(labels), safe: names(safe), origin })
 }
 

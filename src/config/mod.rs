@@ -2,6 +2,7 @@
 //! with its file, line and column, and with what was expected there.
 
 pub mod builtin;
+mod cascade;
 mod catalogue;
 mod diagnostic;
 mod dialect;
@@ -12,6 +13,7 @@ mod load;
 mod media;
 mod path;
 mod query;
+mod remote;
 mod resolve;
 mod route;
 mod secret;
@@ -22,12 +24,14 @@ mod state;
 mod suggest;
 mod value;
 
+pub use cascade::Then;
 pub use diagnostic::{ConfigError, Diagnostic, Origin};
-pub use engine::{Device, Dtype, Engine, EngineRun, Experts};
+pub use engine::{Device, Dtype, Engine, EngineRun, Experts, ModelRun};
 pub use guardrail::{Guardrail, Judge, Patterns};
 pub use load::{load, load_with_env};
 pub use path::{Reach, RoutePath};
 pub use query::{Parameter, Query};
+pub use remote::{Api, EffortIn, EndpointAt, PolicyIn, Preset, ReasoningIn, Remote};
 pub use route::{Dialect, Handling, OnBlock, Route};
 pub use secret::Secret;
 pub use settings::{Admin, Audit, HttpVersion, Limits, Server, Stream, Tls, Upstream, WindowSize};

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use toml::Spanned;
@@ -13,13 +14,12 @@ use toml::Spanned;
 use crate::config::catalogue::Catalogue;
 use crate::config::diagnostic::SourceFile;
 use crate::config::dialect::dialect;
-use crate::config::engine::{Engine, EngineRun};
+use crate::config::engine::{Engine, EngineRun, engine};
 use crate::config::load::Reader;
+use crate::config::remote::EndpointAt;
 use crate::config::route::routes;
 use crate::config::settings::{Admin, Audit, Server, Stream, Tls, Upstream, WindowSize};
-use crate::config::shape::{
-    AdminShape, CredentialShape, EngineShape, File, SecretShape, ServerShape, StreamShape, UpstreamShape,
-};
+use crate::config::shape::{AdminShape, CredentialShape, File, SecretShape, ServerShape, StreamShape, UpstreamShape};
 use crate::config::value::{Address, Name, Url};
 use crate::config::{Config, Diagnostic, Origin, Secret, doubt};
 
@@ -33,7 +33,12 @@ pub fn config(reader: &mut Reader<'_>, source: &Arc<SourceFile>, file: File) -> 
     let server = server(reader, &top, file.server, &mut taken);
     let at_stream = top.with(file.stream.span());
     let defaults = stream(reader, &at_stream, file.stream.get_ref(), Stream::default());
-    let engines = file.engine.into_iter().map(|(name, shape)| engine(reader, &top, name, shape)).collect();
+    let engines = file.engine.into_iter().map(|(name, shape)| {
+        let engine = engine(reader, &top, name.get_ref(), shape).map(Arc::new);
+        (name.into_inner().0, engine)
+    });
+    let engines: BTreeMap<Arc<str>, Option<Arc<Engine>>> = engines.collect();
+    engines.values().flatten().for_each(|engine| not_ourselves(reader, engine, &taken));
     let upstreams: BTreeMap<Arc<str>, Option<Arc<Upstream>>> = file
         .upstream
         .into_iter()
@@ -77,7 +82,7 @@ pub fn config(reader: &mut Reader<'_>, source: &Arc<SourceFile>, file: File) -> 
         memory: file.state,
         routes,
         guardrails: catalogue.guardrails.into_values().flatten().collect(),
-        engines: catalogue.engines,
+        engines: catalogue.engines.into_iter().filter_map(|(name, engine)| Some((name, engine?))).collect(),
         policies_dir: catalogue.policies_dir,
         sources,
         warnings,
@@ -194,31 +199,6 @@ fn moderations_by(
     named.into_iter().filter_map(|name| Some(find(name)?.id.clone())).collect()
 }
 
-fn engine(
-    reader: &Reader<'_>,
-    top: &Origin,
-    name: Spanned<Name>,
-    shape: Spanned<EngineShape>,
-) -> (Arc<str>, Arc<Engine>) {
-    let name = name.into_inner().0;
-    let EngineShape { model, device, threads, queue, dtype, experts, kv_cache, step_tokens, sequences } =
-        shape.into_inner();
-    let origin = top.with(model.span());
-    let (room, tokens, together) = device.room();
-    let run = EngineRun {
-        model: reader.path(model.get_ref()),
-        device,
-        threads,
-        queue,
-        dtype,
-        experts,
-        kv_cache: kv_cache.unwrap_or(room),
-        step_tokens: step_tokens.unwrap_or(tokens),
-        sequences: sequences.unwrap_or(together),
-    };
-    (name.clone(), Arc::new(Engine { name, run, origin }))
-}
-
 fn upstream(
     reader: &mut Reader<'_>,
     top: &Origin,
@@ -237,20 +217,8 @@ fn upstream(
             false => problem.other(listener, format!("it listens on {address} itself")),
         });
     }
-    let local = url.host == "localhost" || url.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    if shape.credential.is_some() && !url.tls && !local {
-        let warning =
-            Diagnostic::warning(&at_url, format!("the credential of `{}` is sent unencrypted", name.get_ref().0));
-        reader.warning(warning.label("expected https").help("anybody on the way can read it"));
-    }
     let credential = match shape.credential {
-        Some(written) => {
-            let at = top.with(written.span());
-            let CredentialShape { header, prefix, env, file } = written.into_inner();
-            let prefix = reader.prefix(&at, prefix);
-            let secret = reader.secret(&at, SecretShape { env, file });
-            Some((header, Secret::new(format!("{}{}", prefix?, secret?.expose()))))
-        }
+        Some(written) => Some(credential(reader, top, name.get_ref(), written, &[(&url, &at_url)])?),
         None => None,
     };
     let ca = match shape.ca {
@@ -269,6 +237,17 @@ fn upstream(
     }))
 }
 
+/// A remote engine must not be asked at this proxy, which would ask it again about what it is asked.
+fn not_ourselves(reader: &mut Reader<'_>, engine: &Engine, taken: &BTreeMap<SocketAddr, Origin>) {
+    let EngineRun::Remote(remote) = &engine.run else { return };
+    let here = |at: &EndpointAt| taken.keys().any(|listener| is_at(&at.url, listener));
+    if let Some(at) = remote.endpoints.iter().find(|at| here(at)) {
+        let title = format!("the engine `{}` at {} is this proxy itself", engine.name, at.url);
+        let problem = Diagnostic::error(&engine.origin, title).label("every ask would come back");
+        reader.problem(problem.help("name the model's server, or let this proxy listen elsewhere"));
+    }
+}
+
 /// Whether a URL leads to a listener of this machine. Names other than `localhost` are not looked up here.
 fn is_at(url: &Url, listener: &SocketAddr) -> bool {
     let host: Option<IpAddr> = match url.host.as_str() {
@@ -281,7 +260,30 @@ fn is_at(url: &Url, listener: &SocketAddr) -> bool {
     listener.port() == url.port && (by_name || host.is_some_and(|ip| is_here(ip.to_canonical())))
 }
 
-fn authorities(reader: &mut Reader<'_>, at: &Origin, path: &Path) -> Option<Vec<CertificateDer<'static>>> {
+/// A header with a secret, prefix included, that `name` sends to these URLs.
+pub fn credential(
+    reader: &mut Reader<'_>,
+    top: &Origin,
+    name: &Name,
+    written: Spanned<CredentialShape>,
+    to: &[(&Url, &Origin)],
+) -> Option<(HeaderName, Secret)> {
+    for (url, at) in to {
+        let local = url.host == "localhost" || url.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        if !url.tls && !local {
+            let warning = Diagnostic::warning(at, format!("the credential of `{}` is sent unencrypted", name.0));
+            reader.warning(warning.label("expected https").help("anybody on the way can read it"));
+        }
+    }
+    let at = top.with(written.span());
+    let CredentialShape { header, prefix, env, file } = written.into_inner();
+    let prefix = reader.prefix(&at, prefix);
+    let secret = reader.secret(&at, SecretShape { env, file });
+    Some((header, Secret::new(format!("{}{}", prefix?, secret?.expose()))))
+}
+
+/// The certificates of a PEM file.
+pub fn authorities(reader: &mut Reader<'_>, at: &Origin, path: &Path) -> Option<Vec<CertificateDer<'static>>> {
     let path = reader.path(path);
     let pem = reader.bytes(&path, at, "certificate file")?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();

@@ -66,9 +66,9 @@ pub fn written(file: &DeTable<'_>) -> Written {
     let mut out = Written::default();
     for (section, value) in file {
         match (section.get_ref().as_ref(), value.get_ref()) {
-            // Guardrails and engines hold no secrets, and a guardrail may well be named `secrets`.
-            ("guardrail" | "engine" | "route", _) => {}
-            ("upstream", DeValue::Table(upstreams)) => upstreams.values().for_each(|upstream| look(upstream, &mut out)),
+            // Guardrails hold no secrets, and one may well be named `secrets`.
+            ("guardrail" | "route", _) => {}
+            ("upstream" | "engine", DeValue::Table(named)) => named.values().for_each(|one| look(one, &mut out)),
             _ => look(value, &mut out),
         }
     }
@@ -155,7 +155,8 @@ pub fn is_variable(name: &str) -> bool {
 }
 
 fn names_a_secret(key: &str) -> bool {
-    (0..key.len()).any(|at| key.get(at..).is_some_and(is_secret))
+    // A count of an engine's.
+    key != "step_tokens" && (0..key.len()).any(|at| key.get(at..).is_some_and(is_secret))
 }
 
 /// Whether the text starts with a word for secrets.
@@ -181,16 +182,21 @@ mod tests {
     fn written_secrets_are_masked_and_the_rest_is_shown() {
         let text = "[admin]\ntoken = \"t0p\"\n[upstream.token-service]\nurl = \"http://u:p@h\"\napi_key = \"sk\"\n\
                     credential = { header = \"authorization\", env = \"sk-1\", value = \"sk-2\" }\n\
+                    [engine.e]\nstep_tokens = 512\napi-key = \"sk-3\"\nurl = \"http://u:p@h\"\n\
                     [guardrail.secrets]\npolicy = \"p\"\n";
         let table = DeTable::parse(text).unwrap();
         let found = written(table.get_ref());
         assert_eq!(found.literals.len(), 1);
         let shown = masked(text, &found.masks);
         assert_eq!(shown.len(), text.len());
-        for secret in ["t0p", "u:p@h", "\"sk\"", "sk-1", "sk-2"] {
+        for secret in ["t0p", "u:p@h", "\"sk\"", "sk-1", "sk-2", "sk-3"] {
             assert!(!shown.contains(secret), "{secret} in {shown}");
         }
-        assert!(shown.contains("policy = \"p\"") && shown.contains("\"authorization\""));
+        assert!(
+            shown.contains("policy = \"p\"")
+                && shown.contains("step_tokens = 512")
+                && shown.contains("\"authorization\"")
+        );
     }
 
     #[test]

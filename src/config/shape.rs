@@ -9,8 +9,10 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 use toml::Spanned;
 
+use crate::config::cascade::ThenShape;
 use crate::config::dialect::DialectShape;
-use crate::config::engine::{Device, Dtype, Experts, QUEUE};
+use crate::config::engine::{Device, Dtype, Experts};
+use crate::config::remote::{Api, EffortIn, PolicyIn, Preset, ReasoningIn};
 use crate::config::settings::{Admin, Audit, HttpVersion, Limits, WindowSize, cores};
 use crate::config::value::{Address, Count, Header, Margin, Name, Size, Time, Url, Verb, via};
 use crate::config::{Memory, OnBlock, Parameter, RoutePath, State};
@@ -106,26 +108,43 @@ pub struct StreamShape {
     pub context: Option<usize>,
 }
 
+/// Of an engine in this process, or, with a `preset`, of a remote one.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EngineShape {
-    pub model: Spanned<PathBuf>,
-    #[serde(default = "cpu")]
-    pub device: Device,
-    #[serde(default = "cores", deserialize_with = "via::<Count<1024>, _, _>")]
-    pub threads: usize,
-    #[serde(default = "queue", deserialize_with = "via::<Count, _, _>")]
-    pub queue: usize,
-    #[serde(default)]
-    pub dtype: Dtype,
-    #[serde(default)]
-    pub experts: Experts,
-    #[serde(default, deserialize_with = "some::<Size, _, _>")]
-    pub kv_cache: Option<usize>,
-    #[serde(default, deserialize_with = "some::<Count<65_536>, _, _>")]
-    pub step_tokens: Option<usize>,
-    #[serde(default, deserialize_with = "some::<Count<1024>, _, _>")]
-    pub sequences: Option<usize>,
+    pub model: Option<Spanned<String>>,
+    pub queue: Option<Spanned<Count>>,
+    pub device: Option<Spanned<Device>>,
+    pub threads: Option<Spanned<Count<1024>>>,
+    pub dtype: Option<Spanned<Dtype>>,
+    pub experts: Option<Spanned<Experts>>,
+    pub kv_cache: Option<Spanned<Size>>,
+    pub step_tokens: Option<Spanned<Count<65_536>>>,
+    pub sequences: Option<Spanned<Count<1024>>>,
+    pub preset: Option<Spanned<Preset>>,
+    pub url: Option<Spanned<Url>>,
+    pub endpoints: Option<Spanned<Vec<Spanned<EndpointShape>>>>,
+    pub api: Option<Spanned<Api>>,
+    pub policy_in: Option<Spanned<PolicyIn>>,
+    pub effort_in: Option<Spanned<EffortIn>>,
+    pub reasoning_in: Option<Spanned<ReasoningIn>>,
+    pub schema: Option<Spanned<bool>>,
+    pub logprobs: Option<Spanned<bool>>,
+    pub window: Option<Spanned<Size<1024>>>,
+    pub credential: Option<Spanned<CredentialShape>>,
+    pub ca: Option<Spanned<PathBuf>>,
+    pub connect_timeout: Option<Spanned<Time>>,
+    pub first_byte_timeout: Option<Spanned<Time>>,
+    pub idle_timeout: Option<Spanned<Time>>,
+}
+
+/// One of a remote engine's servers.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointShape {
+    pub url: Spanned<Url>,
+    pub weight: Option<Count<100>>,
+    pub concurrency: Option<Count<10_000>>,
 }
 
 #[derive(Deserialize)]
@@ -188,6 +207,8 @@ pub struct GuardrailShape {
     pub effort: Option<Spanned<Effort>>,
     pub reasoning_tokens: Option<Spanned<Count<{ 64 * 1024 }>>>,
     pub adaptive_margin: Option<Spanned<Margin>>,
+    #[serde(default)]
+    pub then: Vec<Spanned<ThenShape>>,
     pub patterns: Option<Spanned<PatternsShape>>,
     pub on_error: OnError,
     #[serde(default = "deadline", deserialize_with = "via::<Time, _, _>")]
@@ -247,14 +268,6 @@ fn guardrails_dir() -> PathBuf {
 
 fn policies_dir() -> PathBuf {
     "policies".into()
-}
-
-fn cpu() -> Device {
-    Device::Cpu
-}
-
-fn queue() -> usize {
-    QUEUE
 }
 
 fn deadline() -> Duration {

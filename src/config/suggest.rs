@@ -99,7 +99,9 @@ fn missing(field: &str) -> Option<&'static str> {
         }
         "path" => "a route takes one path: path = \"/v1/chat/completions\"",
         "id" => "name the route for logs and metrics: id = \"chat\"",
-        "model" => "the directory of the checkpoint: model = \"models/NAME\"",
+        "model" => {
+            "the directory of the checkpoint: model = \"models/NAME\"; or, for a model on a server, preset = \"vllm\", say"
+        }
         "form" => "say what the policy's text asks the model to answer: form = \"binary\", \"label\" or \"json\"",
         "labels" => "name the outcomes: [[labels]] with label, reply and, for the harmless one, safe = true",
         "reply" => "say what the model writes for this label: reply = \"1\"",

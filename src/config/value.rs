@@ -153,7 +153,7 @@ impl<'de> Deserialize<'de> for Name {
 }
 
 impl Url {
-    fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let uri: http::Uri = text.parse().ok()?;
         let authority = uri.authority()?;
         let tls = match uri.scheme_str()? {
@@ -183,6 +183,13 @@ impl Url {
         (sound_host && sound_path && alone).then_some(())?;
         let authority = HeaderValue::from_str(authority.as_str()).ok()?;
         Some(Url { tls, host: host.to_owned(), port, authority, base_path: base_path.to_owned() })
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority.to_str().unwrap_or_default(), self.base_path)
     }
 }
 

@@ -1,5 +1,5 @@
 //! Detectors: what judges a segment.
 
+pub mod cascade;
 pub mod pattern;
-#[cfg(feature = "libtorch")]
 pub mod safeguard;

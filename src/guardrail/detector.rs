@@ -150,9 +150,10 @@ impl Scores {
 /// Who judges: all that the verdict on a given text depends on. Key of the verdict cache, and named in the audit.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
-    /// `pattern`, `libtorch`.
+    /// `pattern`, `libtorch`, `remote`, `cascade`.
     pub engine: &'static str,
-    /// Digest of the model's configuration and weights' headers, or of the pattern set.
+    /// Digest of the model's configuration and weights' headers, or of the pattern set; of a remote model its id, and a digest of
+    /// how it is asked.
     pub model: Arc<str>,
     pub policy: Option<PolicyRef>,
     /// The output form that the reply is held to (`binary`, `label`, `json`).

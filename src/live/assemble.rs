@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::{self, Config, ConfigError, Diagnostic, Judge, Memory, OnBlock, State};
+use crate::config::{self, Config, ConfigError, Diagnostic, Judge, Memory, OnBlock, State, Then};
+use crate::detectors::cascade::{Cascade, Doubt};
 use crate::detectors::pattern::{PatternDetector, PatternSpec};
 use crate::gate::{GateSettings, WindowSize};
 use crate::guardrail::{Detector, Guardrail, Mode, Stage, Timing, VerdictCache};
@@ -105,8 +106,17 @@ impl Parts<'_> {
             return Ok(Arc::clone(known));
         }
         let detector: Arc<dyn Detector> = match &from.judge {
-            Judge::Policy { policy, engine, reasoning } => {
-                self.engines.detector(&from.origin, engine, policy, *reasoning)?
+            Judge::Policy { policy, engine, reasoning, then } => {
+                let first = self.engines.detector(&from.origin, engine, policy, *reasoning)?;
+                let next = |then: &Then| {
+                    let doubt =
+                        Doubt { margin: then.margin, found: then.found.clone(), safe: then.safe, error: then.error };
+                    Ok((doubt, self.engines.detector(&then.origin, &then.engine, policy, then.reasoning)?))
+                };
+                match then.iter().map(next).collect::<Result<Vec<_>, Diagnostic>>()? {
+                    then if then.is_empty() => first,
+                    then => Arc::new(Cascade::new(first, then)),
+                }
             }
             Judge::Patterns(patterns) => Arc::new(pattern_detector(from, patterns)?),
         };

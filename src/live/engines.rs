@@ -1,18 +1,21 @@
-//! Engines: models that run, kept from one configuration to the next while their settings stay the same.
+//! Engines: models that run, here or on servers, kept from one configuration to the next while their settings stay the same.
 
 use std::sync::Arc;
 
-use crate::config::{Config, Diagnostic, Engine, Handling, Judge, Origin};
+use crate::config::{Config, Diagnostic, Engine, EngineRun, Handling, Judge, ModelRun, Origin};
 use crate::guardrail::Detector;
+use crate::live::clients::Clients;
 use crate::policy::{Policy, Reasoning};
+use crate::remote::{Client, EndpointReading};
 use crate::telemetry::EngineReading;
 
 /// The engines of this process. An engine lives for as long as a detector uses it: with the last exchange of the last
 /// configuration that names it, it is gone.
 #[derive(Default)]
 pub struct Engines {
-    #[cfg_attr(not(feature = "libtorch"), expect(dead_code, reason = "without libtorch there is no engine to start"))]
+    #[cfg_attr(not(feature = "libtorch"), expect(dead_code, reason = "without libtorch there is no model to start"))]
     check_only: bool,
+    clients: Clients,
     #[cfg(feature = "libtorch")]
     running: libtorch::Running,
 }
@@ -22,13 +25,10 @@ impl Engines {
         Engines::default()
     }
 
-    /// Starts none: for looking at a configuration without serving it. The detectors it gives answer with an error.
+    /// Starts no model: for looking at a configuration without serving it. The detectors it gives on models answer with an
+    /// error.
     pub fn unstarted() -> Self {
-        Engines {
-            check_only: true,
-            #[cfg(feature = "libtorch")]
-            running: libtorch::Running::default(),
-        }
+        Engines { check_only: true, ..Engines::default() }
     }
 
     /// What the engines that run have done, each name once.
@@ -39,8 +39,20 @@ impl Engines {
         Vec::new()
     }
 
+    /// What the endpoints of remote engines have done.
+    pub fn endpoints(&self) -> Vec<EndpointReading> {
+        self.clients.readings()
+    }
+
+    /// The client of a remote engine; nothing of one in this process.
+    pub fn client(&self, engine: &Engine) -> Option<Result<Arc<Client>, Diagnostic>> {
+        match &engine.run {
+            EngineRun::Here(_) => None,
+            EngineRun::Remote(remote) => Some(self.clients.get(engine, remote)),
+        }
+    }
+
     /// A detector that judges by `policy` on `engine`, which is started if it does not run. `at` names the policy.
-    #[cfg(feature = "libtorch")]
     pub fn detector(
         &self,
         at: &Origin,
@@ -48,24 +60,43 @@ impl Engines {
         policy: &Arc<Policy>,
         reasoning: Reasoning,
     ) -> Result<Arc<dyn Detector>, Diagnostic> {
+        match &engine.run {
+            EngineRun::Here(run) => self.here(at, engine, run, policy, reasoning),
+            EngineRun::Remote(remote) => self.clients.detector(at, engine, remote, policy, reasoning),
+        }
+    }
+
+    #[cfg(feature = "libtorch")]
+    fn here(
+        &self,
+        at: &Origin,
+        engine: &Engine,
+        run: &ModelRun,
+        policy: &Arc<Policy>,
+        reasoning: Reasoning,
+    ) -> Result<Arc<dyn Detector>, Diagnostic> {
         if self.check_only {
             return Ok(Arc::new(libtorch::Unstarted::new(policy, reasoning)));
         }
-        let engine = self.running.get(engine)?;
+        let engine = self.running.get(engine, run)?;
         libtorch::detector(engine, at, policy, reasoning)
     }
 
     #[cfg(not(feature = "libtorch"))]
-    pub fn detector(
+    fn here(
         &self,
         at: &Origin,
         _: &Engine,
+        _: &ModelRun,
         _: &Arc<Policy>,
         _: Reasoning,
     ) -> Result<Arc<dyn Detector>, Diagnostic> {
-        let problem = Diagnostic::error(at, "this program was built without libtorch, so it can't judge by a policy");
-        let problem = problem.label("needs a model");
-        Err(problem.help("build it with the feature `libtorch`, which is on by default, or use [patterns]"))
+        let problem = Diagnostic::error(at, "this program was built without libtorch, so it runs no model itself");
+        let problem = problem.label("needs a model in this process");
+        Err(problem.help(
+            "build it with the feature `libtorch`, which is on by default; name an engine with `preset`, which is asked on its \
+             server; or use [patterns]",
+        ))
     }
 }
 
@@ -77,9 +108,11 @@ pub fn missing_models(config: &Config) -> Vec<Diagnostic> {
         Handling::Pass => &[],
     });
     guardrails
-        .filter_map(|guardrail| match &guardrail.judge {
-            Judge::Policy { engine, .. } => Some(engine),
-            Judge::Patterns(_) => None,
+        .flat_map(|guardrail| match &guardrail.judge {
+            Judge::Policy { engine, then, .. } => {
+                [engine].into_iter().chain(then.iter().map(|then| &then.engine)).collect()
+            }
+            Judge::Patterns(_) => Vec::new(),
         })
         .filter(|engine| seen.insert(&engine.name))
         .filter_map(|engine| missing(engine))
@@ -87,8 +120,9 @@ pub fn missing_models(config: &Config) -> Vec<Diagnostic> {
 }
 
 fn missing(engine: &Engine) -> Option<Diagnostic> {
-    let model = engine.run.model.display();
-    if ["config.json", "original/config.json"].iter().any(|file| engine.run.model.join(file).is_file()) {
+    let EngineRun::Here(run) = &engine.run else { return None };
+    let model = run.model.display();
+    if ["config.json", "original/config.json"].iter().any(|file| run.model.join(file).is_file()) {
         return None;
     }
     let problem = Diagnostic::error(&engine.origin, format!("there is no model in `{model}`"));
@@ -107,7 +141,7 @@ mod libtorch {
 
     use async_trait::async_trait;
 
-    use crate::config::{self, Diagnostic, EngineRun, Origin};
+    use crate::config::{self, Diagnostic, ModelRun, Origin};
     use crate::detectors::safeguard::{self, ComputeSettings, EngineSettings, SafeguardDetector, Source};
     use crate::guardrail::{Ask, DetectError, Detector, Identity, PolicyRef, Verdict};
     use crate::policy::{Label, Policy, Reasoning};
@@ -121,14 +155,14 @@ mod libtorch {
         engines: Mutex<Started>,
     }
 
-    type Started = HashMap<EngineRun, (Arc<str>, Weak<safeguard::Engine>)>;
+    type Started = HashMap<ModelRun, (Arc<str>, Weak<safeguard::Engine>)>;
 
     impl Running {
         /// The engine with these settings: the one that runs, or a new one.
-        pub fn get(&self, engine: &config::Engine) -> Result<Arc<safeguard::Engine>, Diagnostic> {
+        pub fn get(&self, engine: &config::Engine, run: &ModelRun) -> Result<Arc<safeguard::Engine>, Diagnostic> {
             // A panic while an engine was starting leaves all as it was.
             let _starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((_, engine)) = self.engines().get(&engine.run)
+            if let Some((_, engine)) = self.engines().get(run)
                 && let Some(engine) = engine.upgrade()
             {
                 return Ok(engine);
@@ -136,11 +170,11 @@ mod libtorch {
             if let Some(problem) = super::missing(engine) {
                 return Err(problem);
             }
-            let started = safeguard::Engine::start(settings(&engine.run)).map_err(|error| {
+            let started = safeguard::Engine::start(settings(run)).map_err(|error| {
                 Diagnostic::error(&engine.origin, format!("the engine `{}` can't be started", engine.name))
                     .label(error.to_string())
             })?;
-            self.engines().insert(engine.run.clone(), (engine.name.clone(), Arc::downgrade(&started)));
+            self.engines().insert(run.clone(), (engine.name.clone(), Arc::downgrade(&started)));
             Ok(started)
         }
 
@@ -194,7 +228,7 @@ mod libtorch {
         }
     }
 
-    fn settings(run: &EngineRun) -> EngineSettings {
+    fn settings(run: &ModelRun) -> EngineSettings {
         EngineSettings {
             model: Source::Directory(run.model.clone()),
             queue: run.queue,

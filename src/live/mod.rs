@@ -1,6 +1,7 @@
 //! Live: everything an exchange needs, in one snapshot. Prepared fallibly from a configuration, swapped infallibly.
 
 mod assemble;
+mod clients;
 mod engines;
 mod keeps;
 mod reload;

@@ -18,7 +18,7 @@ use prometheus_client::registry::Registry;
 
 use crate::guardrail::{Action, Mode, Outcome, Stage, VerdictCache};
 use crate::policy::Label;
-use crate::telemetry::{Audit, ExchangeInfo, Judged, ReadEngines, engines};
+use crate::telemetry::{Audit, ExchangeInfo, Judged, ReadEndpoints, ReadEngines, endpoints, engines};
 use crate::text::MediaCount;
 
 /// Seconds; from a pattern set's verdict to a model's deadline.
@@ -96,6 +96,10 @@ impl Metrics {
         metrics.registry.register_collector(Box::new(Readings { verdicts, audit }));
         metrics.registry.register_collector(Box::new(engines::Readings(engines)));
         metrics
+    }
+
+    pub(super) fn tell_endpoints(&mut self, read: ReadEndpoints) {
+        self.registry.register_collector(Box::new(endpoints::Readings(read)));
     }
 
     /// All metrics in the OpenMetrics text form.

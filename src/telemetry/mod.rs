@@ -1,12 +1,14 @@
 //! Telemetry: the audit and its last lines, and the metrics. Tells nothing of the content unless a setting says so.
 
 mod audit;
+mod endpoints;
 mod engines;
 mod metrics;
 mod recent;
 mod record;
 
 pub use audit::{Audit, Target};
+pub use endpoints::ReadEndpoints;
 pub use engines::{EngineReading, ReadEngines};
 pub use metrics::{Ending, Metrics, Open};
 pub use recent::Recent;
@@ -29,6 +31,12 @@ impl Telemetry {
         let audit = Arc::new(audit);
         let metrics = Metrics::new(verdicts, audit.clone(), engines);
         Telemetry { audit, metrics, recent: Recent::new(false) }
+    }
+
+    /// Tells of the endpoints of remote engines, too.
+    pub fn with_endpoints(mut self, read: ReadEndpoints) -> Self {
+        self.metrics.tell_endpoints(read);
+        self
     }
 
     /// Keeps the last lines of the audit for those who ask, whether a file is written or not.

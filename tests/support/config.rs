@@ -71,6 +71,7 @@ impl Config {
             Some("file") => format!("file = {audit:?}\n"),
             Some("deadline") => "deadline = \"30s\"\n".to_owned(),
             Some("guardrails_dir") => format!("guardrails_dir = {:?}\n", root.join("guardrails")),
+            Some("policies_dir") => format!("policies_dir = {:?}\n", root.join("policies")),
             Some("listen") => line.replace(":8080", ":0").replace(":9090", ":0") + "\n",
             _ => format!("{line}\n"),
         };

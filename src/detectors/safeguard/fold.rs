@@ -1,13 +1,54 @@
 //! Folding: the replies on a long text's windows become one verdict.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, StreamExt};
+use tokio::time::timeout_at;
 
 use crate::detectors::safeguard::{LONG_TEXT, Reply, excerpts};
-use crate::guardrail::{DetectError, Finding, Scores, Verdict};
+use crate::guardrail::{Ask, DetectError, Finding, Scores, Verdict};
+
+/// Windows of one text that are asked at once: two fill a step of the engine, and with the texts of one exchange that are
+/// asked together they must not fill its queue.
+pub const IN_FLIGHT: usize = 2;
+
+/// So long before the deadline a text is left as far as it has been judged: what was found by then counts.
+const GRACE: Duration = Duration::from_millis(10);
+
+/// A window, to be judged.
+pub type Judging<'a> = BoxFuture<'a, Result<Reply, DetectError>>;
+
+/// The verdict on the ask's text, of which these are to be the windows' replies. Every label found counts; beside it, or
+/// alone, that a window has no verdict.
+pub async fn judged(ask: &Ask, windows: Vec<Judging<'_>>) -> Result<Verdict, DetectError> {
+    let numbered = windows.into_iter().enumerate().map(|(at, reply)| reply.map(move |reply| (at, reply)));
+    let numbered: Vec<_> = numbered.collect();
+    let mut judged = stream::iter(numbered).buffer_unordered(IN_FLIGHT);
+    let end = ask.deadline.checked_sub(GRACE).unwrap_or(ask.deadline);
+    let (mut replies, mut folded) = (BTreeMap::new(), Folded::default());
+    loop {
+        match timeout_at(end, judged.next()).await {
+            Ok(Some((at, Ok(reply)))) => drop(replies.insert(at, reply)),
+            Ok(Some((_, Err(error)))) => folded.fail(Some(error)),
+            Ok(None) => break,
+            Err(_) => {
+                folded.fail(Some(DetectError::Timeout(ask.within)));
+                break;
+            }
+        }
+    }
+    drop(judged);
+    replies.into_values().for_each(|reply| folded.add(reply));
+    folded.verdict(&ask.segment.text).await
+}
 
 /// The replies so far.
 #[derive(Default)]
-pub struct Folded {
+struct Folded {
     found: Vec<Found>,
     /// Of the finding that is the surest; before there is one, of the window that was the closest.
     scores: Option<Scores>,
@@ -22,7 +63,7 @@ struct Found {
 
 impl Folded {
     /// Takes the next window's reply.
-    pub fn add(&mut self, reply: Reply) {
+    fn add(&mut self, reply: Reply) {
         let Reply { finding, excerpts, scores, failed } = reply;
         self.fail(failed);
         let Some(finding) = finding else {
@@ -50,12 +91,12 @@ impl Folded {
     }
 
     /// On a part of the text there is no verdict. The first reason is told.
-    pub fn fail(&mut self, error: Option<DetectError>) {
+    fn fail(&mut self, error: Option<DetectError>) {
         self.failed = self.failed.take().or(error);
     }
 
     /// The verdict on `text`, of which the windows were. Where some have none and nothing was found, neither has the text.
-    pub async fn verdict(self, text: &Arc<str>) -> Result<Verdict, DetectError> {
+    async fn verdict(self, text: &Arc<str>) -> Result<Verdict, DetectError> {
         if let (Some(error), []) = (&self.failed, &self.found[..]) {
             return Err(error.clone());
         }

@@ -1,12 +1,15 @@
 //! The JSON form of a reply: the grammar that it is made under, and how it is read. Both say the same.
 
-use serde::Deserialize;
-use serde_json::Value;
+use std::sync::Arc;
 
-use crate::guardrail::{Confidence, DetectError};
-use crate::policy::Policy;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::guardrail::{Category, Confidence, DetectError, Grounds};
+use crate::policy::{Policy, PolicyLabel};
 
 /// How a reply begins, so that the first thing decided is the label.
+#[cfg(feature = "libtorch")]
 pub const HEAD: &str = "{\"violation\":";
 
 /// Characters of a category and of a rule's id, at most.
@@ -21,6 +24,8 @@ const EXCERPTS: usize = 4;
 /// than four, and the rest of the form less than 160.
 pub const BUDGET: usize = 4 * (CODE + RULE_IDS * CODE + RATIONALE + EXCERPTS * EXCERPT) + 160;
 
+const NOT_THE_FORM: &str = "it is not the JSON object that the form asks for";
+
 /// A reply. Unknown and repeated keys are errors.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,15 +37,16 @@ pub struct JsonReply {
     #[serde(default)]
     rule_ids: Vec<String>,
     #[serde(default)]
-    pub confidence: Option<Confidence>,
+    confidence: Option<Confidence>,
     #[serde(default)]
-    pub rationale: Option<String>,
+    rationale: Option<String>,
     #[serde(default)]
     excerpts: Vec<String>,
 }
 
 /// The grammar of what follows the value of `violation`, for `model::Grammar`: keys in the order of the guide, all but
 /// the first may be left out, no white space between them.
+#[cfg(feature = "libtorch")]
 pub fn grammar(policy: &Policy) -> String {
     let category = if policy.categories.is_empty() {
         "CODE".to_owned()
@@ -65,11 +71,37 @@ pub fn grammar(policy: &Policy) -> String {
     .join("\n")
 }
 
+/// The same as a JSON schema, of the whole reply: for a server that knows no other grammar.
+pub fn schema(policy: &Policy) -> Value {
+    let replies = policy.labels.iter().filter_map(|label| serde_json::from_str::<Value>(&label.reply).ok());
+    let category = if policy.categories.is_empty() {
+        json!({ "type": ["string", "null"] })
+    } else {
+        let named = policy.categories.iter().map(|category| json!(&**category)).chain([Value::Null]);
+        json!({ "enum": named.collect::<Vec<_>>() })
+    };
+    let strings = |most: usize| json!({ "type": "array", "items": { "type": "string" }, "maxItems": most });
+    json!({
+        "type": "object",
+        "properties": {
+            "violation": { "enum": replies.collect::<Vec<_>>() },
+            "policy_category": category,
+            "rule_ids": strings(RULE_IDS),
+            "confidence": { "enum": ["high", "medium", "low"] },
+            "rationale": { "type": "string" },
+            "excerpts": strings(EXCERPTS),
+        },
+        "required": ["violation", "policy_category"],
+        "additionalProperties": false,
+    })
+}
+
 impl JsonReply {
     /// Reads a reply whose label is the JSON value `violation`, and `tail` what follows it.
+    #[cfg(feature = "libtorch")]
     pub fn read(violation: &str, tail: &str) -> Result<Self, DetectError> {
         let reply: JsonReply = serde_json::from_str(&format!("{HEAD}{violation}{tail}"))
-            .map_err(|_| DetectError::Unparseable("it is not the JSON object that the form asks for"))?;
+            .map_err(|_| DetectError::Unparseable(NOT_THE_FORM))?;
         // The tail could have gone on with the value.
         if !serde_json::from_str::<Value>(violation).is_ok_and(|expected| expected == reply.violation) {
             return Err(DetectError::Unparseable("`violation` is not one of the policy's replies"));
@@ -77,19 +109,39 @@ impl JsonReply {
         Ok(reply)
     }
 
-    /// The policy's code for what was found.
-    pub fn category(&self) -> Option<&str> {
-        self.policy_category.as_deref().or(self.rule_ids.first().map(String::as_str))
+    /// Reads a whole reply, and tells which of the labels it names. White space around and in it means nothing.
+    pub fn of<'l>(content: &str, labels: &'l [PolicyLabel]) -> Result<(&'l PolicyLabel, Self), DetectError> {
+        let reply: JsonReply = serde_json::from_str(content).map_err(|_| DetectError::Unparseable(NOT_THE_FORM))?;
+        let names = |label: &&PolicyLabel| {
+            serde_json::from_str::<Value>(&label.reply).is_ok_and(|violation| violation == reply.violation)
+        };
+        match labels.iter().find(names) {
+            Some(label) => Ok((label, reply)),
+            None => Err(DetectError::Unparseable("`violation` is not one of the policy's replies")),
+        }
+    }
+
+    /// Puts what it says of its reasons among the grounds, and gives the excerpts. `categories` are those that the policy
+    /// names.
+    pub fn tell(self, grounds: &mut Grounds, categories: &[Arc<str>]) -> Vec<String> {
+        let code = self.policy_category.as_deref().or(self.rule_ids.first().map(String::as_str));
+        grounds.category = code.map(|code| match categories.iter().find(|named| &***named == code) {
+            Some(named) => Category::Named(named.clone()),
+            None => Category::Free(code.into()),
+        });
+        grounds.confidence = self.confidence;
+        grounds.rationale = self.rationale.as_deref().map(Into::into);
+        self.excerpts()
     }
 
     /// What of the content was meant. Nothing where the model may have had more to name than the form has room for.
-    pub fn excerpts(self) -> Vec<String> {
+    fn excerpts(self) -> Vec<String> {
         let full = self.excerpts.len() >= EXCERPTS || self.excerpts.iter().any(|e| e.chars().count() >= EXCERPT);
         if full { Vec::new() } else { self.excerpts }
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "libtorch"))]
 mod tests {
     use super::*;
     use crate::detectors::safeguard::testing::policy;

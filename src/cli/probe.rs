@@ -1,0 +1,107 @@
+//! `portcullis check --probe`: asks each engine that a guardrail has, and shows what it really does.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cli::desk::{Refused, block_on};
+use crate::config::{Config, Diagnostic, Engine, EngineRun, Judge};
+use crate::live::Engines;
+use crate::policy::{Label, Policy, Reasoning, Stage};
+use crate::workbench::{Classifier, Data, Item, visible};
+
+/// An engine has so long for an answer: it may load its model for the first one.
+const WITHIN: Duration = Duration::from_secs(120);
+
+/// Where a policy has no labelled texts beside it.
+const HARMLESS: &str = "Good morning. Which bus goes to the station?";
+
+/// Prints what each engine makes of one known text for each of its policies. False where one gave no verdict.
+pub fn run(config: &Config) -> bool {
+    let engines = Engines::new();
+    let mut well = true;
+    for (name, engine) in &config.engines {
+        let guarded = guarded(config, name);
+        if guarded.is_empty() {
+            continue;
+        }
+        println!("engine {name}: {}", engine.run.model());
+        for (policy, reasoning) in guarded {
+            let told = ask(config, &engines, engine, &policy, reasoning);
+            well &= told.is_ok();
+            let told = told.unwrap_or_else(|why| why);
+            println!("  policy {}, effort {}: {told}", policy.id, reasoning.effort().as_str());
+        }
+        if let (EngineRun::Remote(settings), Some(client)) = (&engine.run, engines.client(engine)) {
+            let told = client.map_err(shown).and_then(|client| {
+                let features = block_on(client.features()).map_err(|Refused(why)| why)?;
+                features.map_err(|error| error.to_string())
+            });
+            match told {
+                Ok(features) => println!(
+                    "  JSON schema {}, log-probabilities {}",
+                    kept(features.schema, settings.schema),
+                    kept(features.logprobs, settings.logprobs)
+                ),
+                Err(why) => println!("  JSON schema and log-probabilities unknown: {why}"),
+            }
+            for endpoint in &settings.endpoints {
+                println!("  endpoint {}", endpoint.url);
+            }
+        }
+    }
+    well
+}
+
+/// The policies that guardrails judge on this engine, each as they do, once.
+fn guarded(config: &Config, name: &str) -> Vec<(Arc<Policy>, Reasoning)> {
+    let mut found: Vec<(Arc<Policy>, Reasoning)> = Vec::new();
+    for guardrail in &config.guardrails {
+        let Judge::Policy { policy, engine, reasoning, then } = &guardrail.judge else { continue };
+        let asked = [(engine, *reasoning)].into_iter().chain(then.iter().map(|then| (&then.engine, then.reasoning)));
+        for (_, reasoning) in asked.filter(|(engine, _)| *engine.name == *name) {
+            if !found.iter().any(|(known, with)| known.digest == policy.digest && *with == reasoning) {
+                found.push((policy.clone(), reasoning));
+            }
+        }
+    }
+    found
+}
+
+/// The verdict on the policy's first labelled text, or why there is none.
+fn ask(
+    config: &Config,
+    engines: &Engines,
+    engine: &Engine,
+    policy: &Arc<Policy>,
+    reasoning: Reasoning,
+) -> Result<String, String> {
+    let data = Data::read(&config.policies_dir.join(&*policy.id).join("golden.jsonl"), &[policy]);
+    let item = data.ok().and_then(|data| data.items.into_iter().next());
+    let (text, stage) = item.as_ref().map_or((HARMLESS.into(), Stage::Input), |item| (item.text.clone(), item.stage));
+    let classifier = Classifier::new(engines, engine, policy.clone(), reasoning).map_err(shown)?.within(WITHIN);
+    let found = block_on(classifier.classify(stage, text, None)).map_err(|Refused(why)| why)?;
+    let found = found.map_err(|error| format!("no verdict: {}", visible(&error.to_string())))?;
+    let label = found.label.as_ref().map_or("safe", Label::as_str);
+    let expected = match &item {
+        Some(Item { expected, .. }) if expected.is_violation(policy) == found.safe => format!(", expected {expected}"),
+        Some(_) => ", as expected".to_owned(),
+        None => String::new(),
+    };
+    let reasoned = if found.reasoning.trim().is_empty() { "no reasoning told" } else { "reasoning told" };
+    Ok(format!("{label}{expected}, {:.1} ms, {reasoned}", found.times.total))
+}
+
+/// What a server does, beside what the configuration says of it.
+fn kept(does: bool, said: bool) -> &'static str {
+    match (does, said) {
+        (true, true) => "yes",
+        (true, false) => "yes, and not asked for",
+        (false, true) => "NO, though the configuration says so",
+        (false, false) => "no",
+    }
+}
+
+fn shown(problem: Diagnostic) -> String {
+    problem.render(std::io::stdout().is_terminal())
+}

@@ -1,0 +1,235 @@
+//! The client of one engine: puts a question to one of its endpoints, to another where that one is gone or slow, and gives the
+//! model's answer.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Once, Weak};
+use std::time::Duration;
+
+use futures_util::future::{Either, join_all, select, select_all};
+use futures_util::pin_mut;
+use sha2::{Digest, Sha256};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::config::Remote;
+use crate::policy::Effort;
+use crate::remote::choice::Ring;
+use crate::remote::endpoint::{Endpoint, EndpointError};
+use crate::remote::form::{self, Asked};
+use crate::remote::replica::{Replica, Slot};
+use crate::remote::trust::{TrustError, trusting};
+use crate::remote::{Answer, EndpointReading, Failed, Question, RemoteError};
+
+/// Endpoints are looked at so often, where there is more than one to choose from.
+const CHECKS: Duration = Duration::from_secs(5);
+
+/// Asks a model on one server of several. Connections are kept from one question to the next.
+pub struct Client {
+    engine: Arc<str>,
+    settings: Arc<Remote>,
+    replicas: Vec<Replica>,
+    ring: Ring,
+    model: Arc<str>,
+    /// Asks that wait for room at an endpoint.
+    waiting: AtomicUsize,
+    checks: Once,
+}
+
+/// Why nothing could ever be asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+}
+
+/// What a server does, whatever its preset says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Features {
+    /// It holds an answer to a JSON schema.
+    pub schema: bool,
+    /// It tells the log-probabilities of an answer's tokens.
+    pub logprobs: bool,
+}
+
+/// A replica that failed the ask, and how.
+type Failure = (usize, RemoteError);
+
+impl Client {
+    /// Connects to nobody yet. `engine` is its name, for people.
+    pub fn new(engine: Arc<str>, settings: Arc<Remote>) -> Result<Self, StartError> {
+        let tls = match settings.endpoints.iter().any(|at| at.url.tls) {
+            true => Some(trusting(settings.ca.as_deref().map(Vec::as_slice))?),
+            false => None,
+        };
+        let mut replicas = Vec::with_capacity(settings.endpoints.len());
+        for at in &settings.endpoints {
+            replicas.push(Replica::new(Endpoint::new(&at.url, &settings, tls.as_ref())?, at.concurrency));
+        }
+        let weights = settings.endpoints.iter().map(|at| at.weight);
+        let ring = Ring::new(replicas.iter().map(|replica| &**replica.endpoint.name()).zip(weights));
+        let model = identity(&settings).into();
+        let (waiting, checks) = (AtomicUsize::new(0), Once::new());
+        Ok(Client { engine, settings, replicas, ring, model, waiting, checks })
+    }
+
+    pub fn settings(&self) -> &Arc<Remote> {
+        &self.settings
+    }
+
+    /// The model's id, and a digest of all that shapes a question and how its answer is read: the same wherever it is served.
+    pub fn model(&self) -> &Arc<str> {
+        &self.model
+    }
+
+    /// Of every endpoint.
+    pub fn readings(&self) -> Vec<EndpointReading> {
+        let now = Instant::now();
+        self.replicas.iter().map(|replica| replica.reading(&self.engine, now)).collect()
+    }
+
+    /// Tries what a server may promise and not keep. Takes two answers of the model.
+    pub async fn features(self: &Arc<Self>) -> Result<Features, Failed> {
+        let schema = form::unasked();
+        let question = Question {
+            policy: "Answer with one word.",
+            text: "Say yes.",
+            effort: Effort::Low,
+            max_tokens: 512,
+            schema: Some(&schema),
+            logprobs: false,
+        };
+        let held = self.ask("", &question).await;
+        let told = self.ask("", &Question { schema: None, logprobs: true, ..question }).await?;
+        Ok(Features {
+            schema: held.is_ok_and(|answer| form::is_unasked(&answer.content)),
+            logprobs: told.tokens.iter().any(|token| !token.likeliest.is_empty()),
+        })
+    }
+
+    /// The model's answer. Questions of one `key` go to one endpoint for as long as it is there. Dropping the future ends the
+    /// exchange.
+    pub async fn ask(self: &Arc<Self>, key: &str, question: &Question<'_>) -> Result<Answer, Failed> {
+        self.checks.call_once(|| watch(self));
+        let asked = form::ask(&self.settings, question);
+        let asking = Asking { client: self, asked: &asked, max_tokens: question.max_tokens };
+        let mut left = self.ring.order(key);
+        loop {
+            let failed = match self.room(&left).await {
+                Err(error) => return Err(self.failed(None, error)),
+                Ok((first, slot)) => match asking.one_or_two(first, slot, &mut left).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(failed) => failed,
+                },
+            };
+            // Whoever may have begun to answer has been paid for it, and another would answer no better.
+            if left.is_empty() || !failed.1.before_answer() {
+                return Err(self.failed(Some(failed.0), failed.1));
+            }
+        }
+    }
+
+    /// Room at the first of these that has some and is not passed over, or else at any of them as soon as there is some.
+    async fn room(&self, order: &[usize]) -> Result<(usize, Slot), RemoteError> {
+        let now = Instant::now();
+        let up: Vec<usize> = order.iter().copied().filter(|&at| self.replicas[at].health.is_up(now)).collect();
+        // Where all are passed over, one of them has to be asked.
+        let chosen = if up.is_empty() { order } else { &up };
+        if let Some(found) = self.room_now(chosen) {
+            return Ok(found);
+        }
+        let capacity = self.settings.queue;
+        let _place = Place::take(&self.waiting, capacity).ok_or(RemoteError::Overloaded { capacity })?;
+        let slots = chosen.iter().map(|&at| Box::pin(async move { Some((at, self.replicas[at].slot().await?)) }));
+        // Nobody ever closes an endpoint's room.
+        let (slot, ..) = select_all(slots).await;
+        slot.ok_or(RemoteError::Overloaded { capacity })
+    }
+
+    fn room_now(&self, order: &[usize]) -> Option<(usize, Slot)> {
+        order.iter().find_map(|&at| Some((at, self.replicas[at].slot_now()?)))
+    }
+
+    fn failed(&self, replica: Option<usize>, error: RemoteError) -> Failed {
+        let endpoint = replica.map(|at| self.replicas[at].endpoint.name().clone());
+        Failed { engine: self.engine.clone(), endpoint, error }
+    }
+}
+
+/// One question on its way.
+struct Asking<'a> {
+    client: &'a Client,
+    asked: &'a Asked,
+    max_tokens: usize,
+}
+
+impl Asking<'_> {
+    /// Asks this replica, and where it is slower than it mostly is, another one beside it: the first answer counts. Whoever
+    /// was asked is taken out of those that are `left`.
+    async fn one_or_two(&self, first: usize, slot: Slot, left: &mut Vec<usize>) -> Result<Answer, Failure> {
+        left.retain(|&at| at != first);
+        let asked = self.ask(first, slot);
+        let Some(patience) = self.client.replicas[first].health.slow() else { return asked.await };
+        pin_mut!(asked);
+        if let Ok(done) = timeout(patience, &mut asked).await {
+            return done;
+        }
+        let now = Instant::now();
+        let up: Vec<usize> = left.iter().copied().filter(|&at| self.client.replicas[at].health.is_up(now)).collect();
+        let Some((second, slot)) = self.client.room_now(&up) else { return asked.await };
+        left.retain(|&at| at != second);
+        self.client.replicas[second].hedged();
+        let beside = self.ask(second, slot);
+        pin_mut!(beside);
+        match select(asked, beside).await {
+            Either::Left((Ok(answer), _)) | Either::Right((Ok(answer), _)) => Ok(answer),
+            Either::Left((Err(_), other)) => other.await,
+            Either::Right((Err(_), other)) => other.await,
+        }
+    }
+
+    async fn ask(&self, at: usize, slot: Slot) -> Result<Answer, Failure> {
+        let read = |body: &[u8]| form::read(&self.client.settings, body, self.max_tokens);
+        self.client.replicas[at].ask(slot, self.asked, read).await.map_err(|error| (at, error))
+    }
+}
+
+/// A place among those that wait, given back when it is dropped.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicUsize, capacity: usize) -> Option<Self> {
+        let more = |count: usize| (count < capacity).then_some(count + 1);
+        waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok().then_some(Place(waiting))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Looks at the endpoints from time to time, so that one that is gone costs no ask, and one that is back is found. Ends with
+/// the client. Where there is but one there is nothing to choose.
+fn watch(client: &Arc<Client>) {
+    if client.replicas.len() < 2 {
+        return;
+    }
+    let (client, path) = (Arc::downgrade(client), form::alive(client.settings.api));
+    tokio::spawn(async move {
+        while let Some(client) = Weak::upgrade(&client) {
+            join_all(client.replicas.iter().map(|replica| replica.check(path))).await;
+            drop(client);
+            sleep(CHECKS).await;
+        }
+    });
+}
+
+fn identity(settings: &Remote) -> String {
+    let Remote { preset, model, api, policy_in, effort_in, schema, logprobs, window, .. } = settings;
+    let (preset, api) = (preset.as_str(), api.as_str());
+    let shape = format!("{preset} {api} {policy_in:?} {effort_in:?} {schema} {logprobs} {window}");
+    let digest: String = Sha256::digest(shape.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("{model}@{digest}")
+}
