@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use portcullis::cli::check;
-use portcullis::config::{self, Config, Handling, Judge};
+use portcullis::config::{self, Config, EngineRun, Handling, Judge};
 use portcullis::live::missing_models;
 use portcullis::policy::{Action, Form, Mode, Stage};
 
@@ -54,12 +54,12 @@ fn the_default_deployment_is_what_the_demo_needs() {
     assert!(matches!(models.handling, Handling::Pass));
     let Handling::Inspect { guardrails, .. } = &chat.handling else { panic!("judged") };
     let ids: Vec<&str> = guardrails.iter().map(|guardrail| &*guardrail.id).collect();
-    assert_eq!(ids, ["blocklist", "pii", "secrets", "prompt-injection-trial"]);
-    for guardrail in guardrails {
-        // The random checkpoint decides nothing.
-        let by_model = matches!(guardrail.judge, Judge::Policy { .. });
-        assert_eq!(by_model, guardrail.mode == Mode::Observe, "{}", guardrail.id);
-    }
+    assert_eq!(ids, ["blocklist", "pii", "secrets", "prompt-injection"]);
+    let Judge::Policy { engine, .. } = &guardrails[3].judge else { panic!("a policy") };
+    let EngineRun::Here(run) = &engine.run else { panic!("in this process") };
+    assert!(run.model.ends_with("models/safeguard-nano"), "one line of the file names another model");
+    assert!(guardrails.iter().all(|guardrail| guardrail.mode == Mode::Enforce));
+    assert!(missing_models(&config).is_empty());
 }
 
 #[test]

@@ -129,7 +129,7 @@ def rate(step, steps, warm=30):
 
 def main():
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("--steps", type=int, default=3000)
+    arguments.add_argument("--steps", type=int, default=2000)
     arguments.add_argument("--minutes", type=float, help="ends the run early; the next call goes on")
     arguments.add_argument("--quantise-from", type=float, default=0.7, help="share of the steps after which experts are MXFP4")
     arguments.add_argument("--score-every", type=int, default=250)

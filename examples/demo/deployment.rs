@@ -15,8 +15,6 @@ pub struct Deployment {
     pub upstream: SocketAddr,
     /// The file of the audit.
     pub audit: PathBuf,
-    /// Guardrails that only observe.
-    pub observers: Vec<String>,
 }
 
 const CONFIG: &str = "portcullis.toml";
@@ -39,9 +37,6 @@ impl Deployment {
         let upstreams = get(&["upstream"])?.as_table().into_iter().flatten();
         let mut urls = upstreams.filter_map(|(_, upstream)| upstream.get("url").and_then(|url| url.as_str()));
         let url = urls.next().unwrap_or_default();
-        let guardrails = table.get("guardrail").and_then(|value| value.as_table()).into_iter().flatten();
-        let observers =
-            guardrails.filter(|(_, guardrail)| guardrail.get("mode").and_then(|mode| mode.as_str()) == Some("observe"));
         let address = |what: &str, text: &str| {
             text.parse()
                 .with_context(|| format!("{CONFIG}: {what} is to be an address with a port for the demo, not {text:?}"))
@@ -51,7 +46,6 @@ impl Deployment {
             admin: address("admin.listen", admin)?,
             upstream: address("the upstream's url", url.trim_start_matches("http://").trim_end_matches('/'))?,
             audit: folder.join(get(&["audit", "file"])?.as_str().unwrap_or("audit.jsonl")),
-            observers: observers.map(|(name, _)| name.clone()).collect(),
             folder,
         })
     }

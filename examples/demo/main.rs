@@ -40,7 +40,7 @@ async fn run() -> anyhow::Result<ExitCode> {
 
     let transcript = Transcript::new();
     transcript.opening(&deployment);
-    let mut audit = audit::Tail::at_the_end(&deployment.audit, &deployment.observers);
+    let mut audit = audit::Tail::at_the_end(&deployment.audit);
     let mut wrong = Vec::new();
     for (number, scene) in (1..).zip(scenes::all()) {
         let seen = client::ask(deployment.proxy, &scene).await.with_context(|| format!("request {number}"))?;

@@ -66,13 +66,11 @@ impl Transcript {
 
     pub fn closing(&self, deployment: &Deployment, wrong: &[String]) {
         println!();
+        println!("The verdicts of prompt-injection came from safeguard-nano (libtorch), which read the policy in");
         println!(
-            "What blocked, redacted and annotated here is the pattern detector. The model's verdicts (libtorch) come"
+            "policies/prompt-injection/policy.md. It is a stand-in, small enough to be here, and no safety model:"
         );
-        println!(
-            "from a small checkpoint of random weights: they show that the machinery runs, and mean nothing. That is"
-        );
-        println!("why its guardrail only observes. README.md says how to put gpt-oss-safeguard in its place.");
+        println!("README.md says how to put gpt-oss-safeguard in its place. All others are patterns.");
         println!("The audit of all this: {}", deployment.audit.display());
         println!();
         if wrong.is_empty() {
@@ -145,9 +143,8 @@ fn verdict_lines(verdicts: &[Verdict]) -> Vec<String> {
         }));
         for verdict in of_stage() {
             lines.extend(verdict.found.iter().map(|found| {
-                let observed = if found.observed { " (observed)" } else { "" };
                 format!(
-                    "{stage:<6}  {}: {} -> {}, {:.2} ms by {}{observed}",
+                    "{stage:<6}  {}: {} -> {}, {:.2} ms by {}",
                     found.guardrail, found.label, found.action, found.took_ms, found.engine
                 )
             }));
