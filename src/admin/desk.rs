@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 
 use crate::admin::judges::{Brief, Judges};
 use crate::admin::refused::Refused;
-use crate::config::{Config, Engine, EngineRun, Judge};
+use crate::config::{Api, Config, Engine, EngineRun, Judge};
 use crate::live::Reloader;
 use crate::policy::{Effort, Policy, Reasoning};
 use crate::telemetry::Telemetry;
@@ -163,10 +163,8 @@ fn brief(
         )
     })?;
     // In words a model can't be asked before it has reasoned.
-    let otherwise = match engine.run {
-        EngineRun::Remote(_) if otherwise == Effort::None => Effort::Low,
-        EngineRun::Remote(_) | EngineRun::Here(_) => otherwise,
-    };
+    let in_words = matches!(&engine.run, EngineRun::Remote(remote) if remote.api != Api::Tokens);
+    let otherwise = if in_words && otherwise == Effort::None { Effort::Low } else { otherwise };
     // With the effort of its guardrail it has the guardrail's own bounds.
     let own = guarded.map(|(.., reasoning)| reasoning);
     let reasoning = match effort {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::desk::{Refused, block_on};
-use crate::config::{Config, Diagnostic, Engine, EngineRun, Judge};
+use crate::config::{Api, Config, Diagnostic, Engine, EngineRun, Judge, Remote};
 use crate::live::Engines;
 use crate::policy::{Label, Policy, Reasoning, Stage};
 use crate::workbench::{Classifier, Data, Item, visible};
@@ -32,18 +32,10 @@ pub fn run(config: &Config) -> bool {
             let told = told.unwrap_or_else(|why| why);
             println!("  policy {}, effort {}: {told}", policy.id, reasoning.effort().as_str());
         }
-        if let (EngineRun::Remote(settings), Some(client)) = (&engine.run, engines.client(engine)) {
-            let told = client.map_err(shown).and_then(|client| {
-                let features = block_on(client.features()).map_err(|Refused(why)| why)?;
-                features.map_err(|error| error.to_string())
-            });
-            match told {
-                Ok(features) => println!(
-                    "  JSON schema {}, log-probabilities {}",
-                    kept(features.schema, settings.schema),
-                    kept(features.logprobs, settings.logprobs)
-                ),
-                Err(why) => println!("  JSON schema and log-probabilities unknown: {why}"),
+        if let EngineRun::Remote(settings) = &engine.run {
+            // What is asked in token ids asks the server for no more than its verdicts have shown.
+            if settings.api != Api::Tokens {
+                println!("  {}", promised(&engines, engine, settings));
             }
             for endpoint in &settings.endpoints {
                 println!("  endpoint {}", endpoint.url);
@@ -90,6 +82,23 @@ fn ask(
     };
     let reasoned = if found.reasoning.trim().is_empty() { "no reasoning told" } else { "reasoning told" };
     Ok(format!("{label}{expected}, {:.1} ms, {reasoned}", found.times.total))
+}
+
+/// What a server does of what it may promise.
+fn promised(engines: &Engines, engine: &Engine, settings: &Remote) -> String {
+    let features = engines.client(engine).map(|client| {
+        let features = block_on(client.map_err(shown)?.features()).map_err(|Refused(why)| why)?;
+        features.map_err(|error| error.to_string())
+    });
+    match features {
+        Some(Ok(features)) => format!(
+            "JSON schema {}, log-probabilities {}",
+            kept(features.schema, settings.schema),
+            kept(features.logprobs, settings.logprobs)
+        ),
+        Some(Err(why)) => format!("JSON schema and log-probabilities unknown: {why}"),
+        None => String::new(),
+    }
 }
 
 /// What a server does, beside what the configuration says of it.

@@ -170,13 +170,14 @@ impl EngineShape {
 
     /// The first key that only a remote engine has.
     fn written_remote(&self) -> Option<(&'static str, Range<usize>)> {
-        let EngineShape { url, endpoints, api, policy_in, effort_in, reasoning_in, schema, logprobs, window, .. } =
+        let EngineShape { url, endpoints, api, tokenizer, policy_in, effort_in, reasoning_in, .. } = self;
+        let EngineShape { schema, logprobs, window, credential, ca, connect_timeout, first_byte_timeout, idle_timeout, .. } =
             self;
-        let EngineShape { credential, ca, connect_timeout, first_byte_timeout, idle_timeout, .. } = self;
         first([
             ("url", span(url)),
             ("endpoints", span(endpoints)),
             ("api", span(api)),
+            ("tokenizer", span(tokenizer)),
             ("policy_in", span(policy_in)),
             ("effort_in", span(effort_in)),
             ("reasoning_in", span(reasoning_in)),

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub struct Remote {
     /// The model's id, as the servers know it.
     pub model: Arc<str>,
     pub api: Api,
+    /// The folder with the `tokenizer.json` of prompts in token ids, where it is not gpt-oss's.
+    pub tokenizer: Option<PathBuf>,
     pub policy_in: PolicyIn,
     pub effort_in: EffortIn,
     pub reasoning_in: ReasoningIn,
@@ -89,6 +92,8 @@ pub enum Api {
     LmStudio,
     /// Ollama's own (`/api/chat`).
     Ollama,
+    /// Completions, of prompts in token ids.
+    Tokens,
 }
 
 /// The message that carries the policy.
@@ -198,6 +203,11 @@ impl Preset {
         }
     }
 
+    /// Whether such a server goes on with a prompt in token ids and tells log-probabilities by ids.
+    fn takes_tokens(self) -> bool {
+        matches!(self, Preset::Vllm | Preset::LlamaCpp | Preset::OpenAiCompatible)
+    }
+
     /// As the file has it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -222,11 +232,12 @@ impl Api {
             Api::Responses => "responses",
             Api::LmStudio => "lm-studio",
             Api::Ollama => "ollama",
+            Api::Tokens => "tokens",
         }
     }
 
-    /// Whether its paths are under the base path of OpenAI's APIs.
-    pub(super) fn is_openai(self) -> bool {
+    /// Whether it knows what OpenAI's APIs have for an effort.
+    fn is_openai(self) -> bool {
         matches!(self, Api::Chat | Api::Responses)
     }
 }
@@ -237,13 +248,24 @@ pub(super) fn remote(reader: &mut Reader<'_>, top: &Origin, name: &Name, shape: 
     let (preset, at) = (*written.get_ref(), top.with(written.span()));
     let defaults = preset.defaults();
     let api = shape.api.as_ref().map_or(defaults.api, |api| *api.get_ref());
+    if let Some(at) = shape.api.as_ref().filter(|_| api == Api::Tokens && !preset.takes_tokens()) {
+        let title = format!("the preset `{}` takes no prompt in token ids", preset.as_str());
+        let problem = Diagnostic::error(&top.with(at.span()), title).label("asks it for that");
+        reader.problem(problem.help("`vllm`, `llama-cpp` and `openai-compatible`, where a server speaks as vLLM does, take one"));
+        return None;
+    }
     if let Some((key, span, why)) = unheard(api, &shape) {
         let problem =
             Diagnostic::error(&top.with(span), format!("`{key}` means nothing in the API `{}`", api.as_str()));
         reader.problem(problem.label(why));
         return None;
     }
-    let base = if api.is_openai() { defaults.base } else { "" };
+    let own = match api {
+        Api::LmStudio | Api::Ollama => true,
+        Api::Tokens => preset == Preset::LlamaCpp,
+        Api::Chat | Api::Responses => false,
+    };
+    let base = if own { "" } else { defaults.base };
     let endpoints = endpoints(reader, top, &at, &defaults, base, shape.url, shape.endpoints)?;
     let Some(model) = shape.model.map(Spanned::into_inner).or(defaults.model.map(str::to_owned)) else {
         let problem = Diagnostic::error(&at, format!("the engine `{}` has no `model`", name.0));
@@ -275,6 +297,7 @@ pub(super) fn remote(reader: &mut Reader<'_>, top: &Origin, name: &Name, shape: 
         endpoints: endpoints.into_iter().map(|(endpoint, _)| endpoint).collect(),
         model: model.into(),
         api,
+        tokenizer: shape.tokenizer.map(|path| reader.path(path.get_ref())),
         policy_in: shape.policy_in.map_or(PolicyIn::System, Spanned::into_inner),
         effort_in: shape.effort_in.map_or(defaults.effort_in, Spanned::into_inner),
         reasoning_in: shape.reasoning_in.map_or(ReasoningIn::Auto, Spanned::into_inner),
@@ -292,6 +315,10 @@ pub(super) fn remote(reader: &mut Reader<'_>, top: &Origin, name: &Name, shape: 
 
 /// A key that is written and has no place in the API.
 fn unheard(api: Api, shape: &EngineShape) -> Option<(&'static str, Range<usize>, &'static str)> {
+    if api == Api::Tokens {
+        return rendered(shape);
+    }
+    let tokenizer = shape.tokenizer.as_ref();
     let policy_in = shape.policy_in.as_ref().filter(|_| api == Api::LmStudio);
     let effort_in = shape.effort_in.as_ref().filter(|effort_in| match effort_in.get_ref() {
         EffortIn::Field => false,
@@ -301,11 +328,23 @@ fn unheard(api: Api, shape: &EngineShape) -> Option<(&'static str, Range<usize>,
     let reasoning_in = shape.reasoning_in.as_ref().filter(|_| api != Api::Chat);
     let schema = shape.schema.as_ref().filter(|schema| *schema.get_ref() && api == Api::LmStudio);
     let logprobs = shape.logprobs.as_ref().filter(|logprobs| *logprobs.get_ref() && api != Api::Chat);
-    None.or(policy_in.map(|at| ("policy_in", at.span(), "it has a member of its own for the policy")))
+    None.or(tokenizer.map(|at| ("tokenizer", at.span(), "it is asked in words")))
+        .or(policy_in.map(|at| ("policy_in", at.span(), "it has a member of its own for the policy")))
         .or(effort_in.map(|at| ("effort_in", at.span(), "it has a member of its own for the effort")))
         .or(reasoning_in.map(|at| ("reasoning_in", at.span(), "it has one place for the reasoning")))
         .or(schema.map(|at| ("schema", at.span(), "it takes none")))
         .or(logprobs.map(|at| ("logprobs", at.span(), "it is not asked for them")))
+}
+
+/// A key for what the prompt itself says, where it is written in token ids.
+fn rendered(shape: &EngineShape) -> Option<(&'static str, Range<usize>, &'static str)> {
+    let EngineShape { policy_in, effort_in, reasoning_in, schema, logprobs, .. } = shape;
+    let prompt = "the prompt is written here";
+    None.or(policy_in.as_ref().map(|at| ("policy_in", at.span(), prompt)))
+        .or(effort_in.as_ref().map(|at| ("effort_in", at.span(), prompt)))
+        .or(reasoning_in.as_ref().map(|at| ("reasoning_in", at.span(), "the model's channels are read here")))
+        .or(schema.as_ref().map(|at| ("schema", at.span(), "the reply is held to its form here")))
+        .or(logprobs.as_ref().map(|at| ("logprobs", at.span(), "it is always asked for them")))
 }
 
 /// Each with its place in the file.

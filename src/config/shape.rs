@@ -125,6 +125,7 @@ pub struct EngineShape {
     pub url: Option<Spanned<Url>>,
     pub endpoints: Option<Spanned<Vec<Spanned<EndpointShape>>>>,
     pub api: Option<Spanned<Api>>,
+    pub tokenizer: Option<Spanned<PathBuf>>,
     pub policy_in: Option<Spanned<PolicyIn>>,
     pub effort_in: Option<Spanned<EffortIn>>,
     pub reasoning_in: Option<Spanned<ReasoningIn>>,

@@ -46,6 +46,7 @@ pub use kv::{KvCache, KvStore, NoRoom};
 pub use layout::Row;
 pub use pins::{Pin, Pins};
 pub use rope::inv_freq;
+pub use sequence::{Answer, Question, Sequence};
 pub use tokenizer::{Control, EncodeError, Tokenizer};
 pub use transformer::Transformer;
 pub use weights::{Format, Progress, Stored, StoredExperts, Values, Weights};

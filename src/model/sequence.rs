@@ -103,6 +103,27 @@ impl Sequence {
         }
     }
 
+    /// Tokens that the step under way may still append, at most; of choices those of one question.
+    pub fn left(&self) -> usize {
+        let left = |start: usize, budget: usize| (start + budget).saturating_sub(self.tokens.len());
+        match &self.state {
+            State::Done => 0,
+            State::Choosing(_) => 1,
+            State::Decoding { start, budget, .. } => left(*start, *budget),
+            State::Constrained(constrained) => left(constrained.start, constrained.budget),
+        }
+    }
+
+    /// Leaves a text under a grammar as it is, without its end, and goes on to the steps that follow.
+    pub fn leave(&mut self) -> Result<(), GrammarError> {
+        if let State::Constrained(constrained) = &self.state {
+            let tokens = self.tokens[constrained.start..].to_vec();
+            self.outcomes.push(Outcome::Decoded { tokens, stop: None });
+            self.next_step()?;
+        }
+        Ok(())
+    }
+
     /// Takes the answer to [`Self::question`]. Gives how many of the tokens known before are still the same; the rest, if
     /// any, were those of another choice. Errors if a grammar breaks off; then the sequence can't go on.
     pub fn answer(&mut self, answer: Answer) -> Result<usize, GrammarError> {

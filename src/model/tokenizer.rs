@@ -48,8 +48,21 @@ pub struct EncodeError(String);
 impl Control {
     /// All of them, in no particular order: where one of these comes up, a text has ended.
     pub fn all(&self) -> [u32; 8] {
-        let Control { start, end, message, channel, constrain, r#return, call, end_of_text } = *self;
-        [start, end, message, channel, constrain, r#return, call, end_of_text]
+        self.named().map(|(_, id)| id)
+    }
+
+    /// The same with their spellings.
+    pub fn named(&self) -> [(&'static str, u32); 8] {
+        [
+            ("<|start|>", self.start),
+            ("<|end|>", self.end),
+            ("<|message|>", self.message),
+            ("<|channel|>", self.channel),
+            ("<|constrain|>", self.constrain),
+            ("<|return|>", self.r#return),
+            ("<|call|>", self.call),
+            ("<|endoftext|>", self.end_of_text),
+        ]
     }
 }
 
@@ -93,11 +106,9 @@ impl Tokenizer {
     /// tokens that the model knows; ids beyond it are an error.
     pub fn open(dir: &Path, vocab: i64) -> Result<Self, LoadError> {
         let file = dir.join("tokenizer.json");
-        let (tokenizer, file) = if file.exists() {
-            let bytes = std::fs::read(&file).map_err(|e| LoadError::file(&file, e))?;
-            (Self::parse(&bytes).map_err(|problem| LoadError::file(&file, problem))?, file)
-        } else {
-            (Self::o200k(), dir.join("config.json"))
+        let (tokenizer, file) = match file.exists() {
+            true => (Self::read(&file)?, file),
+            false => (Self::o200k(), dir.join("config.json")),
         };
         let ids = tokenizer.size();
         if i64::from(ids) > vocab {
@@ -107,6 +118,12 @@ impl Tokenizer {
             ));
         }
         Ok(tokenizer)
+    }
+
+    /// A `tokenizer.json`.
+    pub fn read(file: &Path) -> Result<Self, LoadError> {
+        let bytes = std::fs::read(file).map_err(|e| LoadError::file(file, e))?;
+        Self::parse(&bytes).map_err(|problem| LoadError::file(file, problem))
     }
 
     /// Ordinary tokens, whatever the text looks like.
@@ -146,7 +163,7 @@ impl Tokenizer {
     }
 
     /// One more than the highest id.
-    fn size(&self) -> u32 {
+    pub fn size(&self) -> u32 {
         let text = match &self.text {
             Text::O200k(_) => o200k::TEXT,
             Text::File(tokenizer) => tokenizer.get_vocab(false).into_values().max().map_or(0, |id| id + 1),

@@ -14,10 +14,10 @@ use crate::config::Remote;
 use crate::policy::Effort;
 use crate::remote::choice::Ring;
 use crate::remote::endpoint::{Endpoint, EndpointError};
-use crate::remote::form::{self, Asked};
+use crate::remote::form::{self, Asked, tokens};
 use crate::remote::replica::{Replica, Slot};
 use crate::remote::trust::{TrustError, trusting};
-use crate::remote::{Answer, EndpointReading, Failed, Question, RemoteError};
+use crate::remote::{Answer, Beginning, Continuation, EndpointReading, Failed, Proof, Question, RemoteError};
 
 /// Endpoints are looked at so often, where there is more than one to choose from.
 const CHECKS: Duration = Duration::from_secs(5);
@@ -110,9 +110,32 @@ impl Client {
     /// The model's answer. Questions of one `key` go to one endpoint for as long as it is there. Dropping the future ends the
     /// exchange.
     pub async fn ask(self: &Arc<Self>, key: &str, question: &Question<'_>) -> Result<Answer, Failed> {
+        let read = |body: &[u8]| form::read(&self.settings, body, question.max_tokens);
+        self.exchange(key, &form::ask(&self.settings, question), None, &read).await
+    }
+
+    /// What the model goes on with, as `judge` takes it. As [`Self::ask`], but that an endpoint has to show first that its tokens
+    /// are those of the `proof`.
+    pub async fn go_on<T>(
+        self: &Arc<Self>,
+        key: &str,
+        beginning: &Beginning<'_>,
+        proof: &Proof,
+        judge: impl Fn(Continuation) -> Result<T, RemoteError> + Sync,
+    ) -> Result<T, Failed> {
+        let read = |body: &[u8]| tokens::read(&self.settings, beginning, body).and_then(&judge);
+        self.exchange(key, &tokens::ask(&self.settings, beginning), Some(proof), &read).await
+    }
+
+    async fn exchange<T>(
+        self: &Arc<Self>,
+        key: &str,
+        asked: &Asked,
+        proof: Option<&Proof>,
+        read: &(dyn Fn(&[u8]) -> Result<T, RemoteError> + Sync),
+    ) -> Result<T, Failed> {
         self.checks.call_once(|| watch(self));
-        let asked = form::ask(&self.settings, question);
-        let asking = Asking { client: self, asked: &asked, max_tokens: question.max_tokens };
+        let asking = Asking { client: self, asked, proof, read };
         let mut left = self.ring.order(key);
         loop {
             let failed = match self.room(&left).await {
@@ -157,19 +180,22 @@ impl Client {
 }
 
 /// One question on its way.
-struct Asking<'a> {
+struct Asking<'a, T> {
     client: &'a Client,
     asked: &'a Asked,
-    max_tokens: usize,
+    /// What an endpoint has to show before it is asked.
+    proof: Option<&'a Proof>,
+    read: &'a (dyn Fn(&[u8]) -> Result<T, RemoteError> + Sync),
 }
 
-impl Asking<'_> {
+impl<T> Asking<'_, T> {
     /// Asks this replica, and where it is slower than it mostly is, another one beside it: the first answer counts. Whoever
     /// was asked is taken out of those that are `left`.
-    async fn one_or_two(&self, first: usize, slot: Slot, left: &mut Vec<usize>) -> Result<Answer, Failure> {
+    async fn one_or_two(&self, first: usize, slot: Slot, left: &mut Vec<usize>) -> Result<T, Failure> {
         left.retain(|&at| at != first);
         let asked = self.ask(first, slot);
-        let Some(patience) = self.client.replicas[first].health.slow() else { return asked.await };
+        let slow = self.client.replicas[first].health.slow().filter(|_| self.asked.even);
+        let Some(patience) = slow else { return asked.await };
         pin_mut!(asked);
         if let Ok(done) = timeout(patience, &mut asked).await {
             return done;
@@ -188,9 +214,17 @@ impl Asking<'_> {
         }
     }
 
-    async fn ask(&self, at: usize, slot: Slot) -> Result<Answer, Failure> {
-        let read = |body: &[u8]| form::read(&self.client.settings, body, self.max_tokens);
-        self.client.replicas[at].ask(slot, self.asked, read).await.map_err(|error| (at, error))
+    async fn ask(&self, at: usize, slot: Slot) -> Result<T, Failure> {
+        self.ask_within(&self.client.replicas[at], &slot).await.map_err(|error| (at, error))
+    }
+
+    async fn ask_within(&self, replica: &Replica, slot: &Slot) -> Result<T, RemoteError> {
+        if let Some(proof) = self.proof.filter(|_| !replica.is_proven()) {
+            let settings = &self.client.settings;
+            replica.ask(slot, &tokens::prove(settings, proof), |body| tokens::proves(settings, proof, body)).await?;
+            replica.prove();
+        }
+        replica.ask(slot, self.asked, self.read).await
     }
 }
 
@@ -216,7 +250,7 @@ fn watch(client: &Arc<Client>) {
     if client.replicas.len() < 2 {
         return;
     }
-    let (client, path) = (Arc::downgrade(client), form::alive(client.settings.api));
+    let (client, path) = (Arc::downgrade(client), form::alive(&client.settings));
     tokio::spawn(async move {
         while let Some(client) = Weak::upgrade(&client) {
             join_all(client.replicas.iter().map(|replica| replica.check(path))).await;

@@ -50,6 +50,8 @@ pub enum RemoteError {
     Empty,
     #[error("the model reasoned and did not answer")]
     ReasoningOnly,
+    #[error("its tokens are others than the engine's `tokenizer` has: it serves another model, or that names another's")]
+    OtherTokens,
     #[error("{capacity} asks wait already")]
     Overloaded { capacity: usize },
 }
@@ -69,7 +71,7 @@ impl RemoteError {
     /// Whether the server can't have begun to answer, so that the same may be asked of another.
     pub fn before_answer(&self) -> bool {
         use RemoteError::*;
-        matches!(self, Dns | Refused | Unreachable(_) | Tls(_) | Reset | Timeout(Phase::Connect))
+        matches!(self, Dns | Refused | Unreachable(_) | Tls(_) | Reset | Timeout(Phase::Connect) | OtherTokens)
     }
 
     /// Whether the endpoint itself is at fault, so that others should be asked for a while. A model that answers badly is
@@ -102,6 +104,7 @@ impl RemoteError {
             Refusal => "refusal",
             Empty => "empty",
             ReasoningOnly => "reasoning_only",
+            OtherTokens => "other_tokens",
             Overloaded { .. } => "overloaded",
         }
     }

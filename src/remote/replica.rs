@@ -1,7 +1,7 @@
 //! A replica: one of an engine's endpoints, with room for so many asks, and what is known of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -18,6 +18,8 @@ const CHECK: Duration = Duration::from_secs(2);
 pub struct Replica {
     pub endpoint: Endpoint,
     pub health: Health,
+    /// It has shown that its tokens are those that it is asked in.
+    proven: AtomicBool,
     room: Arc<Semaphore>,
     concurrency: usize,
     counts: Counts,
@@ -53,7 +55,8 @@ pub struct EndpointReading {
 impl Replica {
     pub fn new(endpoint: Endpoint, concurrency: usize) -> Self {
         let room = Arc::new(Semaphore::new(concurrency.min(Semaphore::MAX_PERMITS)));
-        Replica { endpoint, health: Health::default(), room, concurrency, counts: Counts::default() }
+        let (health, proven, counts) = (Health::default(), AtomicBool::new(false), Counts::default());
+        Replica { endpoint, health, proven, room, concurrency, counts }
     }
 
     /// Room, if there is some now.
@@ -69,7 +72,7 @@ impl Replica {
     /// The body of a successful answer, within the room of the slot. `read` says whether it is an answer.
     pub async fn ask<T>(
         &self,
-        _slot: Slot,
+        _slot: &Slot,
         asked: &Asked,
         read: impl FnOnce(&[u8]) -> Result<T, RemoteError>,
     ) -> Result<T, RemoteError> {
@@ -77,15 +80,13 @@ impl Replica {
         self.counts.asks.fetch_add(1, Ordering::Relaxed);
         let answer = match self.endpoint.post(asked.path, asked.body.clone()).await {
             Ok(body) => {
-                self.health.answered(Some(begun.elapsed()));
+                self.health.answered(asked.even.then(|| begun.elapsed()));
                 read(&body)
             }
-            Err(error) => {
-                self.note(begun, &error);
-                Err(error)
-            }
+            Err(error) => Err(error),
         };
-        if answer.is_err() {
+        if let Err(error) = &answer {
+            self.note(begun, error);
             self.counts.failures.fetch_add(1, Ordering::Relaxed);
         }
         answer
@@ -99,6 +100,14 @@ impl Replica {
             // Whatever it says of the path: it is there to say it.
             Ok(_) | Err(_) => self.health.answered(None),
         }
+    }
+
+    pub fn is_proven(&self) -> bool {
+        self.proven.load(Ordering::Relaxed)
+    }
+
+    pub fn prove(&self) {
+        self.proven.store(true, Ordering::Relaxed);
     }
 
     pub fn hedged(&self) {
@@ -124,6 +133,8 @@ impl Replica {
             _ => None,
         };
         if error.of_endpoint() {
+            // What comes back may serve another model.
+            self.proven.store(false, Ordering::Relaxed);
             self.health.failed(begun, Instant::now(), wait);
         }
     }

@@ -1,10 +1,11 @@
-//! The engine: a model in this process, and the seam that stands before it.
+//! The seam before a model, and the engine behind it that runs in this process.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::model::{Config, Job, JobError, Outcome, Pin, Snapshot, Source, Tokenizer, Worker};
+use crate::remote::Failed;
 
 pub use crate::model::{LoadError as EngineError, Settings as EngineSettings};
 
@@ -12,19 +13,37 @@ pub use crate::model::{LoadError as EngineError, Settings as EngineSettings};
 #[async_trait]
 pub trait Generator: Send + Sync {
     /// One outcome for each step with a question in it, up to a last one.
-    async fn generate(&self, job: Job) -> Result<Vec<Outcome>, JobError>;
+    async fn generate(&self, job: Job) -> Result<Vec<Outcome>, Ungenerated>;
 
     /// Keeps what is computed of a prompt's beginning for as long as the pin lives: a policy comes back before every text.
     fn pin(&self, beginning: Arc<[u32]>) -> Pin;
 
     fn tokenizer(&self) -> &Tokenizer;
 
-    /// Hex digest of the model.
+    /// Where the model runs, for the audit.
+    fn kind(&self) -> &'static str;
+
+    /// What tells it from other models: a hex digest of its weights, or its id where it is served.
     fn model(&self) -> &Arc<str>;
 
     /// Tokens of the longest job.
     fn max_tokens(&self) -> usize;
+
+    /// Tokens of content that are judged at once.
+    fn window(&self) -> usize;
 }
+
+/// Why nothing was made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Ungenerated {
+    #[error(transparent)]
+    Job(#[from] JobError),
+    #[error(transparent)]
+    Remote(#[from] Failed),
+}
+
+/// Tokens of content that are judged at once, where nobody says how many.
+const WINDOW: usize = 4096;
 
 /// A model on libtorch, on a thread of its own, which ends when the last handle goes.
 pub struct Engine {
@@ -51,8 +70,8 @@ impl Engine {
 
 #[async_trait]
 impl Generator for Engine {
-    async fn generate(&self, job: Job) -> Result<Vec<Outcome>, JobError> {
-        self.worker.submit(job)?.await.unwrap_or(Err(JobError::Stopped))
+    async fn generate(&self, job: Job) -> Result<Vec<Outcome>, Ungenerated> {
+        Ok(self.worker.submit(job)?.await.unwrap_or(Err(JobError::Stopped))?)
     }
 
     fn pin(&self, beginning: Arc<[u32]>) -> Pin {
@@ -63,12 +82,20 @@ impl Generator for Engine {
         &self.tokenizer
     }
 
+    fn kind(&self) -> &'static str {
+        "libtorch"
+    }
+
     fn model(&self) -> &Arc<str> {
         self.worker.digest()
     }
 
     fn max_tokens(&self) -> usize {
         self.worker.longest()
+    }
+
+    fn window(&self) -> usize {
+        WINDOW
     }
 }
 
@@ -204,7 +231,7 @@ mod tests {
                 _ => assert!(waiting.len() <= 2),
             }
         };
-        assert_eq!(refused, Err(JobError::Overloaded { capacity: 1 }));
+        assert_eq!(refused, Err(JobError::Overloaded { capacity: 1 }.into()));
         endless.abort();
         while let Some(result) = waiting.join_next().await {
             assert_eq!(result.unwrap().unwrap().len(), 1);
@@ -214,10 +241,11 @@ mod tests {
     #[tokio::test]
     async fn a_job_that_is_none_fails_and_no_other() {
         let engine = Engine::start(settings("random-tiny", 4)).unwrap();
-        assert!(matches!(engine.generate(job(&[511, 512], 0, 1)).await, Err(JobError::Invalid(_))));
+        let beyond = engine.generate(job(&[511, 512], 0, 1)).await;
+        assert!(matches!(beyond, Err(Ungenerated::Job(JobError::Invalid(_)))));
         assert!(engine.generate(job(&[511], 0, 1)).await.is_ok());
         let too_long = engine.generate(job(&[1], 0, 131_072)).await;
-        assert_eq!(too_long, Err(JobError::TooLong { tokens: 131_073, limit: 131_072 }));
+        assert_eq!(too_long, Err(JobError::TooLong { tokens: 131_073, limit: 131_072 }.into()));
     }
 
     #[test]

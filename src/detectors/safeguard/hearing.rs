@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use crate::detectors::safeguard::Generator;
+use crate::detectors::safeguard::{Generator, Ungenerated};
 use crate::guardrail::{Heard, Listener};
-use crate::model::{Job, JobError, Outcome, Step, Tokenizer, Told};
+use crate::model::{Job, Outcome, Step, Tokenizer, Told};
 
 /// Generates, and tells `listener` how it goes on. Dropping the future cancels the job.
 pub async fn generate(
@@ -14,7 +14,7 @@ pub async fn generate(
     job: Job,
     listener: &Listener,
     window: usize,
-) -> Result<Vec<Outcome>, JobError> {
+) -> Result<Vec<Outcome>, Ungenerated> {
     let decodes = |step: &Step| if let Step::Decode { budget, .. } = step { *budget } else { 0 };
     let budget: usize = job.steps.iter().map(decodes).sum();
     // There is room for all that can be told of a job, and so for all of its reasoning.

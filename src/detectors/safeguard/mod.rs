@@ -15,6 +15,8 @@ mod replies;
 mod reply;
 #[cfg(all(test, feature = "libtorch"))]
 mod scripted;
+#[cfg(feature = "libtorch")]
+mod served;
 #[cfg(test)]
 mod testing;
 #[cfg(feature = "libtorch")]
@@ -24,12 +26,14 @@ mod windows;
 mod words;
 
 #[cfg(feature = "libtorch")]
-pub use engine::{Engine, EngineError, EngineSettings, Generator};
+pub use engine::{Engine, EngineError, EngineSettings, Generator, Ungenerated};
 #[cfg(feature = "libtorch")]
 pub use prompt::{Openers, Prompt};
 #[cfg(feature = "libtorch")]
 pub use replies::{Replies, ReplyError};
 pub use reply::Reply;
+#[cfg(feature = "libtorch")]
+pub use served::Served;
 #[cfg(feature = "libtorch")]
 pub use tokens::{SafeguardDetector, SafeguardError};
 pub use words::{WordsDetector, WordsError};
@@ -38,8 +42,10 @@ pub use words::{WordsDetector, WordsError};
 pub use crate::model::{ComputeSettings, Dtype, ExpertFormat, Limits, Snapshot, Source};
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::guardrail::DetectError;
+use crate::remote::{Failed, RemoteError};
 use crate::text::{Kind, Place, view};
 
 /// Bytes of content in all: so much is looked at before it is known how much there is to judge.
@@ -61,4 +67,18 @@ async fn unpacked(text: &Arc<str>, fresh: usize) -> Result<Option<Arc<str>>, Det
     let text = text.clone();
     let lines = tokio::task::spawn_blocking(move || view::unpacked(&text, fresh)).await;
     Ok(lines.map_err(|e| DetectError::Engine(e.to_string().into()))?.map(Arc::from))
+}
+
+/// What a failure of a remote engine is to who asked, after so long.
+fn undelivered(failed: Failed, took: Duration) -> DetectError {
+    match failed.error {
+        RemoteError::Overloaded { capacity } => DetectError::Overloaded { capacity },
+        RemoteError::Truncated { tokens } => DetectError::Truncated { tokens },
+        RemoteError::Timeout(_) => DetectError::Timeout(took),
+        RemoteError::Garbage(why) => DetectError::Unparseable(why),
+        RemoteError::Empty => DetectError::Unparseable("it is empty"),
+        RemoteError::ReasoningOnly => DetectError::Unparseable("the model reasoned and did not answer"),
+        RemoteError::Refusal => DetectError::Unparseable("the model refused to answer"),
+        _ => DetectError::Engine(failed.to_string().into()),
+    }
 }

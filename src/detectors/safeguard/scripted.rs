@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
-use crate::detectors::safeguard::Generator;
+use crate::detectors::safeguard::{Generator, Ungenerated};
 use crate::model::{Job, JobError, Outcome, Pin, Pins, Tokenizer};
 
 type Answer = Result<Vec<Outcome>, JobError>;
@@ -45,7 +45,7 @@ impl Scripted {
 
 #[async_trait]
 impl Generator for Scripted {
-    async fn generate(&self, job: Job) -> Answer {
+    async fn generate(&self, job: Job) -> Result<Vec<Outcome>, Ungenerated> {
         let count = {
             let mut jobs = self.jobs.lock().unwrap();
             jobs.push(job);
@@ -54,7 +54,7 @@ impl Generator for Scripted {
         if count > self.answered.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
-        self.answers.lock().unwrap().pop_front().expect("an answer for every job")
+        Ok(self.answers.lock().unwrap().pop_front().expect("an answer for every job")?)
     }
 
     fn pin(&self, beginning: Arc<[u32]>) -> Pin {
@@ -65,11 +65,19 @@ impl Generator for Scripted {
         &self.tokenizer
     }
 
+    fn kind(&self) -> &'static str {
+        "libtorch"
+    }
+
     fn model(&self) -> &Arc<str> {
         &self.model
     }
 
     fn max_tokens(&self) -> usize {
         131_072
+    }
+
+    fn window(&self) -> usize {
+        4096
     }
 }

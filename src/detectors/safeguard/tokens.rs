@@ -6,18 +6,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::detectors::safeguard::{
-    Generator, LIMIT_BYTES, LONG_TEXT, Openers, Prompt, Replies, Reply, ReplyError, excerpts, fold, hearing, speaks,
-    unpacked, windows,
+    Generator, LIMIT_BYTES, LONG_TEXT, Openers, Prompt, Replies, Reply, ReplyError, Ungenerated, excerpts, fold, hearing,
+    speaks, undelivered, unpacked, windows,
 };
 use crate::guardrail::{Ask, DetectError, Detector, Identity, PolicyRef, Priority, Verdict};
 use crate::model::{EncodeError, Job, JobError, Outcome, Pin, Step, Tokenizer};
 use crate::policy::{Label, Nats, Policy, Reasoning};
 use crate::text::Place;
 
-/// Tokens of content that are judged at once.
-const WINDOW: usize = 4096;
 /// Tokens that two windows share.
 const OVERLAP: usize = 256;
 /// Tokens of content in all.
@@ -86,12 +85,13 @@ impl SafeguardDetector {
         let glance = reasoning.margin().map(|margin| (Opening::new(&openers, tokenizer, 0), margin));
         let tokens = prompt.overhead() + opening.steps.iter().chain(replies.steps()).map(Step::longest).sum::<usize>();
         let limit = engine.max_tokens();
-        let window = limit.saturating_sub(tokens).min(WINDOW);
-        if window < LEAST_WINDOW {
+        let room = limit.saturating_sub(tokens);
+        if room < LEAST_WINDOW {
             return Err(SafeguardError::PolicyTooLong { policy: policy.id.clone(), tokens, limit });
         }
+        let window = room.min(engine.window());
         let identity = Identity {
-            engine: "libtorch",
+            engine: engine.kind(),
             model: engine.model().clone(),
             policy: Some(PolicyRef { id: policy.id.clone(), digest: policy.digest.clone() }),
             form: policy.form.as_str(),
@@ -164,11 +164,15 @@ impl SafeguardDetector {
             deadline: Some(ask.deadline.into_std()),
             listener: None,
         };
+        let begun = Instant::now();
         let outcomes = match &ask.listener {
             None => self.engine.generate(job).await,
             Some(listener) => hearing::generate(&*self.engine, job, listener, at).await,
         };
-        let mut outcomes = outcomes.map_err(|error| failed(error, ask))?;
+        let mut outcomes = outcomes.map_err(|error| match error {
+            Ungenerated::Job(error) => failed(error, ask),
+            Ungenerated::Remote(error) => undelivered(error, begun.elapsed()),
+        })?;
         // What was reasoned decides nothing by itself, and nobody is shown it but who listens.
         if opening.reasons && matches!(outcomes.first(), Some(Outcome::Decoded { .. })) {
             outcomes.remove(0);
@@ -218,7 +222,8 @@ impl Detector for SafeguardDetector {
             let window = Window { at, content: &tokens[window], ask };
             self.judge(window, whole && !decoded).boxed()
         };
-        let windows = |of: &[u32]| windows::windows(of.len(), self.window, OVERLAP);
+        let overlap = OVERLAP.min(self.window / 2);
+        let windows = |of: &[u32]| windows::windows(of.len(), self.window, overlap);
         let own = windows(&content).map(|window| (false, window));
         let decoded = windows(&unpacked).filter(|window| !window.is_empty()).map(|window| (true, window));
         fold::judged(ask, own.chain(decoded).enumerate().map(judge).collect()).await
@@ -426,7 +431,7 @@ mod tests {
         let content = engine.tokenizer().encode(&text).unwrap();
         let end = &content[content.len() - 100..];
         assert!(jobs[2].prompt.windows(100).any(|run| run == end));
-        assert!(jobs.iter().all(|job| job.prompt.len() <= WINDOW + detector.prompt.overhead()));
+        assert!(jobs.iter().all(|job| job.prompt.len() <= detector.window + detector.prompt.overhead()));
     }
 
     #[tokio::test]

@@ -11,12 +11,12 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::detectors::safeguard::json::{self, JsonReply};
-use crate::detectors::safeguard::{LIMIT_BYTES, Reply, excerpts, fold, speaks, told, unpacked, windows};
+use crate::detectors::safeguard::{LIMIT_BYTES, Reply, excerpts, fold, speaks, told, undelivered, unpacked, windows};
 use crate::guardrail::{
     Ask, DetectError, Detector, Finding, Grounds, Heard, Identity, Listener, PolicyRef, Scores, Verdict,
 };
 use crate::policy::{Effort, Form, Label, Policy, PolicyLabel, Reasoning};
-use crate::remote::{Answer, Client, Failed, Question, RemoteError, plain, restored};
+use crate::remote::{Answer, Client, Question, plain, restored};
 use crate::text::Place;
 
 /// Bytes that two windows share: as many as the detector in token ids, with four bytes to a token.
@@ -45,7 +45,10 @@ pub struct WordsDetector {
 pub enum WordsError {
     #[error("policy `{policy}`: the reply `{reply}` is not a JSON value, as the form `json` asks for")]
     NotJson { policy: Arc<str>, reply: Arc<str> },
-    #[error("the effort `{}` reads the label's scores off the prompt, which no answer in words tells", .0.as_str())]
+    #[error(
+        "the effort `{}` reads the label's scores off the prompt, which no answer in words tells; `api = \"tokens\"` does",
+        .0.as_str()
+    )]
     Effort(Effort),
 }
 
@@ -87,7 +90,7 @@ impl WordsDetector {
         };
         let begun = Instant::now();
         let answer =
-            self.client.ask(&self.policy.digest, &question).await.map_err(|error| failed(error, begun.elapsed()))?;
+            self.client.ask(&self.policy.digest, &question).await.map_err(|error| undelivered(error, begun.elapsed()))?;
         if let Some(listener) = &ask.listener {
             tell(listener, at, &answer, begun.elapsed());
         }
@@ -184,19 +187,6 @@ fn tell(listener: &Listener, window: usize, answer: &Answer, took: Duration) {
     }
 }
 
-fn failed(failed: Failed, took: Duration) -> DetectError {
-    match failed.error {
-        RemoteError::Overloaded { capacity } => DetectError::Overloaded { capacity },
-        RemoteError::Truncated { tokens } => DetectError::Truncated { tokens },
-        RemoteError::Timeout(_) => DetectError::Timeout(took),
-        RemoteError::Garbage(why) => DetectError::Unparseable(why),
-        RemoteError::Empty => DetectError::Unparseable("it is empty"),
-        RemoteError::ReasoningOnly => DetectError::Unparseable("the model reasoned and did not answer"),
-        RemoteError::Refusal => DetectError::Unparseable("the model refused to answer"),
-        _ => DetectError::Engine(failed.to_string().into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,6 +204,7 @@ mod tests {
             endpoints: vec![at],
             model: "m".into(),
             api: Api::Chat,
+            tokenizer: None,
             policy_in: PolicyIn::System,
             effort_in: EffortIn::Field,
             reasoning_in: ReasoningIn::Auto,

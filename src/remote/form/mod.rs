@@ -1,4 +1,5 @@
-//! Forms: a question as a server's API wants it, and its answer read. Sans I/O; one file for each API.
+//! Forms: a question as a server's API wants it, and its answer read. Sans I/O; one file for each API. Those in token ids have
+//! questions of their own.
 
 mod chat;
 mod lm_studio;
@@ -6,6 +7,7 @@ mod ollama;
 mod responses;
 #[cfg(test)]
 mod tests;
+pub mod tokens;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -63,32 +65,30 @@ pub struct Usage {
 pub struct Asked {
     pub path: &'static str,
     pub body: Bytes,
+    /// Such requests take about the same time, so that a slow one shows.
+    pub even: bool,
 }
 
 /// The request that puts the question to these servers. Every setting that bears on the answer is sent, so that no default
 /// of a server's makes another judge of it.
 pub fn ask(settings: &Remote, question: &Question<'_>) -> Asked {
     let (path, mut body) = match settings.api {
-        Api::Chat => chat::ask(settings, question),
+        // An engine in token ids is asked nothing in words.
+        Api::Chat | Api::Tokens => chat::ask(settings, question),
         Api::Responses => responses::ask(settings, question),
         Api::LmStudio => lm_studio::ask(question),
         Api::Ollama => ollama::ask(settings, question),
     };
     body.insert("model".to_owned(), json!(&*settings.model));
     body.insert("stream".to_owned(), json!(false));
-    Asked { path, body: Value::Object(body).to_string().into() }
+    Asked { path, body: Value::Object(body).to_string().into(), even: true }
 }
 
 /// Reads the body of a successful answer. `max_tokens` is what the question allowed.
 pub fn read(settings: &Remote, body: &[u8], max_tokens: usize) -> Result<Answer, RemoteError> {
-    let body: Value = serde_json::from_slice(body).map_err(|_| RemoteError::Garbage("it is not JSON"))?;
-    let Value::Object(body) = body else { return Err(RemoteError::Garbage("it is no JSON object")) };
-    // Some servers answer 200 and say in the body what went wrong.
-    if body.get("error").is_some_and(|error| !error.is_null()) {
-        return Err(RemoteError::ErrorBody);
-    }
+    let body = parse(body)?;
     let answer = match settings.api {
-        Api::Chat => chat::read(settings, &body),
+        Api::Chat | Api::Tokens => chat::read(settings, &body),
         Api::Responses => responses::read(&body),
         Api::LmStudio => lm_studio::read(&body),
         Api::Ollama => ollama::read(&body),
@@ -105,9 +105,10 @@ pub fn read(settings: &Remote, body: &[u8], max_tokens: usize) -> Result<Answer,
 }
 
 /// A path that costs a server nothing, to see whether it is there.
-pub fn alive(api: Api) -> &'static str {
-    match api {
-        Api::Chat | Api::Responses => "/models",
+pub fn alive(settings: &Remote) -> &'static str {
+    match settings.api {
+        Api::Tokens if settings.preset == Preset::LlamaCpp => "/health",
+        Api::Chat | Api::Responses | Api::Tokens => "/models",
         Api::LmStudio => "/api/v1/models",
         Api::Ollama => "/api/version",
     }
@@ -166,6 +167,17 @@ fn llama_sampling(preset: Preset) -> Option<Value> {
         }
         // Of these a hosted one refuses members that it does not know.
         Preset::Vllm | Preset::Sglang | Preset::Groq | Preset::HfRouter | Preset::OpenAiCompatible => None,
+    }
+}
+
+/// The object that an answer is.
+fn parse(body: &[u8]) -> Result<Map<String, Value>, RemoteError> {
+    let body: Value = serde_json::from_slice(body).map_err(|_| RemoteError::Garbage("it is not JSON"))?;
+    let Value::Object(body) = body else { return Err(RemoteError::Garbage("it is no JSON object")) };
+    // Some servers answer 200 and say in the body what went wrong.
+    match body.get("error") {
+        None | Some(Value::Null) => Ok(body),
+        Some(_) => Err(RemoteError::ErrorBody),
     }
 }
 

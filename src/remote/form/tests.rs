@@ -8,13 +8,14 @@ use std::time::Duration;
 
 const APIS: [Api; 4] = [Api::Chat, Api::Responses, Api::LmStudio, Api::Ollama];
 
-fn settings(api: Api) -> Remote {
+pub(super) fn settings(api: Api) -> Remote {
     let at = EndpointAt { url: Url::parse("http://localhost").unwrap(), weight: NonZeroU32::MIN, concurrency: 1 };
     Remote {
         preset: Preset::OpenAiCompatible,
         endpoints: vec![at],
         model: "m".into(),
         api,
+        tokenizer: None,
         policy_in: PolicyIn::System,
         effort_in: EffortIn::Field,
         reasoning_in: ReasoningIn::Auto,
@@ -176,7 +177,7 @@ fn a_schema_and_the_scores_are_asked_for_where_they_are_wanted() {
 }
 
 /// Any JSON, not too deep.
-fn anything() -> impl Strategy<Value = Value> {
+pub(super) fn anything() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -193,7 +194,7 @@ fn anything() -> impl Strategy<Value = Value> {
 }
 
 /// The pointers of all values within.
-fn pointers(value: &Value, here: String, out: &mut Vec<String>) {
+pub(super) fn pointers(value: &Value, here: String, out: &mut Vec<String>) {
     out.push(here.clone());
     match value {
         Value::Array(values) => values.iter().enumerate().for_each(|(at, v)| pointers(v, format!("{here}/{at}"), out)),
