@@ -272,6 +272,24 @@ const MISTAKES: &[Mistake] = &[
         "model = \"models/tiny\"",
         "preset = \"ollama\"\neffort_in = \"chat_template_kwargs\"",
     ),
+    Mistake(
+        "tokens_of_another_server",
+        In::Main,
+        "model = \"models/tiny\"",
+        "preset = \"ollama\"\napi = \"tokens\"",
+    ),
+    Mistake(
+        "schema_of_a_prompt_in_token_ids",
+        In::Main,
+        "model = \"models/tiny\"",
+        "preset = \"vllm\"\napi = \"tokens\"\nschema = true\neffort_in = \"policy\"",
+    ),
+    Mistake(
+        "tokenizer_of_words",
+        In::Main,
+        "model = \"models/tiny\"",
+        "preset = \"vllm\"\ntokenizer = \"models/tiny\"",
+    ),
     // llama.cpp's own port is the proxy's here.
     Mistake("engine_at_the_proxy", In::Main, "model = \"models/tiny\"", "preset = \"llama-cpp\""),
     Mistake("no_endpoint", In::Main, "model = \"models/tiny\"", "preset = \"vllm\"\nendpoints = []"),

@@ -171,8 +171,17 @@ impl EngineShape {
     /// The first key that only a remote engine has.
     fn written_remote(&self) -> Option<(&'static str, Range<usize>)> {
         let EngineShape { url, endpoints, api, tokenizer, policy_in, effort_in, reasoning_in, .. } = self;
-        let EngineShape { schema, logprobs, window, credential, ca, connect_timeout, first_byte_timeout, idle_timeout, .. } =
-            self;
+        let EngineShape {
+            schema,
+            logprobs,
+            window,
+            credential,
+            ca,
+            connect_timeout,
+            first_byte_timeout,
+            idle_timeout,
+            ..
+        } = self;
         first([
             ("url", span(url)),
             ("endpoints", span(endpoints)),

@@ -22,6 +22,7 @@ mod shape;
 mod sources;
 mod state;
 mod suggest;
+mod unheard;
 mod value;
 
 pub use cascade::Then;

@@ -1,7 +1,6 @@
 //! The settings of a remote engine: where a model is served, and how that server is spoken to.
 
 use std::num::NonZeroU32;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use crate::config::engine::QUEUE;
 use crate::config::load::Reader;
 use crate::config::resolve;
 use crate::config::shape::{EndpointShape, EngineShape};
+use crate::config::unheard::unheard;
 use crate::config::value::{Name, Time};
 use crate::config::{Diagnostic, Origin, Secret, Url};
 
@@ -237,7 +237,7 @@ impl Api {
     }
 
     /// Whether it knows what OpenAI's APIs have for an effort.
-    fn is_openai(self) -> bool {
+    pub(super) fn is_openai(self) -> bool {
         matches!(self, Api::Chat | Api::Responses)
     }
 }
@@ -251,7 +251,9 @@ pub(super) fn remote(reader: &mut Reader<'_>, top: &Origin, name: &Name, shape: 
     if let Some(at) = shape.api.as_ref().filter(|_| api == Api::Tokens && !preset.takes_tokens()) {
         let title = format!("the preset `{}` takes no prompt in token ids", preset.as_str());
         let problem = Diagnostic::error(&top.with(at.span()), title).label("asks it for that");
-        reader.problem(problem.help("`vllm`, `llama-cpp` and `openai-compatible`, where a server speaks as vLLM does, take one"));
+        reader.problem(
+            problem.help("`vllm`, `llama-cpp` and `openai-compatible`, where a server speaks as vLLM does, take one"),
+        );
         return None;
     }
     if let Some((key, span, why)) = unheard(api, &shape) {
@@ -311,40 +313,6 @@ pub(super) fn remote(reader: &mut Reader<'_>, top: &Origin, name: &Name, shape: 
         queue: shape.queue.map_or(QUEUE, |count| count.into_inner().0),
         window: shape.window.map_or(defaults.window, |size| size.into_inner().0),
     })
-}
-
-/// A key that is written and has no place in the API.
-fn unheard(api: Api, shape: &EngineShape) -> Option<(&'static str, Range<usize>, &'static str)> {
-    if api == Api::Tokens {
-        return rendered(shape);
-    }
-    let tokenizer = shape.tokenizer.as_ref();
-    let policy_in = shape.policy_in.as_ref().filter(|_| api == Api::LmStudio);
-    let effort_in = shape.effort_in.as_ref().filter(|effort_in| match effort_in.get_ref() {
-        EffortIn::Field => false,
-        EffortIn::Policy => api == Api::LmStudio,
-        EffortIn::ReasoningEffort | EffortIn::ChatTemplateKwargs => !api.is_openai(),
-    });
-    let reasoning_in = shape.reasoning_in.as_ref().filter(|_| api != Api::Chat);
-    let schema = shape.schema.as_ref().filter(|schema| *schema.get_ref() && api == Api::LmStudio);
-    let logprobs = shape.logprobs.as_ref().filter(|logprobs| *logprobs.get_ref() && api != Api::Chat);
-    None.or(tokenizer.map(|at| ("tokenizer", at.span(), "it is asked in words")))
-        .or(policy_in.map(|at| ("policy_in", at.span(), "it has a member of its own for the policy")))
-        .or(effort_in.map(|at| ("effort_in", at.span(), "it has a member of its own for the effort")))
-        .or(reasoning_in.map(|at| ("reasoning_in", at.span(), "it has one place for the reasoning")))
-        .or(schema.map(|at| ("schema", at.span(), "it takes none")))
-        .or(logprobs.map(|at| ("logprobs", at.span(), "it is not asked for them")))
-}
-
-/// A key for what the prompt itself says, where it is written in token ids.
-fn rendered(shape: &EngineShape) -> Option<(&'static str, Range<usize>, &'static str)> {
-    let EngineShape { policy_in, effort_in, reasoning_in, schema, logprobs, .. } = shape;
-    let prompt = "the prompt is written here";
-    None.or(policy_in.as_ref().map(|at| ("policy_in", at.span(), prompt)))
-        .or(effort_in.as_ref().map(|at| ("effort_in", at.span(), prompt)))
-        .or(reasoning_in.as_ref().map(|at| ("reasoning_in", at.span(), "the model's channels are read here")))
-        .or(schema.as_ref().map(|at| ("schema", at.span(), "the reply is held to its form here")))
-        .or(logprobs.as_ref().map(|at| ("logprobs", at.span(), "it is always asked for them")))
 }
 
 /// Each with its place in the file.

@@ -33,8 +33,8 @@ impl Clients {
             return self.in_token_ids(at, engine, settings, policy, reasoning);
         }
         let client = self.get(engine, settings)?;
-        let detector =
-            WordsDetector::new(client, policy.clone(), reasoning).map_err(|error| unjudged(at, engine, policy, &error))?;
+        let detector = WordsDetector::new(client, policy.clone(), reasoning)
+            .map_err(|error| unjudged(at, engine, policy, &error))?;
         Ok(Arc::new(detector))
     }
 
@@ -48,8 +48,8 @@ impl Clients {
         reasoning: Reasoning,
     ) -> Result<Arc<dyn Detector>, Diagnostic> {
         let served = self.served(engine, settings)?;
-        let detector =
-            SafeguardDetector::new(served, policy.clone(), reasoning).map_err(|error| unjudged(at, engine, policy, &error))?;
+        let detector = SafeguardDetector::new(served, policy.clone(), reasoning)
+            .map_err(|error| unjudged(at, engine, policy, &error))?;
         Ok(Arc::new(detector))
     }
 
@@ -62,9 +62,14 @@ impl Clients {
         _: &Arc<Policy>,
         _: Reasoning,
     ) -> Result<Arc<dyn Detector>, Diagnostic> {
-        let title = format!("this program was built without libtorch, so the engine `{}` can't be asked in token ids", engine.name);
-        let problem = Diagnostic::error(&engine.origin, title).label("needs the model's tokenizer, which comes with it");
-        Err(problem.help("build it with the feature `libtorch`, which is on by default; or leave `api` out, and ask in words"))
+        let title = format!(
+            "this program was built without libtorch, so the engine `{}` can't be asked in token ids",
+            engine.name
+        );
+        let problem =
+            Diagnostic::error(&engine.origin, title).label("needs the model's tokenizer, which comes with it");
+        Err(problem
+            .help("build it with the feature `libtorch`, which is on by default; or leave `api` out, and ask in words"))
     }
 
     /// The model with these settings: the one that is there, or a new one.

@@ -346,6 +346,7 @@ mod tests {
             let Some(question) = sequence.question() else {
                 return (sequence.tokens().to_vec(), sequence.outcomes());
             };
+            assert!(sequence.left() > 0, "who is asked may append");
             computed.truncate(computed.len().min(sequence.tokens().len()));
             assert_eq!(sequence.tokens()[..computed.len()], computed);
             computed = sequence.tokens().to_vec();
@@ -471,6 +472,27 @@ mod tests {
                 None => prop_assert!(tokens.len() == budget, "{:?}", text),
             }
         }
+    }
+
+    #[test]
+    fn a_text_that_is_left_is_not_whole_and_what_follows_it_goes_on() {
+        let steps = [
+            Step::Constrain { grammar: GRAMMAR.clone(), budget: 30 },
+            Step::Force([7].into()),
+            Step::Decode { stops: [].into(), budget: 2 },
+        ];
+        let mut sequence = Sequence::new(vec![1], steps.to_vec()).unwrap();
+        let Some(Question::Likeliest(Some(fits))) = sequence.question() else { panic!() };
+        sequence.answer(Answer::Likeliest(fits.iter().next().unwrap())).unwrap();
+        let begun = sequence.tokens()[1..].to_vec();
+        assert_eq!(sequence.left(), 30 - begun.len());
+        sequence.leave().unwrap();
+        assert_eq!(sequence.tokens(), [&[1][..], &begun, &[7]].concat());
+        assert_eq!((sequence.question(), sequence.left()), (Some(Question::Likeliest(None)), 2));
+        // No other step can be left.
+        sequence.leave().unwrap();
+        assert_eq!(sequence.question(), Some(Question::Likeliest(None)));
+        assert_eq!(sequence.outcomes(), [Outcome::Decoded { tokens: begun, stop: None }]);
     }
 
     #[test]

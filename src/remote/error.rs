@@ -50,7 +50,9 @@ pub enum RemoteError {
     Empty,
     #[error("the model reasoned and did not answer")]
     ReasoningOnly,
-    #[error("its tokens are others than the engine's `tokenizer` has: it serves another model, or that names another's")]
+    #[error(
+        "its tokens are others than the engine's `tokenizer` has: it serves another model, or that names another's"
+    )]
     OtherTokens,
     #[error("{capacity} asks wait already")]
     Overloaded { capacity: usize },

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 
 use crate::support::Answer;
 
+#[cfg(feature = "libtorch")]
+pub mod tokens;
+
 pub const BINARY: &str = "+++\nform = \"binary\"\nlabels = [{ label = \"BAD\", reply = \"1\" }, \
     { label = \"FINE\", reply = \"0\", safe = true }]\n+++\nAnswer 1 where the text is bad, else 0.";
 

@@ -9,7 +9,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::detectors::safeguard::{EngineError, Generator, Ungenerated};
-use crate::model::{Answer, GrammarError, Job, JobError, Mask, Outcome, Pin, Pins, Question, Sequence, Tokenizer, Told};
+use crate::model::{
+    Answer, GrammarError, Job, JobError, Mask, Outcome, Pin, Pins, Question, Sequence, Tokenizer, Told,
+};
 use crate::remote::{Beginning, Client, Continuation, Proof, RemoteError, Then, Usage};
 
 /// Tokens of the longest job, as of gpt-oss. A server that holds fewer says so.

@@ -9,8 +9,8 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::detectors::safeguard::{
-    Generator, LIMIT_BYTES, LONG_TEXT, Openers, Prompt, Replies, Reply, ReplyError, Ungenerated, excerpts, fold, hearing,
-    speaks, undelivered, unpacked, windows,
+    Generator, LIMIT_BYTES, LONG_TEXT, Openers, Prompt, Replies, Reply, ReplyError, Ungenerated, excerpts, fold,
+    hearing, speaks, undelivered, unpacked, windows,
 };
 use crate::guardrail::{Ask, DetectError, Detector, Identity, PolicyRef, Priority, Verdict};
 use crate::model::{EncodeError, Job, JobError, Outcome, Pin, Step, Tokenizer};

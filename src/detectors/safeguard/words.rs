@@ -89,8 +89,11 @@ impl WordsDetector {
             logprobs: self.logprobs,
         };
         let begun = Instant::now();
-        let answer =
-            self.client.ask(&self.policy.digest, &question).await.map_err(|error| undelivered(error, begun.elapsed()))?;
+        let answer = self
+            .client
+            .ask(&self.policy.digest, &question)
+            .await
+            .map_err(|error| undelivered(error, begun.elapsed()))?;
         if let Some(listener) = &ask.listener {
             tell(listener, at, &answer, begun.elapsed());
         }

@@ -34,7 +34,7 @@ pub(super) fn settings(api: Api) -> Remote {
 /// A whole answer: `0`, after some reasoning.
 fn body(api: Api) -> Value {
     match api {
-        Api::Chat => json!({
+        Api::Chat | Api::Tokens => json!({
             "choices": [{ "finish_reason": "stop", "message": { "content": "0", "reasoning": "hm" },
                 "logprobs": { "content": [{ "token": "0", "logprob": 0, "top_logprobs": [
                     { "token": "0", "logprob": -0.5 }, { "token": "1", "logprob": null }, { "token": "2" },

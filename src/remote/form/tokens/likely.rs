@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn replies_that_can_not_be_compared_are_no_verdict() {
-        let told = |count: u32| Likely::new((0..count).map(|token| (token, -f64::from(token) - 1.0)).collect()).unwrap();
+        let told =
+            |count: u32| Likely::new((0..count).map(|token| (token, -f64::from(token) - 1.0)).collect()).unwrap();
         assert!(told(20).shares(&[0, 99]).is_ok());
         assert!(garbage(told(19).shares(&[0, 99])), "too few are told to know anything of 99");
         assert!(told(2).shares(&[0, 1]).is_ok(), "but where all are told that is enough");

@@ -51,7 +51,8 @@ pub fn read(body: &Map<String, Value>) -> Result<Told, RemoteError> {
     let likely = match body.get("completion_probabilities").and_then(|places| places.pointer("/0/top_logprobs")) {
         None => Vec::new(),
         Some(told) => {
-            let one = |told: &Value| Some((u32::try_from(told.get("id")?.as_u64()?).ok()?, told.get("logprob")?.as_f64()?));
+            let one =
+                |told: &Value| Some((u32::try_from(told.get("id")?.as_u64()?).ok()?, told.get("logprob")?.as_f64()?));
             let told = told.as_array().and_then(|told| told.iter().map(one).collect());
             told.ok_or(garbage("its log-probabilities are none of token ids"))?
         }
