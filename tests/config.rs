@@ -272,12 +272,7 @@ const MISTAKES: &[Mistake] = &[
         "model = \"models/tiny\"",
         "preset = \"ollama\"\neffort_in = \"chat_template_kwargs\"",
     ),
-    Mistake(
-        "tokens_of_another_server",
-        In::Main,
-        "model = \"models/tiny\"",
-        "preset = \"ollama\"\napi = \"tokens\"",
-    ),
+    Mistake("tokens_of_another_server", In::Main, "model = \"models/tiny\"", "preset = \"ollama\"\napi = \"tokens\""),
     Mistake(
         "schema_of_a_prompt_in_token_ids",
         In::Main,

@@ -56,7 +56,7 @@ impl Shape {
 
     /// The question of a request; none of one that lets the server show its tokens.
     pub fn asked(self, request: &Recorded) -> Option<Asked> {
-        let body = request.json();
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let (most, likeliest) =
             if self == Shape::LlamaCpp { ("n_predict", "n_probs") } else { ("max_tokens", "logprobs") };
         let list = |name: &str| -> Vec<u32> {
