@@ -95,9 +95,12 @@ async fn a_server_judges_as_the_engine_in_process_does() {
 #[derive(Clone)]
 struct Fake {
     shape: Shape,
-    said: Arc<Mutex<Box<dyn Fn(&Asked) -> Said + Send>>>,
-    change: Arc<Mutex<Box<dyn Fn(&mut Value) + Send>>>,
+    said: Arc<Mutex<Saying>>,
+    change: Arc<Mutex<Change>>,
 }
+
+type Saying = Box<dyn Fn(&Asked) -> Said + Send>;
+type Change = Box<dyn Fn(&mut Value) + Send>;
 
 impl Fake {
     /// One that finds nothing.

@@ -171,6 +171,7 @@ impl Model {
         Answer::json(body.to_string())
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a test's server may take a worker of its own")]
     fn said(&self, shape: Shape, asked: &Asked) -> Said {
         let step = match asked.likeliest {
             Some(_) => Step::Choose(self.all.clone()),
