@@ -11,29 +11,8 @@ import sys
 import gguf
 import numpy as np
 
-MODEL = pathlib.Path(__file__).parents[2] / "models" / "safeguard-nano"
-
-# Harmony as Portcullis renders it in process and the model was trained on: with no date. The model never learnt to open a channel,
-# so the final one is opened for it, and it answers at once.
-TEMPLATE = """\
-<|start|>system<|message|>You are ChatGPT, a large language model trained by OpenAI.
-Knowledge cutoff: 2024-06
-
-Reasoning: {{ reasoning_effort | default("medium") }}
-
-# Valid channels: analysis, commentary, final. Channel must be included for every message.<|end|>
-{%- for message in messages %}
-    {%- if message.role in ["system", "developer"] %}
-        {{- "<|start|>developer<|message|># Instructions\\n\\n" + message.content + "<|end|>" }}
-    {%- elif message.role == "user" %}
-        {{- "<|start|>user<|message|>" + message.content + "<|end|>" }}
-    {%- else %}
-        {{- "<|start|>assistant<|channel|>final<|message|>" + message.content + "<|end|>" }}
-    {%- endif %}
-{%- endfor %}
-{%- if add_generation_prompt %}
-    {{- "<|start|>assistant<|channel|>final<|message|>" }}
-{%- endif %}"""
+HERE = pathlib.Path(__file__).parent
+MODEL = HERE.parents[1] / "models" / "safeguard-nano"
 
 NAMES = {
     "self_attn.q_proj": "attn_q",
@@ -124,7 +103,7 @@ def add_tokens(writer, eos, pad):
     writer.add_eos_token_id(eos)
     writer.add_pad_token_id(pad)
     writer.add_add_bos_token(False)
-    writer.add_chat_template(TEMPLATE)
+    writer.add_chat_template((HERE / "harmony.jinja").read_text())
 
 
 def write(path):
