@@ -192,7 +192,7 @@ async fn asks_that_hold_traffic_up_go_before_those_that_annotate() {
     let body = Kind::Vllm.body("0", "").to_string();
     let server = Upstream::start(Answer::default().wait(&cue).then(Answer::json(body))).await;
     let upstream = Upstream::start(Answer::json(completion("fine"))).await;
-    let note = guardrail("annotate", "allow").replace("policy = \"p\"", "policy = \"note\"");
+    let note = guardrail("annotate", "allow").replace("policy = \"p\"", "mode = \"observe\"\npolicy = \"note\"");
     let config = Config::new(upstream.address())
         .section(&engine(&[url(&server)], ", concurrency = 1", "queue = 3"))
         .policy("note", &format!("{BINARY} For the record."))

@@ -48,7 +48,7 @@ impl Prefilter {
 #[async_trait]
 impl Detector for Prefilter {
     async fn detect(&self, ask: &Ask) -> Result<Verdict, DetectError> {
-        // All of the text, not what is new alone: what gave cause to ask in the beginning of an answer does so to its end.
+        // All that is there, not what is new alone: what gave cause to ask in the beginning of an answer goes on doing so.
         let whole = Ask { segment: Segment { fresh: 0, ..ask.segment.clone() }, ..ask.clone() };
         let found = self.patterns.detect(&whole).await;
         if !self.doubt.about(&found) || !self.then.judges(&ask.segment.place) {
