@@ -8,8 +8,8 @@ use futures_util::FutureExt;
 use tokio::sync::Semaphore;
 
 use crate::detectors::safeguard::{
-    Generator, LIMIT_BYTES, LONG_TEXT, Openers, Prompt, Replies, Reply, ReplyError, excerpts, fold, hearing, speaks,
-    unpacked, windows,
+    Generator, LIMIT_BYTES, LONG_TEXT, Openers, Prompt, Replies, Reply, ReplyError, excerpts, fold, hearing, unpacked,
+    windows,
 };
 use crate::guardrail::{Ask, DetectError, Detector, Identity, PolicyRef, Priority, Verdict};
 use crate::model::{EncodeError, Job, JobError, Outcome, Pin, Step, Tokenizer};
@@ -233,7 +233,7 @@ impl Detector for SafeguardDetector {
     }
 
     fn judges(&self, place: &Place) -> bool {
-        speaks(place)
+        place.kind.is_text()
     }
 }
 
