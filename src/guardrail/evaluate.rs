@@ -162,7 +162,7 @@ async fn ask_one(
     let detector = &guardrail.detector;
     // A policy is not asked about a word of the protocol: what is found there says nothing of the same text elsewhere.
     let kept = detector.cacheable() && ask.segment.place.kind.is_text();
-    let key = kept.then(|| Key::new(detector.identity(), &ask.segment.text));
+    let key = kept.then(|| Key::new(detector.identity(), &ask.segment.text, ask.segment.fresh));
     if let Some(verdict) = key.and_then(|key| cache.get(&key)) {
         return (Ok(verdict), true);
     }
