@@ -6,7 +6,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BUILD := cargo build --locked --bins --examples
 
 .DEFAULT_GOAL := help
-.PHONY: help tools sdks demo test nano nightly fuzz ci fmt clippy doc deny slim examples bench bench-engine bench-peers clean
+.PHONY: help tools sdks servers demo test nano nightly fuzz ci fmt clippy doc deny slim examples bench bench-engine bench-peers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +20,8 @@ test: tools sdks ## every test, those with the real SDKs among them
 
 nano: ## train models/safeguard-nano again, from nothing: hours on 2 cores, minutes on an accelerator; .venv-nano has PyTorch
 	@scripts/venv.sh .venv-nano training/requirements.txt
-	.venv-nano/bin/python training/train.py
+	@# Memory is kept and not given back at each step: of its time a fifth went to that.
+	MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_ARENA_MAX=1 .venv-nano/bin/python training/train.py
 	.venv-nano/bin/python training/export.py
 	.venv-nano/bin/python training/score.py --golden
 
@@ -31,8 +32,8 @@ nightly: tools sdks ## the tests that compare readers, re-chunk streams and muta
 fuzz: ## each fuzz target for FUZZ_SECONDS (600) on one core; needs Rust's nightly and cargo-fuzz
 	@scripts/fuzz.sh
 
-bench: tools ## print the figures: throughput, latency, streams, memory, reading and editing JSON
-	cargo bench --locked --bench proxy --bench wire
+bench: tools ## print the figures: throughput, latency, streams, memory, reading and editing JSON, remote engines
+	cargo bench --locked --bench proxy --bench wire --bench remote
 
 bench-engine: tools ## print the figures of the model's engine, on random weights of SHAPE (20b: 15 GB of memory)
 	cargo build --release --locked --bin portcullis
@@ -70,11 +71,16 @@ deny: tools ## licences, sources and advisories of the dependencies
 tools: ## fetch what a build needs: libtorch and cmake, into .deps
 	@scripts/tools.sh
 
-sdks: ## fetch what the tests drive the proxy with: Python packages into .venv and .venv-census, Node, Chromium
+sdks: ## fetch what the tests drive the proxy with: Python packages into .venv, .venv-census and .venv-llama-cpp, Node, Chromium
 	@scripts/venv.sh .venv tests/sdk/requirements.txt
 	@scripts/venv.sh .venv-census tests/census/requirements.txt
+	@scripts/venv.sh .venv-llama-cpp tests/servers/llama-cpp.txt
 	@scripts/node.sh
 	@scripts/browser.sh
+
+servers: sdks ## fetch what is too large for each `make test` (PyTorch, gigabytes), and run the tests with real servers of the model
+	@scripts/venv.sh .venv-transformers tests/servers/transformers.txt
+	cargo test --locked --test servers
 
 clean: ## remove what was built; what was fetched stays
 	cargo clean

@@ -13,7 +13,7 @@ fi
 python3 -m pip --version > /dev/null 2>&1 ||
     { echo "error: Python's pip is missing; on Debian: apt install python3-pip" >&2; exit 1; }
 
-echo "making $venv for the tests with SDKs (once)" >&2
+echo "making $venv for the tests (once)" >&2
 rm -rf "$venv"
 pip_install() {
     python3 -m pip "$@" --quiet --disable-pip-version-check --no-input --only-binary=:all: --requirement "$requirements"

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use portcullis::config::{self, Config, ConfigError, Handling, Judge, OnBlock, WindowSize};
+use portcullis::config::{self, Config, ConfigError, Handling, OnBlock, WindowSize};
 use portcullis::policy::{Action, Label, Mode, Scope, Stage, Timing};
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -50,6 +50,9 @@ scope = "last_user"
 [actions]
 INJECTION = "annotate"
 "#;
+
+/// What of it says that a policy judges.
+const BY_POLICY: &str = "policy = \"prompt-injection\"\neffort = \"none\"";
 
 const POLICY: &str = r#"+++
 form = "binary"
@@ -127,7 +130,7 @@ fn a_sound_deployment_loads_whole() {
     assert_eq!(&*pii.masks[&Label::new("email")], "<email>");
     assert_eq!((pii.scope, pii.mode, pii.timing), (Scope::Conversation, Mode::Enforce, Timing::Before));
     assert_eq!(injection.scope, Scope::LastUser);
-    let Judge::Policy { policy, .. } = &injection.judge else { panic!("a policy") };
+    let policy = &injection.judge.by_policy().expect("a policy").policy;
     assert_eq!(&*policy.text, "# Prompt injection\nAnswer 0 or 1.");
 }
 
@@ -332,6 +335,32 @@ const MISTAKES: &[Mistake] = &[
     Mistake("then_never", In::Guardrail, "[actions]", "[[then]]\neffort = \"high\"\n[actions]"),
     Mistake("then_label", In::Guardrail, "[actions]", "[[then]]\nlabels = [\"INJECTON\"]\n[actions]"),
     Mistake("then_engine", In::Guardrail, "[actions]", "[[then]]\nerror = true\nengine = \"big\"\n[actions]"),
+    Mistake("then_policy", In::Guardrail, "[actions]", "[[then]]\nerror = true\npolicy = \"other\"\n[actions]"),
+    Mistake(
+        "then_without_policy",
+        In::Guardrail,
+        BY_POLICY,
+        "patterns.builtin = [\"email\"]\nthen = [{ nothing = true }]",
+    ),
+    Mistake("then_margin", In::Guardrail, BY_POLICY, "patterns.builtin = [\"email\"]\nthen = [{ margin = 1.0 }]"),
+    Mistake(
+        "then_pattern",
+        In::Guardrail,
+        BY_POLICY,
+        "patterns.builtin = [\"email\"]\nthen = [{ labels = [\"INJECTION\"] }]",
+    ),
+    Mistake(
+        "then_label_of_both",
+        In::Guardrail,
+        BY_POLICY,
+        "patterns.builtin = [\"email\"]\npatterns.words.SAFE = [\"ok\"]\nthen = [{ nothing = true, policy = \"prompt-injection\" }]",
+    ),
+    Mistake(
+        "then_without_action",
+        In::Guardrail,
+        BY_POLICY,
+        "patterns.builtin = [\"email\"]\nthen = [{ nothing = true, policy = \"prompt-injection\" }]",
+    ),
     Mistake("no_judge", In::Guardrail, "policy = \"prompt-injection\"\n", ""),
     Mistake("two_judges", In::Guardrail, "[actions]", "patterns.builtin = [\"email\"]\n[actions]"),
     Mistake("no_stage", In::Guardrail, "[\"input\"]", "[]"),
@@ -446,6 +475,28 @@ fn allowed_and_odd_is_a_warning() {
         let warnings: Vec<String> = config.warnings.iter().map(|warning| warning.render(false)).collect();
         assert_eq!(warnings.len(), expected.len(), "{warnings:?}");
         assert!(warnings.iter().zip(expected).all(|(warning, part)| warning.contains(part)), "{warnings:?}");
+    }
+}
+
+#[test]
+fn patterns_that_keep_a_policy_from_being_asked_are_a_warning() {
+    let guardrail = |then: &str, action: &str| {
+        let judge = format!("patterns.builtin = [\"email\"]\nthen = [{{ policy = \"prompt-injection\", {then} }}]");
+        let guardrail = GUARDRAIL.replace(BY_POLICY, &judge);
+        guardrail.replace("[actions]", &format!("[actions]\nemail = {action:?}"))
+    };
+    for (then, action, warns) in [
+        ("nothing = true", "annotate", true),
+        ("nothing = true", "redact", true),
+        ("nothing = true", "block", false),
+        ("nothing = true, labels = [\"email\"]", "redact", false),
+        ("labels = [\"email\"]", "annotate", false),
+    ] {
+        let config = Deployment::new(MAIN, &guardrail(then, action), POLICY).load().unwrap();
+        let warnings: Vec<String> = config.warnings.iter().map(|warning| warning.render(false)).collect();
+        let told =
+            warnings.iter().filter(|told| told.contains("a text in which `email` is found is not judged")).count();
+        assert_eq!((told == 1, warnings.len()), (warns, usize::from(warns)), "{then} {action}: {warnings:?}");
     }
 }
 

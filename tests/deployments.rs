@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use portcullis::cli::check;
-use portcullis::config::{self, Config, EngineRun, Handling, Judge};
+use portcullis::config::{self, Config, EngineRun, Handling};
 use portcullis::live::missing_models;
 use portcullis::policy::{Action, Form, Mode, Stage};
 
@@ -32,7 +32,7 @@ fn every_shipped_deployment_checks() {
     assert!(shipped.len() >= 6);
     for path in shipped {
         let config = load(&path);
-        let by_model = config.guardrails.iter().any(|guardrail| matches!(guardrail.judge, Judge::Policy { .. }));
+        let by_model = config.guardrails.iter().any(|guardrail| guardrail.judge.by_policy().is_some());
         match check::warnings(&config) {
             // Models are not shipped with the examples.
             Ok(warnings) => {
@@ -55,7 +55,7 @@ fn the_default_deployment_is_what_the_demo_needs() {
     let Handling::Inspect { guardrails, .. } = &chat.handling else { panic!("judged") };
     let ids: Vec<&str> = guardrails.iter().map(|guardrail| &*guardrail.id).collect();
     assert_eq!(ids, ["blocklist", "pii", "secrets", "prompt-injection"]);
-    let Judge::Policy { engine, .. } = &guardrails[3].judge else { panic!("a policy") };
+    let engine = &guardrails[3].judge.by_policy().expect("a policy").engine;
     let EngineRun::Here(run) = &engine.run else { panic!("in this process") };
     assert!(run.model.ends_with("models/safeguard-nano"), "one line of the file names another model");
     assert!(guardrails.iter().all(|guardrail| guardrail.mode == Mode::Enforce));

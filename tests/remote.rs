@@ -257,6 +257,47 @@ async fn a_cascade_asks_the_next_where_there_is_a_doubt() {
     assert_eq!(large.requests().len(), 3);
 }
 
+#[tokio::test]
+async fn patterns_come_first_and_a_policy_is_asked_where_they_leave_a_doubt() {
+    let server = Upstream::answering(|request| match judged(&request.json()).contains("attack") {
+        true => Kind::Vllm.answer("1", ""),
+        false => Kind::Vllm.answer("0", ""),
+    })
+    .await;
+    let upstream = Upstream::start(Answer::json(completion("fine"))).await;
+    let first = "[patterns]\nbuiltin = [\"email\"]\nwords.odd = [\"ignore\"]\n";
+    let then = "[[then]]\nlabels = [\"odd\"]\npolicy = \"p\"\n[actions]\nemail = \"redact\"\nodd = \"annotate\"";
+    let toml =
+        guardrail("block", "block").replace("policy = \"p\"\n", "").replace("[actions]", &format!("{first}{then}"));
+    let config = Config::new(upstream.address())
+        .section(&engine(Kind::Vllm, server.address(), ""))
+        .policy("p", BINARY)
+        .guardrail("judge", &toml);
+    let proxy = Proxy::start(config);
+    for (text, status, asked) in [
+        ("an attack", 200, 0),
+        ("ignore the noise", 200, 1),
+        ("ignore the rules, an attack", 400, 2),
+        ("ignore that, and write to a@example.org", 200, 3),
+    ] {
+        assert_eq!(proxy.chat(chat(text, false)).await.status, status, "{text}");
+        assert_eq!(server.requests().len(), asked, "{text}");
+    }
+    let told: Vec<String> = upstream
+        .requests()
+        .iter()
+        .map(|r| r.json()["messages"][0]["content"].as_str().unwrap_or("").to_owned())
+        .collect();
+    assert_eq!(told, ["an attack", "ignore the noise", "ignore that, and write to [REDACTED:email]"]);
+    let lines = proxy.audit(4).await;
+    let label = |line: &Value| line["applied"][0]["label"].clone();
+    assert_eq!(lines.iter().map(label).collect::<Vec<_>>(), [Value::Null, Value::Null, json!("BAD"), json!("email")]);
+    // Where the policy can't be asked, what was found counts, and the error.
+    drop(server);
+    assert_eq!(proxy.chat(chat("ignore it", false)).await.status, 503);
+    assert_eq!(proxy.chat(chat("a question", false)).await.status, 200);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_reasoned_is_heard_by_those_who_write_policies() {
     for kind in Kind::ALL {

@@ -187,6 +187,39 @@ async fn what_finds_no_room_is_an_overload() {
 }
 
 #[tokio::test]
+async fn asks_that_hold_traffic_up_go_before_those_that_annotate() {
+    let cue = Cue::new();
+    let body = Kind::Vllm.body("0", "").to_string();
+    let server = Upstream::start(Answer::default().wait(&cue).then(Answer::json(body))).await;
+    let upstream = Upstream::start(Answer::json(completion("fine"))).await;
+    let note = guardrail("annotate", "allow").replace("policy = \"p\"", "mode = \"observe\"\npolicy = \"note\"");
+    let config = Config::new(upstream.address())
+        .section(&engine(&[url(&server)], ", concurrency = 1", "queue = 3"))
+        .policy("note", &format!("{BINARY} For the record."))
+        .policy("p", BINARY)
+        .guardrail("note", &note)
+        .guardrail("judge", &guardrail("block", "block"));
+    let proxy = Proxy::start(config);
+    let ask = |number: usize| {
+        let address = proxy.address;
+        tokio::spawn(async move {
+            support::Client::connect(address).await.chat(chat(&format!("question {number}"), false)).await
+        })
+    };
+    // Of six asks one is under way and three wait: two that only annotate find no place, or lose theirs.
+    let asks: Vec<_> = (0..3).map(ask).collect();
+    proxy.counted("portcullis_guardrail_errors_total{guardrail=\"note\",kind=\"overloaded\"}", 2.0).await;
+    (0..4).for_each(|_| cue.give());
+    for ask in asks {
+        assert_eq!(within("an answer", ask).await.expect("no panic").status, 200);
+    }
+    let asked = policies(&server);
+    let annotates: Vec<bool> = asked.iter().skip(1).map(|policy| policy.contains("For the record")).collect();
+    assert_eq!((asked.len(), annotates.is_sorted()), (4, true), "{asked:?}");
+    assert_eq!(proxy.metric("portcullis_guardrail_errors_total{guardrail=\"judge\",kind=\"overloaded\"}").await, 0.0);
+}
+
+#[tokio::test]
 async fn an_ask_that_takes_longer_than_most_is_put_to_another_too() {
     let stuck = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
     let answering = |stuck: &Arc<AtomicBool>| {

@@ -1,5 +1,6 @@
 """The tokenizer, and prompts in harmony as the proxy renders them (src/detectors/safeguard/prompt.rs)."""
 
+import bisect
 import json
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -55,12 +56,21 @@ class Harmony:
         block = lambda role, body: [c["start"], *self.encode(role), c["message"], *self.encode(body), c["end"]]
         return block("system", SYSTEM.format(effort=effort)) + block("developer", f"# Instructions\n\n{policy}") + self.user
 
-    def content(self, text, most=96):
+    def ends(self, policy, rules):
+        """Where in that prefix each of the rules ends that the policy says word for word, and which."""
+        body = f"# Instructions\n\n{policy}"
+        whole, shared = self.prefix(policy), self.plain.encode(body, add_special_tokens=False)
+        start = len(whole) - len(self.user) - 1 - len(shared.ids)
+        last = [end for _, end in shared.offsets]
+        found = [(body.find(text), text) for text in rules]
+        return [(start + bisect.bisect_left(last, at + len(text)), rules[text]) for at, text in found if at >= 0]
+
+    def content(self, text, most=128):
         """A content and the opening of what follows it, and how many tokens are the content."""
         ids = self.encode(text)[:most]
         return ids + self.after, len(ids)
 
-    def example(self, content, reply, reasoning=None, most=96):
+    def example(self, content, reply, reasoning=None, most=128):
         """Ids after the prefix, at which of them a loss counts (what the model is to write), how many are the content, and
         where the answer begins."""
         ids, length = self.content(content, most)

@@ -207,8 +207,8 @@ class Nano(nn.Module):
         self.kind = Linear(HIDDEN, kinds) if kinds else None
 
     def forward(self, batch, quantised=False, drop=0.0, dtype=torch.bfloat16):
-        """Logits at the places where a loss counts, [places, V]; those of the kinds at each token of the contents, and the loss of
-        balance."""
+        """Logits at the places where a loss counts, [places, V]; those of the kinds at each token of the contents, then at the end
+        of each rule; and the loss of balance."""
         x = F.dropout(self.embed_tokens(batch.ids), drop, self.training)
         balance = 0.0
         for layer in self.layers:
@@ -217,7 +217,7 @@ class Nano(nn.Module):
             x = x + y
             balance = balance + one / LAYERS
         read = lambda places: F.dropout(self.norm(x[places], dtype), drop, self.training)
-        kinds = self.kind(read(batch.contents)).float() if self.kind else None
+        kinds = self.kind(read(torch.cat([batch.contents, batch.rules]))).float() if self.kind else None
         return self.lm_head(read(batch.places)).float(), kinds, balance
 
 
@@ -225,10 +225,10 @@ class Batch:
     """Prefixes and examples: first all prefixes, one behind the other, then all examples, each padded to the longest.
 
     `prefixes`: lists of ids; `examples`: for each prefix as many lists of (ids, places, content): the places where a loss counts,
-    and the length of the content.
+    and the length of the content; `rules`: for each prefix where its rules end.
     """
 
-    def __init__(self, prefixes, examples):
+    def __init__(self, prefixes, examples, rules=()):
         self.prefix_lengths = [len(ids) for ids in prefixes]
         self.count = len(examples[0])
         rows = [example for of in examples for example in of]
@@ -242,6 +242,8 @@ class Batch:
         # The tokens of each content and the one that ends it: where they are, and how many.
         self.contents = torch.cat([torch.arange(at, at + content + 1) for at, (*_, content) in zip(starts, rows)])
         self.content_sizes = torch.tensor([content + 1 for *_, content in rows])
+        before = [sum(self.prefix_lengths[:number]) for number in range(len(prefixes))]
+        self.rules = torch.tensor([start + at for start, of in zip(before, rules) for at in of], dtype=torch.long)
         positions = [torch.arange(length) for length in self.prefix_lengths]
         positions += [torch.arange(length, length + self.longest).repeat(self.count) for length in self.prefix_lengths]
         cos, sin = rope_table(max(self.prefix_lengths) + self.longest)

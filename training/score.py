@@ -23,6 +23,23 @@ def held_out_items(count, seed=7):
     return items
 
 
+def made_up_items(count, each=12, seed=4):
+    """(policy, items) of as many made-up policies, the wordings of their rules held out as well: half of the texts violate, and half
+    of the others are of a subject that the policy is about."""
+    rng, held, found = random.Random(seed), [one for subject in subjects().values() for one in subject.templates if one.held_out], []
+    while len(found) < count:
+        policy = policies.made_up(rng, held_out=True)
+        names = {name for name, _ in policy.violates}
+        bad = [one for one in held if one.codes[0] in policy.violates]
+        near = [one for one in held if one.subject in names and policy.label(one.codes) == policy.safe]
+        far = [one for one in held if one.subject not in names and policy.label(one.codes) == policy.safe]
+        # A reply in JSON begins alike whatever it says.
+        if not policy.json and len(bad) >= each // 2 and len(near) >= each // 4:
+            drawn = rng.sample(bad, each // 2) + rng.sample(near, each // 4) + rng.sample(far, each // 4)
+            found.append((policy, [(expand(one, rng), policy.label(one.codes)) for one in drawn]))
+    return found
+
+
 def golden_items():
     return {
         id: [(item["text"], item["label"]) for item in map(json.loads, (policies.FOLDER / id / "golden.jsonl").open(encoding="utf-8"))]
@@ -71,6 +88,10 @@ def main():
     arguments = arguments.parse_args()
     harmony, model = Harmony(Tokenizer.from_file(str(RUN / "tokenizer.json"))), Nano()
     model.load_state_dict(torch.load(RUN / "state.pt", weights_only=False)["model"], strict=False)
+    made_up = made_up_items(40)
+    for quantised in (False, True):
+        pairs = [pair for policy, items in made_up for pair in verdicts(model, harmony, policy, items, quantised=quantised)]
+        print(f"made-up policies, held out, {'MXFP4' if quantised else 'bf16'}: {macro_f1(pairs):.3f}")
     sets = {"held out": held_out_items(200)} | ({"golden": golden_items()} if arguments.golden else {})
     for name, items in sets.items():
         for quantised in (False, True):

@@ -115,7 +115,7 @@ def noisy(text, rng):
     elif rng.random() < 0.02:
         text = text.upper()
     if rng.random() < 0.2:
-        text = text.rstrip(".!?")
+        text = text.rstrip(".!?") or text
     words = text.split(" ")
     if rng.random() < 0.6 and len(words) > 4:
         text = " ".join(word for word in words if rng.random() > 0.12) or text
@@ -137,7 +137,7 @@ def corpus(count, seed=1):
     rng = random.Random(seed)
     for subject in subjects().values():
         for texts in subject.categories.values():
-            yield from texts
+            yield from texts[:-1]
         for template in subject.templates:
             if not template.held_out:
                 for _ in range(count):

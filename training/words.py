@@ -35,11 +35,11 @@ class Bag(nn.Module):
         return self.kind(F.rms_norm(self.mix(pooled), (HIDDEN,)))
 
 
-def embeddings(sampler, steps=600, top=1e-2):
+def embeddings(sampler, steps=1000, top=1e-2):
     """The embeddings [V, H] of a bag that was trained on the sampler's sentences, and on what policies say of them."""
     bag, rng, begun = Bag(len(sampler.kinds)), sampler.rng, time.time()
     optimiser = torch.optim.AdamW(bag.parameters(), lr=top, weight_decay=0.0)
-    said = [(text, (name, code)) for name, code in kinds() for text in subjects()[name].categories[code]]
+    said = [(text, (name, code)) for name, code in kinds() for text in subjects()[name].categories[code][:-1]]
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = top * min(1.0, 2 * (1 - step / steps) + 0.02)

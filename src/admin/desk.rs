@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 
 use crate::admin::judges::{Brief, Judges};
 use crate::admin::refused::Refused;
-use crate::config::{Api, Config, Engine, EngineRun, Judge};
+use crate::config::{Api, Config, Engine, EngineRun};
 use crate::live::Reloader;
 use crate::policy::{Effort, Policy, Reasoning};
 use crate::telemetry::Telemetry;
@@ -120,10 +120,8 @@ impl Desk {
 
 /// The policies that guardrails judge by, as they do.
 pub fn guarded(config: &Config) -> impl Iterator<Item = (&Arc<Policy>, &Arc<Engine>, Reasoning)> {
-    config.guardrails.iter().filter_map(|guardrail| match &guardrail.judge {
-        Judge::Policy { policy, engine, reasoning, .. } => Some((policy, engine, *reasoning)),
-        Judge::Patterns(_) => None,
-    })
+    let judged = config.guardrails.iter().filter_map(|guardrail| guardrail.judge.by_policy());
+    judged.map(|by| (&by.policy, &by.engine, by.reasoning))
 }
 
 /// The same of the policy of this name.

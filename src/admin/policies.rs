@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use crate::admin::desk::{Desk, as_guarded, guarded, usual_engine};
 use crate::admin::refused::Refused;
 use crate::admin::reply::{self, Body};
-use crate::config::{Config, Judge};
+use crate::config::Config;
 use crate::policy::{Effort, Policy};
 use crate::workbench::policies;
 
@@ -87,10 +87,8 @@ fn entry(config: &Config, id: &str, moderated: &[Arc<str>]) -> Entry {
         },
     };
     let engine = as_guarded.map(|(_, engine, _)| engine).or_else(|| usual_engine(config));
-    let by_it = |guardrail: &&Arc<crate::config::Guardrail>| match &guardrail.judge {
-        Judge::Policy { policy, .. } => *policy.id == *id,
-        Judge::Patterns(_) => false,
-    };
+    let by_it =
+        |guardrail: &&Arc<crate::config::Guardrail>| guardrail.judge.by_policy().is_some_and(|by| *by.policy.id == *id);
     let labels = policy.iter().flat_map(|policy| &policy.labels);
     Entry {
         id: id.into(),

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::cli::probe;
-use crate::config::{self, Config, Diagnostic, Engine, Guardrail, Handling, Judge, OnBlock, Route};
+use crate::config::{self, ByPolicy, Config, Diagnostic, Guardrail, Handling, Judge, OnBlock, Route};
 use crate::guardrail::VerdictCache;
 use crate::live::{AssembleError, Engines, assemble, missing_models};
-use crate::policy::{Action, Reasoning, Stage};
+use crate::policy::{Action, Stage};
 use crate::workbench::short;
 
 /// Checks the configuration at `path`: the plan goes to standard output, mistakes and warnings to standard error. With
@@ -117,15 +117,9 @@ fn table(guardrails: &[Arc<Guardrail>]) -> String {
 
 fn row(stage: Stage, guardrail: &Guardrail) -> [String; 9] {
     let detector = match &guardrail.judge {
-        Judge::Patterns(_) => "patterns".to_owned(),
-        Judge::Policy { policy, engine, reasoning, then } => {
-            let on = |engine: &Engine, reasoning: &Reasoning| {
-                format!("on {}, effort {}", engine.name, reasoning.effort().as_str())
-            };
-            let after: String =
-                then.iter().map(|then| format!(", then {}", on(&then.engine, &then.reasoning))).collect();
-            format!("policy {}@{} {}{after}", policy.id, short(&policy.digest), on(engine, reasoning))
-        }
+        Judge::Patterns(_, None) => "patterns".to_owned(),
+        Judge::Patterns(_, Some((_, by))) => format!("patterns, then {}", policy(by)),
+        Judge::Policy(by) => policy(by),
     };
     let (timing, scope) = match stage {
         Stage::Input => (guardrail.timing.as_str(), guardrail.scope.as_str()),
@@ -142,6 +136,14 @@ fn row(stage: Stage, guardrail: &Guardrail) -> [String; 9] {
         format!("{:?}", guardrail.deadline),
         actions(guardrail),
     ]
+}
+
+/// `policy p@0123abcd on near, effort low, then on far, effort high`.
+fn policy(by: &ByPolicy) -> String {
+    let asked =
+        by.asked().map(|(engine, reasoning)| format!("on {}, effort {}", engine.name, reasoning.effort().as_str()));
+    let asked: Vec<String> = asked.collect();
+    format!("policy {}@{} {}", by.policy.id, short(&by.policy.digest), asked.join(", then "))
 }
 
 /// `block: a b; redact: c`.

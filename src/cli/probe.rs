@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::desk::{Refused, block_on};
-use crate::config::{Api, Config, Diagnostic, Engine, EngineRun, Judge, Remote};
+use crate::config::{Api, Config, Diagnostic, Engine, EngineRun, Remote};
 use crate::live::Engines;
 use crate::policy::{Label, Policy, Reasoning, Stage};
 use crate::workbench::{Classifier, Data, Item, visible};
@@ -48,12 +48,10 @@ pub fn run(config: &Config) -> bool {
 /// The policies that guardrails judge on this engine, each as they do, once.
 fn guarded(config: &Config, name: &str) -> Vec<(Arc<Policy>, Reasoning)> {
     let mut found: Vec<(Arc<Policy>, Reasoning)> = Vec::new();
-    for guardrail in &config.guardrails {
-        let Judge::Policy { policy, engine, reasoning, then } = &guardrail.judge else { continue };
-        let asked = [(engine, *reasoning)].into_iter().chain(then.iter().map(|then| (&then.engine, then.reasoning)));
-        for (_, reasoning) in asked.filter(|(engine, _)| *engine.name == *name) {
-            if !found.iter().any(|(known, with)| known.digest == policy.digest && *with == reasoning) {
-                found.push((policy.clone(), reasoning));
+    for by in config.guardrails.iter().filter_map(|guardrail| guardrail.judge.by_policy()) {
+        for (_, reasoning) in by.asked().filter(|(engine, _)| *engine.name == *name) {
+            if !found.iter().any(|(known, with)| known.digest == by.policy.digest && *with == reasoning) {
+                found.push((by.policy.clone(), reasoning));
             }
         }
     }

@@ -9,10 +9,11 @@ use toml::Spanned;
 use crate::config::cascade::{self, Then};
 use crate::config::catalogue::Catalogue;
 use crate::config::load::Reader;
+use crate::config::patterns::{Patterns, patterns};
 use crate::config::shape::{GuardrailShape, PatternsShape};
 use crate::config::suggest::{list, meant};
-use crate::config::{Diagnostic, Engine, Origin, builtin};
-use crate::policy::{Action, Effort, Label, Mode, OnError, Policy, Reasoning, Scope, Stage, Timing};
+use crate::config::{Diagnostic, Engine, Origin};
+use crate::policy::{Action, Doubt, Effort, Label, Mode, OnError, Policy, Reasoning, Scope, Stage, Timing};
 
 /// A guardrail, checked: every label that its detector can find has an action.
 #[derive(Debug)]
@@ -35,23 +36,39 @@ pub struct Guardrail {
 /// What judges.
 #[derive(Debug)]
 pub enum Judge {
-    Patterns(Patterns),
-    Policy {
-        policy: Arc<Policy>,
-        engine: Arc<Engine>,
-        reasoning: Reasoning,
-        /// Who is asked after it, in order, where there is a doubt.
-        then: Vec<Then>,
-    },
+    /// Patterns, and who is asked after them where there is a doubt.
+    Patterns(Patterns, Option<(Doubt, ByPolicy)>),
+    Policy(ByPolicy),
 }
 
-/// What the pattern detector looks for. At least one thing.
-#[derive(Debug, Default)]
-pub struct Patterns {
-    /// Of [`builtin::PATTERNS`], each once.
-    pub builtin: Vec<&'static str>,
-    pub regexes: Vec<(Label, String)>,
-    pub words: Vec<(Label, Vec<String>)>,
+/// A policy, and the classifiers that judge by it.
+#[derive(Debug)]
+pub struct ByPolicy {
+    pub policy: Arc<Policy>,
+    pub engine: Arc<Engine>,
+    pub reasoning: Reasoning,
+    /// Who is asked after it, in order, where there is a doubt.
+    pub then: Vec<Then>,
+    /// Where the policy is named.
+    pub origin: Origin,
+}
+
+impl Judge {
+    /// The policy by which it judges in the end; of patterns alone none.
+    pub fn by_policy(&self) -> Option<&ByPolicy> {
+        match self {
+            Judge::Patterns(_, then) => then.as_ref().map(|(_, by)| by),
+            Judge::Policy(by) => Some(by),
+        }
+    }
+}
+
+impl ByPolicy {
+    /// Who is asked, in order.
+    pub fn asked(&self) -> impl Iterator<Item = (&Arc<Engine>, Reasoning)> {
+        let then = self.then.iter().map(|then| (&then.engine, then.reasoning));
+        [(&self.engine, self.reasoning)].into_iter().chain(then)
+    }
 }
 
 /// What the builder found out about the judge: itself, what it can find, and where it is set.
@@ -73,7 +90,7 @@ pub fn guardrail(
 ) -> Option<Arc<Guardrail>> {
     stages(reader, at, &shape)?;
     let found = match (shape.patterns.take(), shape.policy.take()) {
-        (Some(written), None) => patterns(reader, at, &shape, written)?,
+        (Some(written), None) => by_patterns(reader, catalogue, at, &mut shape, written)?,
         (None, Some(policy)) => by_policy(reader, catalogue, at, &mut shape, &policy)?,
         (None, None) => {
             let problem = Diagnostic::error(at, format!("guardrail `{id}` has nothing to judge by"));
@@ -83,12 +100,18 @@ pub fn guardrail(
         (Some(_), Some(policy)) => {
             let problem = Diagnostic::error(&at.with(policy.span()), format!("guardrail `{id}` has two judges"));
             let problem = problem.label("expected exactly one of `policy` and `[patterns]`");
-            reader.problem(problem.help("make it two guardrails and name both in the route"));
+            let problem = problem.help("make it two guardrails and name both in the route");
+            reader.problem(
+                problem.help("where patterns say whether a model is asked, its `policy` stands under [[then]]"),
+            );
             return None;
         }
     };
     let actions = actions(reader, at, &shape, &found)?;
     let masks = masks(reader, at, &shape, &found, &actions)?;
+    if let Judge::Patterns(_, Some((doubt, by))) = &found.judge {
+        cascade::warn(reader, doubt, by, &actions);
+    }
     Some(Arc::new(Guardrail {
         id: id.into(),
         stages: shape.stage.into_inner(),
@@ -126,10 +149,11 @@ fn stages(reader: &mut Reader<'_>, at: &Origin, shape: &GuardrailShape) -> Optio
     Some(())
 }
 
-fn patterns(
+fn by_patterns(
     reader: &mut Reader<'_>,
+    catalogue: &mut Catalogue,
     at: &Origin,
-    shape: &GuardrailShape,
+    shape: &mut GuardrailShape,
     written: Spanned<PatternsShape>,
 ) -> Option<Found> {
     let origin = at.with(written.span());
@@ -138,82 +162,21 @@ fn patterns(
         ("effort", shape.effort.as_ref().map(Spanned::span)),
         ("reasoning_tokens", shape.reasoning_tokens.as_ref().map(Spanned::span)),
         ("adaptive_margin", shape.adaptive_margin.as_ref().map(Spanned::span)),
-        ("then", shape.then.first().map(Spanned::span)),
     ];
     for (key, span) in set.into_iter().filter_map(|(key, span)| Some((key, span?))) {
         let problem = Diagnostic::error(&at.with(span), format!("`{key}` has no meaning here"));
-        reader.problem(problem.label("is about a model").help("patterns are matched without a model: leave it out"));
+        let problem = problem.label("is about a model").help("patterns are matched without a model: leave it out");
+        reader.problem(problem.help("who is asked after them stands under [[then]]"));
     }
-    let written = written.into_inner();
-    let mut sound = true;
-    let mut labels = BTreeSet::new();
-    let mut out = Patterns::default();
-    for name in written.builtin {
-        let patterns = builtin::expand(name.get_ref());
-        if !patterns.is_empty() {
-            labels.extend(patterns.iter().map(|pattern| Label::new(pattern)));
-            out.builtin.extend(patterns);
-            continue;
-        }
-        sound = false;
-        let known = builtin::names();
-        let title = format!("no built-in pattern is named `{}`", name.get_ref().escape_debug());
-        let problem = Diagnostic::error(&at.with(name.span()), title).label(meant(name.get_ref(), known.clone()));
-        reader.problem(problem.help(format!("built-in patterns: {}", list(known))));
+    let then = std::mem::take(&mut shape.then);
+    let (patterns, mut labels) = patterns(reader, at, &origin, written.into_inner())?;
+    let then = cascade::after_patterns(reader, catalogue, at, &labels, then)?;
+    let mut safe = BTreeSet::new();
+    if let Some((_, by)) = &then {
+        let (nothing, found) = by_safety(&by.policy);
+        (safe, labels) = (nothing, &labels | &found);
     }
-    out.builtin.sort_unstable();
-    out.builtin.dedup();
-    for (name, regex) in written.regex {
-        let label = label(reader, at, &name);
-        let fault = match regex::Regex::new(regex.get_ref()) {
-            Ok(regex) if regex.is_match("") => Some("matches the empty text, so it would match everywhere".to_owned()),
-            Ok(_) => None,
-            Err(error) => Some(reason(&error)),
-        };
-        if let Some(fault) = fault {
-            let title = format!("the regular expression of `{}` can't be used", name.get_ref().escape_debug());
-            reader.problem(Diagnostic::error(&at.with(regex.span()), title).label(fault));
-            sound = false;
-        } else if let Some(label) = label {
-            labels.insert(label.clone());
-            out.regexes.push((label, regex.into_inner()));
-        } else {
-            sound = false;
-        }
-    }
-    for (name, words) in written.words {
-        let label = label(reader, at, &name);
-        if words.get_ref().is_empty() || words.get_ref().iter().any(|word| word.trim().is_empty()) {
-            let title = format!("the word list of `{}` has nothing to look for", name.get_ref().escape_debug());
-            reader.problem(
-                Diagnostic::error(&at.with(words.span()), title).label("expected words or phrases, none empty"),
-            );
-            sound = false;
-        } else if let Some(label) = label {
-            labels.insert(label.clone());
-            out.words.push((label, words.into_inner()));
-        } else {
-            sound = false;
-        }
-    }
-    if sound && labels.is_empty() {
-        let problem = Diagnostic::error(&origin, "there is no pattern to look for");
-        reader.problem(problem.label("expected `builtin = [..]`, [patterns.regex] or [patterns.words]"));
-        return None;
-    }
-    let judge = Judge::Patterns(out);
-    sound.then_some(Found { judge, labels, safe: BTreeSet::new(), origin })
-}
-
-/// A label as the key of a pattern.
-fn label(reader: &mut Reader<'_>, at: &Origin, name: &Spanned<String>) -> Option<Label> {
-    let label = Label::parse(name.get_ref()).filter(|label| label.as_str() != DEFAULT);
-    if label.is_none() {
-        let title = format!("`{}` can't be a label", name.get_ref().escape_debug());
-        let problem = Diagnostic::error(&at.with(name.span()), title);
-        reader.problem(problem.label(Label::RULE).help("`default` stands for all labels not named under [actions]"));
-    }
-    label
+    Some(Found { judge: Judge::Patterns(patterns, then), labels, safe, origin })
 }
 
 fn by_policy(
@@ -228,12 +191,17 @@ fn by_policy(
     let engine = catalogue.engine(reader, at, shape.engine.as_ref(), &origin);
     let (policy, engine) = (policy?, engine?);
     let reasoning = reasoning(reader, at, shape);
-    let then = std::mem::take(&mut shape.then).into_iter();
-    let then = then.map(|shape| cascade::then(reader, catalogue, at, &policy, shape)).collect::<Option<_>>()?;
-    let (safe, labels): (Vec<_>, Vec<_>) = policy.labels.iter().partition(|label| label.safe);
-    let names = |labels: Vec<&crate::policy::PolicyLabel>| labels.into_iter().map(|l| l.label.clone()).collect();
-    let judge = Judge::Policy { policy: Arc::clone(&policy), engine, reasoning, then };
-    Some(Found { judge, labels: names(labels), safe: names(safe), origin })
+    let then = std::mem::take(&mut shape.then);
+    let then = cascade::then(reader, catalogue, at, &policy, then)?;
+    let (safe, labels) = by_safety(&policy);
+    let judge = Judge::Policy(ByPolicy { policy, engine, reasoning, then, origin: origin.clone() });
+    Some(Found { judge, labels, safe, origin })
+}
+
+/// The policy's labels that are safe, and those that are not.
+fn by_safety(policy: &Policy) -> (BTreeSet<Label>, BTreeSet<Label>) {
+    let names = |safe: bool| policy.labels.iter().filter(move |label| label.safe == safe).map(|l| l.label.clone());
+    (names(true).collect(), names(false).collect())
 }
 
 /// The effort and its bounds; one that the effort does not have is a mistake.
@@ -265,7 +233,7 @@ fn reasoning(reader: &mut Reader<'_>, at: &Origin, shape: &GuardrailShape) -> Re
 }
 
 /// Stands under `[actions]` for every label that is not named there.
-const DEFAULT: &str = "default";
+pub const DEFAULT: &str = "default";
 
 /// An action for every label.
 fn actions(
@@ -362,11 +330,4 @@ fn unknown_label(at: &Origin, name: &Spanned<String>, found: &Found) -> Diagnost
     let problem =
         Diagnostic::error(&at, format!("no label is named `{shown}`")).label(meant(name.get_ref(), known.clone()));
     problem.other(&found.origin, "sets the labels").help(format!("labels of this guardrail: {}", list(known)))
-}
-
-/// The last line of a regex error says what is wrong; those before draw it.
-fn reason(error: &regex::Error) -> String {
-    let text = error.to_string();
-    let last = text.lines().last().unwrap_or_default();
-    last.trim().trim_start_matches("error: ").to_owned()
 }

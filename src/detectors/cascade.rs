@@ -1,12 +1,13 @@
 //! The cascade: detectors of one policy, one after the other, each asked only where the one before it leaves a doubt.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
 use crate::guardrail::{Ask, DetectError, Detector, Identity, Verdict};
-use crate::policy::{Label, Nats};
+use crate::policy::{Doubt, Label};
 use crate::text::Place;
 
 /// Asks a first detector, and the next where its verdict is not enough. The last verdict counts.
@@ -18,33 +19,20 @@ pub struct Cascade {
     labels: Vec<Label>,
 }
 
-/// When a verdict is not enough. One reason suffices.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Doubt {
-    /// The best label leads the second by less, or it is not known by how much.
-    pub margin: Option<Nats>,
-    /// One of these was found.
-    pub found: Vec<Label>,
-    /// Nothing was found.
-    pub safe: bool,
-    /// There is no verdict, or not on all of the text.
-    pub error: bool,
-}
-
 impl Cascade {
     /// Of detectors that judge by one policy.
     pub fn new(first: Arc<dyn Detector>, then: Vec<(Doubt, Arc<dyn Detector>)>) -> Self {
-        let identity = identity(&first, &then);
-        let all = [&first].into_iter().chain(then.iter().map(|(_, detector)| detector));
-        let mut labels: Vec<Label> = all.flat_map(|detector| detector.labels().iter().cloned()).collect();
-        labels.sort();
-        labels.dedup();
+        let asked =
+            || [&first].into_iter().chain(then.iter().map(|(_, detector)| detector)).map(|detector| &**detector);
+        let doubts = then.iter().map(|(doubt, _)| doubt);
+        let identity = identity(first.identity(), asked().map(Detector::identity), doubts);
+        let labels = labels(asked());
         Cascade { first, then, identity, labels }
     }
 }
 
 impl Doubt {
-    fn about(&self, answer: &Result<Verdict, DetectError>) -> bool {
+    pub(super) fn about(&self, answer: &Result<Verdict, DetectError>) -> bool {
         let verdict = match answer {
             // Its length is the sender's choice, and nobody's who is asked next.
             Err(DetectError::TooLong { .. }) => return false,
@@ -93,51 +81,32 @@ impl Detector for Cascade {
     }
 }
 
-/// The first detector's policy, form and effort; the models of all; and a digest of who is asked when.
-fn identity(first: &Arc<dyn Detector>, then: &[(Doubt, Arc<dyn Detector>)]) -> Identity {
-    let mut models = vec![&*first.identity().model];
-    let mut shape = format!("{:?}", first.identity());
-    for (doubt, detector) in then {
-        models.push(&detector.identity().model);
-        shape.push_str(&format!("\n{doubt:?}\n{:?}", detector.identity()));
-    }
+/// Policy, form and effort of `like`; the models of all that may be asked; and a digest of who is asked when.
+pub(super) fn identity<'a>(
+    like: &Identity,
+    asked: impl Iterator<Item = &'a Identity>,
+    doubts: impl Iterator<Item = &'a Doubt>,
+) -> Identity {
+    let asked: Vec<&Identity> = asked.collect();
+    let shape = format!("{asked:?}\n{:?}", doubts.collect::<Vec<_>>());
     let digest: String = Sha256::digest(shape.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let models: Vec<&str> = asked.iter().map(|identity| &*identity.model).collect();
     let model = format!("{} #{digest}", models.join(" > ")).into();
-    Identity { engine: "cascade", model, ..first.identity().clone() }
+    Identity { engine: "cascade", model, ..like.clone() }
+}
+
+/// Every label that one of them can find.
+pub(super) fn labels<'a>(asked: impl Iterator<Item = &'a dyn Detector>) -> Vec<Label> {
+    let all: BTreeSet<&Label> = asked.flat_map(Detector::labels).collect();
+    all.into_iter().cloned().collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guardrail::{Finding, Priority, Scores, Stage};
-    use crate::policy::Effort;
-    use crate::text::{Kind, Role, Segment, SegmentId};
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
-
-    struct Says(Identity, Vec<Label>, Result<Verdict, DetectError>, AtomicUsize);
-
-    #[async_trait]
-    impl Detector for Says {
-        async fn detect(&self, _: &Ask) -> Result<Verdict, DetectError> {
-            self.3.fetch_add(1, Ordering::Relaxed);
-            self.2.clone()
-        }
-
-        fn identity(&self) -> &Identity {
-            &self.0
-        }
-
-        fn labels(&self) -> &[Label] {
-            &self.1
-        }
-    }
-
-    fn says(model: &str, answer: Result<Verdict, DetectError>) -> Arc<Says> {
-        let reasoning = Effort::None.into();
-        let identity = Identity { engine: "test", model: model.into(), policy: None, form: "binary", reasoning };
-        Arc::new(Says(identity, vec![Label::new("BAD")], answer, AtomicUsize::new(0)))
-    }
+    use crate::detectors::testing::{ask, says};
+    use crate::guardrail::{Finding, Scores};
+    use crate::policy::Nats;
 
     fn verdict(label: Option<&str>, share: f32) -> Result<Verdict, DetectError> {
         let findings = label.map(|label| Finding::new(Label::new(label), Vec::new())).into_iter().collect();
@@ -149,18 +118,6 @@ mod tests {
         Err(DetectError::Overloaded { capacity: 1 })
     }
 
-    fn ask() -> Ask {
-        let place = Place { role: Role::User, kind: Kind::Content, turn: Some(0), editable: true };
-        Ask {
-            stage: Stage::Input,
-            segment: Segment { id: SegmentId(0), place, text: "text".into(), fresh: 0, masked: Vec::new() },
-            priority: Priority::Blocking,
-            deadline: tokio::time::Instant::now() + Duration::from_secs(60),
-            within: Duration::from_secs(60),
-            listener: None,
-        }
-    }
-
     /// What comes of it, and whether the second was asked.
     async fn after(
         doubt: Doubt,
@@ -169,8 +126,8 @@ mod tests {
     ) -> (Result<Verdict, DetectError>, bool) {
         let second = says("two", second);
         let cascade = Cascade::new(says("one", first), vec![(doubt, second.clone())]);
-        let answer = cascade.detect(&ask()).await;
-        (answer, second.3.load(Ordering::Relaxed) == 1)
+        let answer = cascade.detect(&ask("text")).await;
+        (answer, second.asked() == 1)
     }
 
     fn doubts() -> [Doubt; 4] {

@@ -2,4 +2,7 @@
 
 pub mod cascade;
 pub mod pattern;
+pub mod prefilter;
 pub mod safeguard;
+#[cfg(test)]
+mod testing;

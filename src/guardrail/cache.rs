@@ -23,7 +23,7 @@ pub struct VerdictCache {
     misses: AtomicU64,
 }
 
-/// SHA-256 over the identity and the text.
+/// SHA-256 over the identity, the text, and how much of it was decided before: some detectors look closer at the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Key([u8; 32]);
 
@@ -69,11 +69,12 @@ impl VerdictCache {
 
 impl Key {
     /// Every field goes in behind its length, so that no two different judges or texts are read as one.
-    pub(super) fn new(identity: &Identity, text: &str) -> Self {
+    pub(super) fn new(identity: &Identity, text: &str, fresh: usize) -> Self {
         let Identity { engine, model, policy, form, reasoning } = identity;
         let (id, digest) = policy.as_ref().map_or(("", ""), |policy| (&*policy.id, &*policy.digest));
         let mut hash = Sha256::new();
         hash.update([u8::from(policy.is_some())]);
+        hash.update((fresh as u64).to_le_bytes());
         hash.update((reasoning.tokens() as u64).to_le_bytes());
         hash.update(reasoning.margin().map_or(0.0, Nats::get).to_le_bytes());
         for field in [engine, &**model, id, digest, form, reasoning.effort().as_str(), text] {
@@ -141,18 +142,19 @@ mod tests {
             Identity { reasoning: Effort::Adaptive.into(), ..same.clone() },
             Identity { reasoning: Reasoning::new(Effort::Adaptive, None, Nats::new(1.0)), ..same.clone() },
         ];
-        let key = Key::new(&same, "text");
-        assert_eq!(key, Key::new(&identity(), "text"));
-        assert_ne!(key, Key::new(&same, "texts"));
+        let key = Key::new(&same, "text", 0);
+        assert_eq!(key, Key::new(&identity(), "text", 0));
+        assert_ne!(key, Key::new(&same, "texts", 0));
+        assert_ne!(key, Key::new(&same, "text", 2));
         for other in changed {
-            assert_ne!(key, Key::new(&other, "text"), "{other:?}");
+            assert_ne!(key, Key::new(&other, "text", 0), "{other:?}");
         }
     }
 
     #[test]
     fn counts_what_it_finds_and_misses() {
         let cache = VerdictCache::new(8);
-        let key = Key::new(&identity(), "text");
+        let key = Key::new(&identity(), "text", 0);
         assert_eq!(cache.get(&key), None);
         cache.keep(key, verdict(3));
         assert_eq!(cache.get(&key), Some(verdict(3)));
@@ -163,7 +165,7 @@ mod tests {
     fn is_bounded_by_entries_and_by_bytes() {
         let fill = |max_entries: usize, size: usize| {
             let cache = VerdictCache::new(max_entries);
-            (0..500).for_each(|n| cache.keep(Key::new(&identity(), &n.to_string()), verdict(size)));
+            (0..500).for_each(|n| cache.keep(Key::new(&identity(), &n.to_string(), 0), verdict(size)));
             cache.entries()
         };
         assert!((1..=64).contains(&fill(64, 1)));

@@ -160,7 +160,9 @@ async fn ask_one(
     cache: &VerdictCache,
 ) -> (Result<Verdict, DetectError>, bool) {
     let detector = &guardrail.detector;
-    let key = detector.cacheable().then(|| Key::new(detector.identity(), &ask.segment.text));
+    // A policy is not asked about a word of the protocol: what is found there says nothing of the same text elsewhere.
+    let kept = detector.cacheable() && ask.segment.place.kind.is_text();
+    let key = kept.then(|| Key::new(detector.identity(), &ask.segment.text, ask.segment.fresh));
     if let Some(verdict) = key.and_then(|key| cache.get(&key)) {
         return (Ok(verdict), true);
     }
@@ -346,6 +348,17 @@ mod tests {
         assert!(decision.applied.is_empty() && decision.edits.is_empty() && !decision.unjudged);
         let asked = &decision.asked[0];
         assert_eq!((&*asked.guardrail, asked.segments, asked.answered, asked.cached), ("g", 2, 2, 0));
+    }
+
+    #[tokio::test]
+    async fn what_was_found_in_a_word_of_the_protocol_is_not_kept() {
+        let (guardrails, cache) = (one(answers(Ok(Verdict::default())), Action::Block), VerdictCache::new(8));
+        let mut texts = segments(["the same"]);
+        for (kind, cached) in [(Kind::Word, 0), (Kind::Content, 0), (Kind::Word, 0), (Kind::Content, 1)] {
+            texts[0].place.kind = kind;
+            let decision = evaluate(&guardrails, Stage::Input, &texts, &cache).await;
+            assert_eq!(decision.asked[0].cached, cached, "{kind:?}");
+        }
     }
 
     #[tokio::test]

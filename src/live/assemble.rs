@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::{self, Config, ConfigError, Diagnostic, Judge, Memory, OnBlock, State, Then};
-use crate::detectors::cascade::{Cascade, Doubt};
+use crate::config::{self, ByPolicy, Config, ConfigError, Diagnostic, Judge, Memory, OnBlock, State, Then};
+use crate::detectors::cascade::Cascade;
 use crate::detectors::pattern::{PatternDetector, PatternSpec};
+use crate::detectors::prefilter::Prefilter;
 use crate::gate::{GateSettings, WindowSize};
 use crate::guardrail::{Detector, Guardrail, Mode, Stage, Timing, VerdictCache};
 use crate::live::{
@@ -106,19 +107,14 @@ impl Parts<'_> {
             return Ok(Arc::clone(known));
         }
         let detector: Arc<dyn Detector> = match &from.judge {
-            Judge::Policy { policy, engine, reasoning, then } => {
-                let first = self.engines.detector(&from.origin, engine, policy, *reasoning)?;
-                let next = |then: &Then| {
-                    let doubt =
-                        Doubt { margin: then.margin, found: then.found.clone(), safe: then.safe, error: then.error };
-                    Ok((doubt, self.engines.detector(&then.origin, &then.engine, policy, then.reasoning)?))
-                };
-                match then.iter().map(next).collect::<Result<Vec<_>, Diagnostic>>()? {
-                    then if then.is_empty() => first,
-                    then => Arc::new(Cascade::new(first, then)),
+            Judge::Policy(by) => self.by_policy(by)?,
+            Judge::Patterns(patterns, then) => {
+                let patterns = Arc::new(pattern_detector(from, patterns)?);
+                match then {
+                    Some((doubt, by)) => Arc::new(Prefilter::new(patterns, doubt.clone(), self.by_policy(by)?)),
+                    None => patterns,
                 }
             }
-            Judge::Patterns(patterns) => Arc::new(pattern_detector(from, patterns)?),
         };
         let guardrail = Arc::new(Guardrail {
             id: from.id.clone(),
@@ -134,6 +130,16 @@ impl Parts<'_> {
         });
         self.guardrails.insert(from.id.clone(), Arc::clone(&guardrail));
         Ok(guardrail)
+    }
+
+    fn by_policy(&self, by: &ByPolicy) -> Result<Arc<dyn Detector>, Diagnostic> {
+        let first = self.engines.detector(&by.origin, &by.engine, &by.policy, by.reasoning)?;
+        let next = |then: &Then| {
+            let detector = self.engines.detector(&then.origin, &then.engine, &by.policy, then.reasoning)?;
+            Ok((then.doubt.clone(), detector))
+        };
+        let then = by.then.iter().map(next).collect::<Result<Vec<_>, Diagnostic>>()?;
+        Ok(if then.is_empty() { first } else { Arc::new(Cascade::new(first, then)) })
     }
 
     fn upstream(&mut self, from: &config::Upstream) -> Arc<Upstream> {

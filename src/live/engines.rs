@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::{Config, Diagnostic, Engine, EngineRun, Handling, Judge, ModelRun, Origin};
+use crate::config::{Config, Diagnostic, Engine, EngineRun, Handling, ModelRun, Origin};
 use crate::guardrail::Detector;
 use crate::live::clients::Clients;
 use crate::policy::{Policy, Reasoning};
@@ -31,7 +31,7 @@ impl Engines {
         Engines { check_only: true, ..Engines::default() }
     }
 
-    /// What the engines that run have done, each name once.
+    /// What the engines that run have done.
     pub fn readings(&self) -> Vec<EngineReading> {
         #[cfg(feature = "libtorch")]
         return self.running.readings();
@@ -108,12 +108,8 @@ pub fn missing_models(config: &Config) -> Vec<Diagnostic> {
         Handling::Pass => &[],
     });
     guardrails
-        .flat_map(|guardrail| match &guardrail.judge {
-            Judge::Policy { engine, then, .. } => {
-                [engine].into_iter().chain(then.iter().map(|then| &then.engine)).collect()
-            }
-            Judge::Patterns(_) => Vec::new(),
-        })
+        .filter_map(|guardrail| guardrail.judge.by_policy())
+        .flat_map(|by| by.asked().map(|(engine, _)| engine))
         .filter(|engine| seen.insert(&engine.name))
         .filter_map(|engine| missing(engine))
         .collect()
@@ -136,7 +132,7 @@ fn missing(engine: &Engine) -> Option<Diagnostic> {
 mod libtorch {
     //! What needs the model's code.
 
-    use std::collections::{BTreeMap, HashMap};
+    use std::collections::HashMap;
     use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
     use async_trait::async_trait;
@@ -180,16 +176,8 @@ mod libtorch {
 
         pub fn readings(&self) -> Vec<EngineReading> {
             let engines = self.engines();
-            let mut readings: BTreeMap<Arc<str>, EngineReading> = BTreeMap::new();
-            for (name, engine) in engines.values() {
-                let Some(engine) = engine.upgrade() else { continue };
-                let mut reading = reading(name.clone(), engine.figures());
-                if let Some(other) = readings.remove(name) {
-                    reading = reading.and(&other);
-                }
-                readings.insert(name.clone(), reading);
-            }
-            readings.into_values().collect()
+            let running = engines.values().filter_map(|(name, engine)| Some((name, engine.upgrade()?)));
+            running.map(|(name, engine)| reading(name.clone(), engine.figures())).collect()
         }
 
         /// Those that still run.

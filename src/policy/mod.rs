@@ -1,10 +1,12 @@
 //! Policies: what is judged, in plain language, with the labels and the output form that the text asks the model for.
 
+mod doubt;
 mod effort;
 mod front_matter;
 mod label;
 mod terms;
 
+pub use doubt::Doubt;
 pub use effort::{Effort, Nats, Reasoning};
 pub use front_matter::{PolicyError, hex_sha256};
 pub use label::Label;

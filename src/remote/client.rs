@@ -1,11 +1,10 @@
 //! The client of one engine: puts a question to one of its endpoints, to another where that one is gone or slow, and gives the
 //! model's answer.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Once, Weak};
 use std::time::Duration;
 
-use futures_util::future::{Either, join_all, select, select_all};
+use futures_util::future::{Either, join_all, select};
 use futures_util::pin_mut;
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep, timeout};
@@ -15,7 +14,8 @@ use crate::policy::Effort;
 use crate::remote::choice::Ring;
 use crate::remote::endpoint::{Endpoint, EndpointError};
 use crate::remote::form::{self, Asked, tokens};
-use crate::remote::replica::{Replica, Slot};
+use crate::remote::replica::Replica;
+use crate::remote::room::{Full, Room, Slot};
 use crate::remote::trust::{TrustError, trusting};
 use crate::remote::{Answer, Beginning, Continuation, EndpointReading, Failed, Proof, Question, RemoteError};
 
@@ -29,8 +29,7 @@ pub struct Client {
     replicas: Vec<Replica>,
     ring: Ring,
     model: Arc<str>,
-    /// Asks that wait for room at an endpoint.
-    waiting: AtomicUsize,
+    room: Arc<Room>,
     checks: Once,
 }
 
@@ -64,13 +63,13 @@ impl Client {
         };
         let mut replicas = Vec::with_capacity(settings.endpoints.len());
         for at in &settings.endpoints {
-            replicas.push(Replica::new(Endpoint::new(&at.url, &settings, tls.as_ref())?, at.concurrency));
+            replicas.push(Replica::new(Endpoint::new(&at.url, &settings, tls.as_ref())?));
         }
         let weights = settings.endpoints.iter().map(|at| at.weight);
         let ring = Ring::new(replicas.iter().map(|replica| &**replica.endpoint.name()).zip(weights));
         let model = identity(&settings).into();
-        let (waiting, checks) = (AtomicUsize::new(0), Once::new());
-        Ok(Client { engine, settings, replicas, ring, model, waiting, checks })
+        let room = Room::new(settings.endpoints.iter().map(|at| at.concurrency), settings.queue);
+        Ok(Client { engine, settings, replicas, ring, model, room, checks: Once::new() })
     }
 
     pub fn settings(&self) -> &Arc<Remote> {
@@ -85,7 +84,9 @@ impl Client {
     /// Of every endpoint.
     pub fn readings(&self) -> Vec<EndpointReading> {
         let now = Instant::now();
-        self.replicas.iter().map(|replica| replica.reading(&self.engine, now)).collect()
+        let running = (0..self.replicas.len()).map(|at| self.room.running(at));
+        let replicas = self.replicas.iter().zip(running);
+        replicas.map(|(replica, running)| replica.reading(&self.engine, running, now)).collect()
     }
 
     /// Tries what a server may promise and not keep. Takes two answers of the model.
@@ -98,6 +99,7 @@ impl Client {
             max_tokens: 512,
             schema: Some(&schema),
             logprobs: false,
+            urgent: false,
         };
         let held = self.ask("", &question).await;
         let told = self.ask("", &Question { schema: None, logprobs: true, ..question }).await?;
@@ -111,7 +113,7 @@ impl Client {
     /// exchange.
     pub async fn ask(self: &Arc<Self>, key: &str, question: &Question<'_>) -> Result<Answer, Failed> {
         let read = |body: &[u8]| form::read(&self.settings, body, question.max_tokens);
-        self.exchange(key, &form::ask(&self.settings, question), None, &read).await
+        self.exchange(key, &form::ask(&self.settings, question), question.urgent, None, &read).await
     }
 
     /// What the model goes on with, as `judge` takes it. As [`Self::ask`], but that an endpoint has to show first that its tokens
@@ -124,13 +126,14 @@ impl Client {
         judge: impl Fn(Continuation) -> Result<T, RemoteError> + Sync,
     ) -> Result<T, Failed> {
         let read = |body: &[u8]| tokens::read(&self.settings, beginning, body).and_then(&judge);
-        self.exchange(key, &tokens::ask(&self.settings, beginning), Some(proof), &read).await
+        self.exchange(key, &tokens::ask(&self.settings, beginning), beginning.urgent, Some(proof), &read).await
     }
 
     async fn exchange<T>(
         self: &Arc<Self>,
         key: &str,
         asked: &Asked,
+        urgent: bool,
         proof: Option<&Proof>,
         read: &(dyn Fn(&[u8]) -> Result<T, RemoteError> + Sync),
     ) -> Result<T, Failed> {
@@ -138,9 +141,9 @@ impl Client {
         let asking = Asking { client: self, asked, proof, read };
         let mut left = self.ring.order(key);
         loop {
-            let failed = match self.room(&left).await {
-                Err(error) => return Err(self.failed(None, error)),
-                Ok((first, slot)) => match asking.one_or_two(first, slot, &mut left).await {
+            let failed = match self.room(&left, urgent).await {
+                Err(Full) => return Err(self.failed(None, RemoteError::Overloaded { capacity: self.settings.queue })),
+                Ok(slot) => match asking.one_or_two(slot, &mut left).await {
                     Ok(answer) => return Ok(answer),
                     Err(failed) => failed,
                 },
@@ -153,24 +156,16 @@ impl Client {
     }
 
     /// Room at the first of these that has some and is not passed over, or else at any of them as soon as there is some.
-    async fn room(&self, order: &[usize]) -> Result<(usize, Slot), RemoteError> {
-        let now = Instant::now();
-        let up: Vec<usize> = order.iter().copied().filter(|&at| self.replicas[at].health.is_up(now)).collect();
+    async fn room(&self, order: &[usize], urgent: bool) -> Result<Slot, Full> {
+        let up = self.up(order);
         // Where all are passed over, one of them has to be asked.
-        let chosen = if up.is_empty() { order } else { &up };
-        if let Some(found) = self.room_now(chosen) {
-            return Ok(found);
-        }
-        let capacity = self.settings.queue;
-        let _place = Place::take(&self.waiting, capacity).ok_or(RemoteError::Overloaded { capacity })?;
-        let slots = chosen.iter().map(|&at| Box::pin(async move { Some((at, self.replicas[at].slot().await?)) }));
-        // Nobody ever closes an endpoint's room.
-        let (slot, ..) = select_all(slots).await;
-        slot.ok_or(RemoteError::Overloaded { capacity })
+        self.room.wait(if up.is_empty() { order } else { &up }, urgent).await
     }
 
-    fn room_now(&self, order: &[usize]) -> Option<(usize, Slot)> {
-        order.iter().find_map(|&at| Some((at, self.replicas[at].slot_now()?)))
+    /// Those of these that are not passed over.
+    fn up(&self, order: &[usize]) -> Vec<usize> {
+        let now = Instant::now();
+        order.iter().copied().filter(|&at| self.replicas[at].health.is_up(now)).collect()
     }
 
     fn failed(&self, replica: Option<usize>, error: RemoteError) -> Failed {
@@ -191,21 +186,20 @@ struct Asking<'a, T> {
 impl<T> Asking<'_, T> {
     /// Asks this replica, and where it is slower than it mostly is, another one beside it: the first answer counts. Whoever
     /// was asked is taken out of those that are `left`.
-    async fn one_or_two(&self, first: usize, slot: Slot, left: &mut Vec<usize>) -> Result<T, Failure> {
+    async fn one_or_two(&self, slot: Slot, left: &mut Vec<usize>) -> Result<T, Failure> {
+        let first = slot.at();
         left.retain(|&at| at != first);
-        let asked = self.ask(first, slot);
+        let asked = self.ask(slot);
         let slow = self.client.replicas[first].health.slow().filter(|_| self.asked.even);
         let Some(patience) = slow else { return asked.await };
         pin_mut!(asked);
         if let Ok(done) = timeout(patience, &mut asked).await {
             return done;
         }
-        let now = Instant::now();
-        let up: Vec<usize> = left.iter().copied().filter(|&at| self.client.replicas[at].health.is_up(now)).collect();
-        let Some((second, slot)) = self.client.room_now(&up) else { return asked.await };
-        left.retain(|&at| at != second);
-        self.client.replicas[second].hedged();
-        let beside = self.ask(second, slot);
+        let Some(slot) = self.client.room.now(&self.client.up(left)) else { return asked.await };
+        left.retain(|&at| at != slot.at());
+        self.client.replicas[slot.at()].hedged();
+        let beside = self.ask(slot);
         pin_mut!(beside);
         match select(asked, beside).await {
             Either::Left((Ok(answer), _)) | Either::Right((Ok(answer), _)) => Ok(answer),
@@ -214,7 +208,8 @@ impl<T> Asking<'_, T> {
         }
     }
 
-    async fn ask(&self, at: usize, slot: Slot) -> Result<T, Failure> {
+    async fn ask(&self, slot: Slot) -> Result<T, Failure> {
+        let at = slot.at();
         self.ask_within(&self.client.replicas[at], &slot).await.map_err(|error| (at, error))
     }
 
@@ -225,22 +220,6 @@ impl<T> Asking<'_, T> {
             replica.prove();
         }
         replica.ask(slot, self.asked, self.read).await
-    }
-}
-
-/// A place among those that wait, given back when it is dropped.
-struct Place<'a>(&'a AtomicUsize);
-
-impl<'a> Place<'a> {
-    fn take(waiting: &'a AtomicUsize, capacity: usize) -> Option<Self> {
-        let more = |count: usize| (count < capacity).then_some(count + 1);
-        waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok().then_some(Place(waiting))
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -9,6 +9,9 @@ mod form;
 mod health;
 mod plain;
 mod replica;
+mod room;
+#[cfg(test)]
+pub mod testing;
 mod trust;
 
 pub use client::{Client, Features, StartError};

@@ -1,16 +1,16 @@
-//! A replica: one of an engine's endpoints, with room for so many asks, and what is known of it.
+//! A replica: one of an engine's endpoints, and what is known of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::remote::RemoteError;
 use crate::remote::endpoint::Endpoint;
 use crate::remote::form::Asked;
 use crate::remote::health::Health;
+use crate::remote::room::Slot;
 
 /// A look at an endpoint whether it is there has so long.
 const CHECK: Duration = Duration::from_secs(2);
@@ -20,13 +20,8 @@ pub struct Replica {
     pub health: Health,
     /// It has shown that its tokens are those that it is asked in.
     proven: AtomicBool,
-    room: Arc<Semaphore>,
-    concurrency: usize,
     counts: Counts,
 }
-
-/// Room for one ask, given back when it is dropped.
-pub struct Slot(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
 #[derive(Default)]
 struct Counts {
@@ -53,20 +48,8 @@ pub struct EndpointReading {
 }
 
 impl Replica {
-    pub fn new(endpoint: Endpoint, concurrency: usize) -> Self {
-        let room = Arc::new(Semaphore::new(concurrency.min(Semaphore::MAX_PERMITS)));
-        let (health, proven, counts) = (Health::default(), AtomicBool::new(false), Counts::default());
-        Replica { endpoint, health, proven, room, concurrency, counts }
-    }
-
-    /// Room, if there is some now.
-    pub fn slot_now(&self) -> Option<Slot> {
-        self.room.clone().try_acquire_owned().ok().map(Slot)
-    }
-
-    /// Room, when there is some.
-    pub async fn slot(&self) -> Option<Slot> {
-        self.room.clone().acquire_owned().await.ok().map(Slot)
+    pub fn new(endpoint: Endpoint) -> Self {
+        Replica { endpoint, health: Health::default(), proven: AtomicBool::new(false), counts: Counts::default() }
     }
 
     /// The body of a successful answer, within the room of the slot. `read` says whether it is an answer.
@@ -114,7 +97,8 @@ impl Replica {
         self.counts.hedges.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub fn reading(&self, engine: &Arc<str>, now: Instant) -> EndpointReading {
+    /// With so many asks under way.
+    pub fn reading(&self, engine: &Arc<str>, running: usize, now: Instant) -> EndpointReading {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         EndpointReading {
             engine: engine.clone(),
@@ -122,7 +106,7 @@ impl Replica {
             asks: count(&self.counts.asks),
             failures: count(&self.counts.failures),
             hedges: count(&self.counts.hedges),
-            running: self.concurrency.saturating_sub(self.room.available_permits()) as u64,
+            running: running as u64,
             up: self.health.is_up(now),
         }
     }

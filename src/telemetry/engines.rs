@@ -1,13 +1,10 @@
 //! What the engines that run have done, as metrics.
 
-use std::fmt;
 use std::sync::Arc;
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::encoding::EncodeLabelSet;
+
+use crate::telemetry::figures::{Figure, Reading};
 
 /// An engine at one moment. Totals are counted from its start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,93 +28,55 @@ pub struct EngineReading {
     pub waiting: u64,
 }
 
-impl EngineReading {
-    /// Two engines as one: while a configuration is swapped, the old and the new one may have the same name.
-    #[must_use]
-    pub fn and(self, other: &EngineReading) -> Self {
-        EngineReading {
-            name: self.name,
-            prompt_tokens: self.prompt_tokens + other.prompt_tokens,
-            hit_tokens: self.hit_tokens + other.hit_tokens,
-            computed_tokens: self.computed_tokens + other.computed_tokens,
-            steps: self.steps + other.steps,
-            evictions: self.evictions + other.evictions,
-            preemptions: self.preemptions + other.preemptions,
-            kv_bytes: self.kv_bytes + other.kv_bytes,
-            kv_capacity: self.kv_capacity + other.kv_capacity,
-            running: self.running + other.running,
-            waiting: self.waiting + other.waiting,
-        }
-    }
-}
-
-/// Reads all engines that run now, each name once.
-pub type ReadEngines = Arc<dyn Fn() -> Vec<EngineReading> + Send + Sync>;
-
-/// Tells the readings when the metrics are asked for.
-pub(super) struct Readings(pub ReadEngines);
-
-#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Labels {
+#[derive(Debug, Clone, Hash, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
+pub struct Labels {
     engine: String,
 }
 
-type Figure = (&'static str, &'static str, fn(&EngineReading) -> u64);
+impl Reading for EngineReading {
+    type Labels = Labels;
 
-const COUNTERS: [Figure; 6] = [
-    ("engine_prompt_tokens", "Tokens of prompts that were begun", |engine| engine.prompt_tokens),
-    ("engine_hit_tokens", "Of the prompts, tokens found among kept beginnings", |engine| engine.hit_tokens),
-    ("engine_computed_tokens", "Tokens that went through the model", |engine| engine.computed_tokens),
-    ("engine_steps", "Steps of the model", |engine| engine.steps),
-    ("engine_evictions", "Kept beginnings that had to go for lack of room", |engine| engine.evictions),
-    ("engine_preemptions", "Asks that had to begin again for lack of room", |engine| engine.preemptions),
-];
+    const COUNTERS: &'static [Figure<Self>] = &[
+        ("engine_prompt_tokens", "Tokens of prompts that were begun", |engine| engine.prompt_tokens),
+        ("engine_hit_tokens", "Of the prompts, tokens found among kept beginnings", |engine| engine.hit_tokens),
+        ("engine_computed_tokens", "Tokens that went through the model", |engine| engine.computed_tokens),
+        ("engine_steps", "Steps of the model", |engine| engine.steps),
+        ("engine_evictions", "Kept beginnings that had to go for lack of room", |engine| engine.evictions),
+        ("engine_preemptions", "Asks that had to begin again for lack of room", |engine| engine.preemptions),
+    ];
 
-const GAUGES: [Figure; 4] = [
-    ("engine_kv_bytes", "Keys and values held now", |engine| engine.kv_bytes),
-    ("engine_kv_capacity_bytes", "Room for keys and values", |engine| engine.kv_capacity),
-    ("engine_running", "Asks under way now", |engine| engine.running),
-    ("engine_waiting", "Asks that wait in the queue now", |engine| engine.waiting),
-];
+    const GAUGES: &'static [Figure<Self>] = &[
+        ("engine_kv_bytes", "Keys and values held now", |engine| engine.kv_bytes),
+        ("engine_kv_capacity_bytes", "Room for keys and values", |engine| engine.kv_capacity),
+        ("engine_running", "Asks under way now", |engine| engine.running),
+        ("engine_waiting", "Asks that wait in the queue now", |engine| engine.waiting),
+    ];
 
-impl Collector for Readings {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        let engines = (self.0)();
-        if engines.is_empty() {
-            return Ok(());
-        }
-        let labels = |engine: &EngineReading| Labels { engine: engine.name.to_string() };
-        for (name, help, figure) in COUNTERS {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for engine in &engines {
-                ConstCounter::new(figure(engine)).encode(family.encode_family(&labels(engine))?)?;
-            }
-        }
-        for (name, help, figure) in GAUGES {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            for engine in &engines {
-                let value = i64::try_from(figure(engine)).unwrap_or(i64::MAX);
-                ConstGauge::new(value).encode(family.encode_family(&labels(engine))?)?;
-            }
-        }
-        Ok(())
+    fn labels(&self) -> Labels {
+        Labels { engine: self.name.to_string() }
     }
-}
 
-impl fmt::Debug for Readings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Readings")
+    fn add(&mut self, other: &Self) {
+        self.prompt_tokens += other.prompt_tokens;
+        self.hit_tokens += other.hit_tokens;
+        self.computed_tokens += other.computed_tokens;
+        self.steps += other.steps;
+        self.evictions += other.evictions;
+        self.preemptions += other.preemptions;
+        self.kv_bytes += other.kv_bytes;
+        self.kv_capacity += other.kv_capacity;
+        self.running += other.running;
+        self.waiting += other.waiting;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prometheus_client::encoding::text::encode;
-    use prometheus_client::registry::Registry;
+    use crate::telemetry::figures::told;
 
     #[test]
-    fn each_engine_is_told_under_its_name() {
+    fn each_engine_is_told_once_under_its_name() {
         let reading = |name: &str, steps| EngineReading {
             name: name.into(),
             prompt_tokens: 10,
@@ -131,23 +90,16 @@ mod tests {
             running: 1,
             waiting: 2,
         };
-        let told = |engines: Vec<EngineReading>| {
-            let mut registry = Registry::with_prefix("portcullis");
-            registry.register_collector(Box::new(Readings(Arc::new(move || engines.clone()))));
-            let mut text = String::new();
-            encode(&mut text, &registry).unwrap();
-            text
-        };
-        let text = told(vec![reading("a", 3), reading("b", 5)]);
+        let text = told(vec![reading("a", 3), reading("b", 4), reading("b", 1)]);
         for line in [
             "portcullis_engine_steps_total{engine=\"a\"} 3",
             "portcullis_engine_steps_total{engine=\"b\"} 5",
             "portcullis_engine_hit_tokens_total{engine=\"a\"} 4",
-            "portcullis_engine_kv_bytes{engine=\"b\"} 100",
-            "portcullis_engine_waiting{engine=\"b\"} 2",
+            "portcullis_engine_kv_bytes{engine=\"b\"} 200",
+            "portcullis_engine_waiting{engine=\"b\"} 4",
         ] {
             assert!(text.lines().any(|told| told == line), "no {line} in {text}");
         }
-        assert_eq!(told(Vec::new()), "# EOF\n");
+        assert_eq!(told::<EngineReading>(Vec::new()), "# EOF\n");
     }
 }

@@ -18,7 +18,9 @@ use prometheus_client::registry::Registry;
 
 use crate::guardrail::{Action, Mode, Outcome, Stage, VerdictCache};
 use crate::policy::Label;
-use crate::telemetry::{Audit, ExchangeInfo, Judged, ReadEndpoints, ReadEngines, endpoints, engines};
+use crate::remote::EndpointReading;
+use crate::telemetry::figures::{self, Read};
+use crate::telemetry::{Audit, EngineReading, ExchangeInfo, Judged};
 use crate::text::MediaCount;
 
 /// Seconds; from a pattern set's verdict to a model's deadline.
@@ -72,7 +74,7 @@ pub struct Open {
 }
 
 impl Metrics {
-    pub(super) fn new(verdicts: Arc<VerdictCache>, audit: Arc<Audit>, engines: ReadEngines) -> Self {
+    pub(super) fn new(verdicts: Arc<VerdictCache>, audit: Arc<Audit>, engines: Read<EngineReading>) -> Self {
         let histogram: fn() -> Histogram = || Histogram::new(SECONDS);
         let mut metrics = Metrics {
             registry: Registry::with_prefix("portcullis"),
@@ -94,12 +96,12 @@ impl Metrics {
         };
         metrics.register();
         metrics.registry.register_collector(Box::new(Readings { verdicts, audit }));
-        metrics.registry.register_collector(Box::new(engines::Readings(engines)));
+        metrics.registry.register_collector(Box::new(figures::Readings(engines)));
         metrics
     }
 
-    pub(super) fn tell_endpoints(&mut self, read: ReadEndpoints) {
-        self.registry.register_collector(Box::new(endpoints::Readings(read)));
+    pub(super) fn tell_endpoints(&mut self, read: Read<EndpointReading>) {
+        self.registry.register_collector(Box::new(figures::Readings(read)));
     }
 
     /// All metrics in the OpenMetrics text form.

@@ -3,13 +3,14 @@
 mod audit;
 mod endpoints;
 mod engines;
+mod figures;
 mod metrics;
 mod recent;
 mod record;
 
 pub use audit::{Audit, Target};
-pub use endpoints::ReadEndpoints;
-pub use engines::{EngineReading, ReadEngines};
+pub use engines::EngineReading;
+pub use figures::Read;
 pub use metrics::{Ending, Metrics, Open};
 pub use recent::Recent;
 pub use record::{ExchangeInfo, Judged, RequestId, millis, timestamp};
@@ -17,6 +18,7 @@ pub use record::{ExchangeInfo, Judged, RequestId, millis, timestamp};
 use std::sync::Arc;
 
 use crate::guardrail::{Stage, VerdictCache};
+use crate::remote::EndpointReading;
 use crate::text::MediaCount;
 
 /// Where the proxy tells what it does. One for the process; outlives reloads.
@@ -27,14 +29,14 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    pub fn new(audit: Audit, verdicts: Arc<VerdictCache>, engines: ReadEngines) -> Self {
+    pub fn new(audit: Audit, verdicts: Arc<VerdictCache>, engines: Read<EngineReading>) -> Self {
         let audit = Arc::new(audit);
         let metrics = Metrics::new(verdicts, audit.clone(), engines);
         Telemetry { audit, metrics, recent: Recent::new(false) }
     }
 
     /// Tells of the endpoints of remote engines, too.
-    pub fn with_endpoints(mut self, read: ReadEndpoints) -> Self {
+    pub fn with_endpoints(mut self, read: Read<EndpointReading>) -> Self {
         self.metrics.tell_endpoints(read);
         self
     }

@@ -73,6 +73,12 @@ impl Kind {
         matches!(self, Kind::Content | Kind::Reasoning | Kind::Refusal | Kind::ToolArguments)
     }
 
+    /// Whether it is a text that somebody could have written, of which a policy speaks: a word of the protocol stands in every
+    /// request and answer, and is for patterns.
+    pub fn is_text(self) -> bool {
+        !matches!(self, Kind::Word | Kind::Seam)
+    }
+
     /// The word for logs and headers.
     pub fn as_str(self) -> &'static str {
         match self {

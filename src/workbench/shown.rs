@@ -22,9 +22,10 @@ pub fn brief(text: &str, most: usize) -> String {
     cut(&visible(&line), most)
 }
 
-/// The beginning of a digest, which is enough to tell it from others.
+/// The beginning of a digest, which is enough to tell it from others. A name, such as a remote model's, stays whole.
 pub fn short(digest: &str) -> &str {
-    digest.get(..8).unwrap_or(digest)
+    let is_digest = digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    digest.get(..8).filter(|_| is_digest).unwrap_or(digest)
 }
 
 /// At most `most` characters; a cut is marked.
@@ -57,6 +58,14 @@ mod tests {
         );
         assert_eq!(brief(" a\n\n b\u{7}c ", 5), "a b\\u…");
         assert_eq!(brief("short", 5), "short");
+    }
+
+    #[test]
+    fn a_digest_is_cut_and_a_name_is_not() {
+        assert_eq!(short(&"0123456789abcdef".repeat(4)), "01234567");
+        for name in ["openai/gpt-oss-safeguard-20b@feeb2c7618579e7d", "m"] {
+            assert_eq!(short(name), name);
+        }
     }
 
     proptest! {

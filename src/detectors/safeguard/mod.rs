@@ -46,18 +46,12 @@ use std::time::Duration;
 
 use crate::guardrail::DetectError;
 use crate::remote::{Failed, RemoteError};
-use crate::text::{Kind, Place, view};
+use crate::text::view;
 
 /// Bytes of content in all: so much is looked at before it is known how much there is to judge.
 const LIMIT_BYTES: usize = 1 << 20;
 /// Texts of more bytes are worked on by a thread that may block.
 const LONG_TEXT: usize = 16 * 1024;
-
-/// A policy speaks of what somebody says. A single word of the protocol is no such thing, and stands in every request
-/// and answer: patterns look at it.
-fn speaks(place: &Place) -> bool {
-    !matches!(place.kind, Kind::Word | Kind::Seam)
-}
 
 /// What stands encoded in the text, decoded, as far as it is new.
 async fn unpacked(text: &Arc<str>, fresh: usize) -> Result<Option<Arc<str>>, DetectError> {

@@ -83,6 +83,7 @@ struct Asking<'a> {
     served: &'a Served,
     /// Of the prompt's beginning: what begins alike goes to one server.
     key: String,
+    urgent: bool,
     sequence: Sequence,
     listener: Option<mpsc::Sender<Told>>,
     begun: bool,
@@ -117,7 +118,7 @@ impl Asking<'_> {
     ) -> Result<T, Ungenerated> {
         let begun = Instant::now();
         let Served { client, proof, .. } = self.served;
-        let beginning = Beginning { tokens: self.sequence.tokens(), then };
+        let beginning = Beginning { tokens: self.sequence.tokens(), then, urgent: self.urgent };
         let judge = |told: Continuation| {
             let usage = told.usage;
             judge(told).map(|judged| (judged, usage))
@@ -166,10 +167,10 @@ impl Asking<'_> {
 #[async_trait]
 impl Generator for Served {
     async fn generate(&self, job: Job) -> Result<Vec<Outcome>, Ungenerated> {
-        let Job { prompt, shared, steps, listener, .. } = job;
+        let Job { prompt, shared, steps, urgent, listener, .. } = job;
         let key = key(prompt.get(..shared).unwrap_or(&prompt));
         let sequence = Sequence::new(prompt, steps).map_err(JobError::from)?;
-        let mut asking = Asking { served: self, key, sequence, listener, begun: false };
+        let mut asking = Asking { served: self, key, urgent, sequence, listener, begun: false };
         self.run(&mut asking).await?;
         Ok(asking.sequence.outcomes())
     }

@@ -1,10 +1,7 @@
 //! For this module's tests: policies, and asks to go with them.
 
-use std::time::Duration;
-
-use crate::guardrail::{Ask, Priority, Stage};
+pub use crate::detectors::testing::ask;
 use crate::policy::{Form, Label, Policy, PolicyLabel};
-use crate::text::{Kind, Place, Role, Segment, SegmentId};
 
 /// `labels` are label, reply, and whether it is safe.
 pub fn policy(form: Form, labels: &[(&str, &str, bool)]) -> Policy {
@@ -20,17 +17,5 @@ pub fn policy(form: Form, labels: &[(&str, &str, bool)]) -> Policy {
         form,
         labels: labels.iter().map(label).collect(),
         categories: Vec::new(),
-    }
-}
-
-pub fn ask(text: &str) -> Ask {
-    let place = Place { role: Role::User, kind: Kind::Content, turn: Some(0), editable: true };
-    Ask {
-        stage: Stage::Input,
-        segment: Segment { id: SegmentId(0), place, text: text.into(), fresh: 0, masked: Vec::new() },
-        priority: Priority::Blocking,
-        deadline: tokio::time::Instant::now() + Duration::from_secs(60),
-        within: Duration::from_secs(60),
-        listener: None,
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::detectors::safeguard::{
     Generator, LIMIT_BYTES, LONG_TEXT, Openers, Prompt, Replies, Reply, ReplyError, Ungenerated, excerpts, fold,
-    hearing, speaks, undelivered, unpacked, windows,
+    hearing, undelivered, unpacked, windows,
 };
 use crate::guardrail::{Ask, DetectError, Detector, Identity, PolicyRef, Priority, Verdict};
 use crate::model::{EncodeError, Job, JobError, Outcome, Pin, Step, Tokenizer};
@@ -238,7 +238,7 @@ impl Detector for SafeguardDetector {
     }
 
     fn judges(&self, place: &Place) -> bool {
-        speaks(place)
+        place.kind.is_text()
     }
 }
 

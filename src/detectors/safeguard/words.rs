@@ -11,9 +11,9 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::detectors::safeguard::json::{self, JsonReply};
-use crate::detectors::safeguard::{LIMIT_BYTES, Reply, excerpts, fold, speaks, told, undelivered, unpacked, windows};
+use crate::detectors::safeguard::{LIMIT_BYTES, Reply, excerpts, fold, told, undelivered, unpacked, windows};
 use crate::guardrail::{
-    Ask, DetectError, Detector, Finding, Grounds, Heard, Identity, Listener, PolicyRef, Scores, Verdict,
+    Ask, DetectError, Detector, Finding, Grounds, Heard, Identity, Listener, PolicyRef, Priority, Scores, Verdict,
 };
 use crate::policy::{Effort, Form, Label, Policy, PolicyLabel, Reasoning};
 use crate::remote::{Answer, Client, Question, plain, restored};
@@ -87,6 +87,7 @@ impl WordsDetector {
             max_tokens: self.max_tokens,
             schema: self.schema.as_ref(),
             logprobs: self.logprobs,
+            urgent: ask.priority == Priority::Blocking,
         };
         let begun = Instant::now();
         let answer = self
@@ -177,7 +178,7 @@ impl Detector for WordsDetector {
     }
 
     fn judges(&self, place: &Place) -> bool {
-        speaks(place)
+        place.kind.is_text()
     }
 }
 
@@ -193,34 +194,15 @@ fn tell(listener: &Listener, window: usize, answer: &Answer, took: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Api, EffortIn, EndpointAt, PolicyIn, Preset, ReasoningIn, Remote, Url};
+    use crate::config::{Api, Preset};
     use crate::detectors::safeguard::testing::{ask, policy};
-    use std::num::NonZeroU32;
+    use crate::remote::testing;
 
     const BINARY: &[(&str, &str, bool)] = &[("BAD", "1", false), ("FINE", "0", true)];
 
     /// Of a server that nobody has to ask.
     fn detector(form: Form, labels: &[(&str, &str, bool)], effort: Effort) -> Result<WordsDetector, WordsError> {
-        let at = EndpointAt { url: Url::parse("http://127.0.0.1:9").unwrap(), weight: NonZeroU32::MIN, concurrency: 1 };
-        let settings = Remote {
-            preset: Preset::Vllm,
-            endpoints: vec![at],
-            model: "m".into(),
-            api: Api::Chat,
-            tokenizer: None,
-            policy_in: PolicyIn::System,
-            effort_in: EffortIn::Field,
-            reasoning_in: ReasoningIn::Auto,
-            schema: true,
-            logprobs: true,
-            credential: None,
-            ca: None,
-            connect_timeout: Duration::from_secs(1),
-            first_byte_timeout: None,
-            idle_timeout: Duration::from_secs(1),
-            queue: 1,
-            window: 8192,
-        };
+        let settings = testing::settings(Preset::Vllm, Api::Chat);
         let client = Client::new("e".into(), settings.into()).unwrap();
         WordsDetector::new(client.into(), policy(form, labels).into(), effort.into())
     }

@@ -29,6 +29,8 @@ pub struct Question<'a> {
     pub schema: Option<&'a Value>,
     /// Whether the server is to tell the log-probabilities of the answer's tokens.
     pub logprobs: bool,
+    /// Whether it holds traffic up: where all endpoints are full it goes before those that do not.
+    pub urgent: bool,
 }
 
 /// What a model answered.

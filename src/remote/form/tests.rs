@@ -1,34 +1,14 @@
 //! What each API's answers come to, told by example and with pieces of them changed at will.
 
 use super::*;
-use crate::config::{EndpointAt, ReasoningIn, Url};
+use crate::config::ReasoningIn;
+use crate::remote::testing;
 use proptest::prelude::*;
-use std::num::NonZeroU32;
-use std::time::Duration;
 
 const APIS: [Api; 4] = [Api::Chat, Api::Responses, Api::LmStudio, Api::Ollama];
 
-pub(super) fn settings(api: Api) -> Remote {
-    let at = EndpointAt { url: Url::parse("http://localhost").unwrap(), weight: NonZeroU32::MIN, concurrency: 1 };
-    Remote {
-        preset: Preset::OpenAiCompatible,
-        endpoints: vec![at],
-        model: "m".into(),
-        api,
-        tokenizer: None,
-        policy_in: PolicyIn::System,
-        effort_in: EffortIn::Field,
-        reasoning_in: ReasoningIn::Auto,
-        schema: true,
-        logprobs: true,
-        credential: None,
-        ca: None,
-        connect_timeout: Duration::from_secs(1),
-        first_byte_timeout: None,
-        idle_timeout: Duration::from_secs(1),
-        queue: 1,
-        window: 8192,
-    }
+fn settings(api: Api) -> Remote {
+    testing::settings(Preset::OpenAiCompatible, api)
 }
 
 /// A whole answer: `0`, after some reasoning.
@@ -159,8 +139,15 @@ fn an_answer_that_is_none_is_an_error_of_its_kind() {
 #[test]
 fn a_schema_and_the_scores_are_asked_for_where_they_are_wanted() {
     let schema = json!({ "type": "object" });
-    let question =
-        |schema, logprobs| Question { policy: "p", text: "t", effort: Effort::Medium, max_tokens: 9, schema, logprobs };
+    let question = |schema, logprobs| Question {
+        policy: "p",
+        text: "t",
+        effort: Effort::Medium,
+        max_tokens: 9,
+        schema,
+        logprobs,
+        urgent: false,
+    };
     let asked =
         |api, question: &Question<'_>| serde_json::from_slice::<Value>(&ask(&settings(api), question).body).unwrap();
     for (api, pointer) in [

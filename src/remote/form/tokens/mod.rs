@@ -19,6 +19,8 @@ use crate::remote::form::{Asked, Usage, parse};
 pub struct Beginning<'a> {
     pub tokens: &'a [u32],
     pub then: Then<'a>,
+    /// Goes before those that are not.
+    pub urgent: bool,
 }
 
 #[derive(Debug, Clone, Copy)]

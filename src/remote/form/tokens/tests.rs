@@ -3,14 +3,16 @@
 use super::*;
 use crate::config::Api;
 use crate::remote::form::tests::{anything, pointers};
+use crate::remote::testing;
 use proptest::prelude::*;
 
 const PRESETS: [Preset; 2] = [Preset::Vllm, Preset::LlamaCpp];
-const PROMPT: Beginning<'_> = Beginning { tokens: &[5, 6, 7], then: Then::Run { most: 3, stops: &[99, 98] } };
-const NEXT: Beginning<'_> = Beginning { tokens: &[5, 6, 7], then: Then::Next { of: &[1, 2] } };
+const PROMPT: Beginning<'_> =
+    Beginning { tokens: &[5, 6, 7], then: Then::Run { most: 3, stops: &[99, 98] }, urgent: true };
+const NEXT: Beginning<'_> = Beginning { tokens: &[5, 6, 7], then: Then::Next { of: &[1, 2] }, urgent: true };
 
 fn settings(preset: Preset) -> Remote {
-    Remote { preset, ..crate::remote::form::tests::settings(Api::Tokens) }
+    testing::settings(preset, Api::Tokens)
 }
 
 /// An answer with these tokens.
