@@ -118,8 +118,13 @@ fn shipped(policy: &str) -> String {
 
 /// A deployment whose prompts this engine judges by a policy, which finds `label`.
 fn deployment(upstream: &Upstream, section: &str, policy: &str, label: &str) -> Config {
+    deployment_at("low", upstream, section, policy, label)
+}
+
+fn deployment_at(effort: &str, upstream: &Upstream, section: &str, policy: &str, label: &str) -> Config {
     let guardrail = format!(
-        "stage = [\"input\"]\npolicy = \"p\"\non_error = \"block\"\ndeadline = \"120s\"\n[actions]\n{label} = \"block\"\n"
+        "stage = [\"input\"]\npolicy = \"p\"\neffort = \"{effort}\"\non_error = \"block\"\ndeadline = \"120s\"\n\
+         [actions]\n{label} = \"block\"\n"
     );
     Config::new(upstream.address()).section(section).policy("p", policy).guardrail("judge", &guardrail)
 }
@@ -139,11 +144,15 @@ fn label(policy: &str) -> &'static str {
 
 /// Each text under its policy, through the proxy: it is refused where it violates, and nothing fails.
 async fn judges(program: Program, more: &str) {
+    judges_at("low", program, more).await;
+}
+
+async fn judges_at(effort: &str, program: Program, more: &str) {
     let Some(server) = program.start(0) else { return };
     for policy in ["prompt-injection", "violence", "hate"] {
         let upstream = fine().await;
         let section = program.section(&server, more);
-        let proxy = Proxy::start(deployment(&upstream, &section, &shipped(policy), label(policy)));
+        let proxy = Proxy::start(deployment_at(effort, &upstream, &section, &shipped(policy), label(policy)));
         for (_, text, violates) in TEXTS.iter().filter(|(of, ..)| *of == policy) {
             let answer = proxy.chat(chat(text, false)).await;
             let expected = if *violates { (400, "content_policy_violation".to_owned()) } else { (200, String::new()) };
@@ -161,6 +170,13 @@ async fn llama_cpp_judges_in_chat_completions() {
 #[tokio::test(flavor = "multi_thread")]
 async fn llama_cpp_judges_in_responses() {
     judges(LLAMA_CPP, "api = \"responses\"").await;
+}
+
+#[cfg(feature = "libtorch")]
+#[tokio::test(flavor = "multi_thread")]
+async fn llama_cpp_judges_prompts_in_token_ids() {
+    let tokens = format!("api = \"tokens\"\ntokenizer = \"{ROOT}/models/safeguard-nano\"");
+    judges_at("none", LLAMA_CPP, &tokens).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

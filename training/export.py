@@ -67,7 +67,7 @@ def check(model, tokenizer, folder=FOLDER):
     # As it is stored: bfloat16 where it is that.
     for parameter in (p for name, p in model.named_parameters() if not name.endswith(("gate_up_proj", "down_proj"))):
         parameter.copy_(parameter.to(torch.bfloat16))
-    ours, *_ = model.eval()(Batch([prefix], [[(ids, [answer], length) for ids, _, length, answer in rows]]), quantised=True, dtype=torch.float32)
+    ours, *_ = model.eval()(Batch([prefix], [[(ids, [answer], length, verdict) for ids, _, length, verdict, answer in rows]]), quantised=True, dtype=torch.float32)
     other = by_transformers(folder)
     theirs = torch.stack([other(torch.tensor([prefix + ids])).logits[0, len(prefix) + answer - 1] for ids, *_, answer in rows])
     return (ours - theirs).abs().max().item()

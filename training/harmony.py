@@ -71,14 +71,14 @@ class Harmony:
         return ids + self.after, len(ids)
 
     def example(self, content, reply, reasoning=None, most=128):
-        """Ids after the prefix, at which of them a loss counts (what the model is to write), how many are the content, and
-        where the answer begins."""
+        """Ids after the prefix, at which of them a loss counts (what the model is to write), how many are the content, where
+        the verdict is first told, and where the answer begins."""
         ids, length = self.content(content, most)
         open_ = self.final if reasoning is None else self.analysis + self.encode(reasoning) + self.conclude
-        free = 0 if reasoning is None else len(self.analysis)
-        # The end of the reasoning is the model's own to write; what opens the answer then is not.
-        written = range(len(ids) + free, len(ids) + len(open_) - len(self.conclude) + 1) if reasoning is not None else range(0)
+        # The model opens its reasoning and ends it by itself, as servers let it; what opens an answer at once is given to it.
+        written = range(len(ids), len(ids) + len(open_)) if reasoning is not None else range(0)
+        verdict = len(ids) + len(self.final if reasoning is None else self.analysis)
         ids = ids + open_
         answer = self.encode(reply) + [self.control["return"]]
         targets = [*written, *range(len(ids), len(ids) + len(answer))]
-        return ids + answer, targets, length, len(ids)
+        return ids + answer, targets, length, verdict, len(ids)

@@ -13,6 +13,8 @@ from torch import nn
 import mxfp4
 from harmony import VOCAB
 
+# Heads of the last layer that are taught to look from a verdict at the rule that it follows from: one of so many groups each.
+LOOKING = 2
 HIDDEN, INTER, LAYERS, EXPERTS, TOP, HEADS, KV_HEADS, HEAD_DIM, WINDOW = 256, 256, 4, 8, 2, 8, 4, 32, 32
 CONFIG = {
     "architectures": ["GptOssForCausalLM"],
@@ -128,6 +130,17 @@ class Attention(nn.Module):
         v = self.v_proj(x).view(-1, KV_HEADS, HEAD_DIM)
         return self.o_proj(batch.attend(q.view(-1, KV_HEADS, HEADS // KV_HEADS, HEAD_DIM), k, v, self.window))
 
+    def looks(self, x, batch):
+        """How much the heads that are taught to look from each verdict at each rule of its policy, and last at none of them:
+        [LOOKING * verdicts, rules + 1]."""
+        at = lambda places: tuple(table[places] for table in batch.rope)
+        q = rotate(self.q_proj(x[batch.verdicts]).view(-1, HEADS, HEAD_DIM), *at(batch.verdicts))
+        k = rotate(self.k_proj(x[batch.rules]).view(-1, KV_HEADS, HEAD_DIM), *at(batch.rules))
+        q = q.view(-1, KV_HEADS, HEADS // KV_HEADS, HEAD_DIM)[:, :LOOKING, 0]
+        looks = torch.einsum("nhd,rhd->hnr", q.float(), k[:, :LOOKING].float()) * HEAD_DIM**-0.5
+        looks = looks.masked_fill(batch.verdict_of[:, None] != batch.rule_of[None], float("-inf"))
+        return F.pad(looks, (0, 1)).flatten(0, 1)
+
 
 class Router(nn.Module):
     def __init__(self):
@@ -208,24 +221,29 @@ class Nano(nn.Module):
 
     def forward(self, batch, quantised=False, drop=0.0, dtype=torch.bfloat16):
         """Logits at the places where a loss counts, [places, V]; those of the kinds at each token of the contents, then at the end
-        of each rule; and the loss of balance."""
+        of each rule, then where each verdict begins, all before the last layer, which has to match them; at which rule the
+        verdicts look (see `looks`); and the loss of balance."""
         x = F.dropout(self.embed_tokens(batch.ids), drop, self.training)
-        balance = 0.0
+        balance, kinds, looks = 0.0, None, None
         for layer in self.layers:
-            x = x + layer.self_attn(layer.input_layernorm(x, dtype), batch)
+            normed_x = layer.input_layernorm(x, dtype)
+            if self.kind and layer is self.layers[-1]:
+                told = x[torch.cat([batch.contents, batch.rules, batch.verdicts])]
+                kinds = self.kind(F.dropout(F.rms_norm(told, (HIDDEN,)), drop, self.training)).float()
+                looks = layer.self_attn.looks(normed_x, batch) if len(batch.rules) else None
+            x = x + layer.self_attn(normed_x, batch)
             y, one = layer.mlp(layer.post_attention_layernorm(x, dtype), quantised)
             x = x + y
             balance = balance + one / LAYERS
         read = lambda places: F.dropout(self.norm(x[places], dtype), drop, self.training)
-        kinds = self.kind(read(torch.cat([batch.contents, batch.rules]))).float() if self.kind else None
-        return self.lm_head(read(batch.places)).float(), kinds, balance
+        return self.lm_head(read(batch.places)).float(), kinds, looks, balance
 
 
 class Batch:
     """Prefixes and examples: first all prefixes, one behind the other, then all examples, each padded to the longest.
 
-    `prefixes`: lists of ids; `examples`: for each prefix as many lists of (ids, places, content): the places where a loss counts,
-    and the length of the content; `rules`: for each prefix where its rules end.
+    `prefixes`: lists of ids; `examples`: for each prefix as many lists of (ids, places, content, verdict): the places where a loss
+    counts, the length of the content, and the token that first tells the verdict, if there is one; `rules`: for each prefix where its rules end.
     """
 
     def __init__(self, prefixes, examples, rules=()):
@@ -237,13 +255,18 @@ class Batch:
         padded = [ids + [0] * (self.longest - len(ids)) for ids, *_ in rows]
         self.ids = torch.tensor([token for ids in [*prefixes, *padded] for token in ids])
         starts = [self.before + number * self.longest for number in range(len(rows))]
-        self.places = torch.tensor([at + place - 1 for at, (_, wanted, _) in zip(starts, rows) for place in wanted], dtype=torch.long)
-        self.targets = torch.tensor([ids[place] for ids, wanted, _ in rows for place in wanted], dtype=torch.long)
+        self.places = torch.tensor([at + place - 1 for at, (_, wanted, *_) in zip(starts, rows) for place in wanted], dtype=torch.long)
+        self.targets = torch.tensor([ids[place] for ids, wanted, *_ in rows for place in wanted], dtype=torch.long)
         # The tokens of each content and the one that ends it: where they are, and how many.
-        self.contents = torch.cat([torch.arange(at, at + content + 1) for at, (*_, content) in zip(starts, rows)])
-        self.content_sizes = torch.tensor([content + 1 for *_, content in rows])
+        self.contents = torch.cat([torch.arange(at, at + content + 1) for at, (*_, content, _) in zip(starts, rows)])
+        self.content_sizes = torch.tensor([content + 1 for *_, content, _ in rows])
         before = [sum(self.prefix_lengths[:number]) for number in range(len(prefixes))]
         self.rules = torch.tensor([start + at for start, of in zip(before, rules) for at in of], dtype=torch.long)
+        self.rule_of = torch.tensor([number for number, of in enumerate(rules) for _ in of], dtype=torch.long)
+        # The tokens that say first what the verdict is; of sentences alone none.
+        begin = [at + verdict - 1 if verdict else None for at, (*_, verdict) in zip(starts, rows)]
+        self.verdicts = torch.tensor([at for at in begin if at is not None], dtype=torch.long)
+        self.verdict_of = torch.tensor([number // self.count for number, at in enumerate(begin) if at is not None], dtype=torch.long)
         positions = [torch.arange(length) for length in self.prefix_lengths]
         positions += [torch.arange(length, length + self.longest).repeat(self.count) for length in self.prefix_lengths]
         cos, sin = rope_table(max(self.prefix_lengths) + self.longest)

@@ -29,7 +29,7 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self):
         for group in self.param_groups:
-            for p in group["params"]:
+            for p in (p for p in group["params"] if p.grad is not None):
                 kept = self.state[p].setdefault("momentum", torch.zeros_like(p))
                 kept.lerp_(p.grad, 1 - group["momentum"])
                 update = orthogonal(p.grad.lerp(kept, group["momentum"]))

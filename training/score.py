@@ -58,8 +58,8 @@ def verdicts(model, harmony, policy, items, effort="low", quantised=False):
         part = items[start : start + 40]
         rows = []
         for text, _ in part:
-            ids, _, length, answer = harmony.example(text, "0", most=512)
-            rows.append((ids[: answer + 1], [answer], length))
+            ids, _, length, verdict, answer = harmony.example(text, "0", most=512)
+            rows.append((ids[: answer + 1], [answer], length, verdict))
         logits, *_ = model(Batch([prefix], [rows]), quantised=quantised)
         for (_, expected), row in zip(part, logits):
             out.append((expected, max(replies, key=lambda label: row[replies[label]].item())))

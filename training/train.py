@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 import policies
 import words
 from harmony import Harmony, train_tokenizer
-from model import Batch, Nano
+from model import LOOKING, Batch, Nano
 from muon import Muon
 from score import held_out_items, macro_f1, made_up_items, verdicts
 from sentences import corpus, expand, kinds, noisy, subjects
@@ -22,8 +22,9 @@ NO_KIND = -100
 RUN = pathlib.Path(__file__).parent / ".run"
 POLICIES, EXAMPLES = 6, 32
 # Of a loss: what the model writes before its answer, the answer, the mark behind it; of what kind the content is, as far as it is
-# read, and of what kind each rule of a policy, at its end: so that the two can be found alike.
-REASONING, REPLY, RETURN, KIND, RULE = 0.2, 1.0, 0.05, 0.5, 0.2
+# read, and of what kind each rule of a policy, at its end; and where the verdict looks: at the rule of the content's kind, if
+# there is one. By itself it finds that out too late, and learns the policies by heart.
+REASONING, REPLY, RETURN, KIND, RULE, LOOK = 0.2, 1.0, 0.05, 0.5, 0.2, 0.3
 # So many steps to begin with, and later one of so many, have sentences without a policy, to be told apart by kind: what they say is
 # hard to find among a policy's words before anything is known of it, and costs less to learn by itself.
 ALONE, ALONE_LATER = 500, 3
@@ -84,7 +85,8 @@ class Sampler:
                     return template
 
     def batch(self, alone=False):
-        """A batch, the weight of each place's loss, and the kind of each content, then of each rule."""
+        """A batch, the weight of each place's loss, the kind of each content, of each rule and of each verdict's content, and the
+        number of the rule that it follows from."""
         if alone:
             prefixes, examples, rules = [self.harmony.user], [self.alike(self.sentence, POLICIES * EXAMPLES)], [[]]
         else:
@@ -94,9 +96,15 @@ class Sampler:
             examples = [self.alike(lambda: self.example(policy), EXAMPLES) for policy in drawn]
             rules = [self.harmony.ends(policy.text, policy.rules) for policy in drawn]
         rows = [row for of in examples for row in of]
-        weights = torch.tensor([weight for row in rows for weight in row[3]])
-        meant = [[row[4] for row in rows], [self.kinds[kind] for of in rules for _, kind in of]]
-        batch = Batch(prefixes, [[row[:3] for row in of] for of in examples], [[at for at, _ in of] for of in rules])
+        weights = torch.tensor([weight for row in rows for weight in row[4]])
+        numbers, all_rules = [], [kind for of in rules for _, kind in of]
+        for number, of in enumerate(examples):
+            first = sum(len(of) for of in rules[:number])
+            places = {kind: first + at for at, (_, kind) in enumerate(rules[number])}
+            # Whatever no rule speaks of looks at none.
+            numbers += [places.get(row[6], len(all_rules)) for row in of if row[6]]
+        meant = [[row[5] for row in rows], [self.kinds[kind] for kind in all_rules], [row[5] for row in rows if row[6]], numbers]
+        batch = Batch(prefixes, [[row[:4] for row in of] for of in examples], [[at for at, _ in of] for of in rules])
         return batch, weights, *(torch.tensor(of, dtype=torch.long) for of in meant)
 
     def alike(self, draw, count):
@@ -108,7 +116,7 @@ class Sampler:
     def sentence(self):
         template = self.rng.choice(self.templates)
         ids, length = self.harmony.content(noisy(expand(template, self.rng), self.rng))
-        return ids, [], length, [], self.kinds[template.codes[0]]
+        return ids, [], length, None, [], self.kinds[template.codes[0]], None
 
     def example(self, policy):
         template = self.template(policy)
@@ -118,18 +126,23 @@ class Sampler:
             other = self.template(policy)
             text, codes, kind = f"{text} {expand(other, self.rng)}", codes + other.codes, NO_KIND
         reasoning = reason(policy, codes) if self.rng.random() < 0.25 else None
-        ids, places, length, answer = self.harmony.example(text, policy.reply(codes), reasoning)
+        ids, places, length, verdict, answer = self.harmony.example(text, policy.reply(codes), reasoning)
         weights = [REASONING if at < answer else REPLY if at < len(ids) - 1 else RETURN for at in places]
-        return ids, places, length, weights, kind
+        return ids, places, length, verdict, weights, kind, decides(policy, codes)
 
 
 def reason(policy, codes):
     """One line: what the policy says of the sentence, and what it takes it for. The finding comes first, so that it does not hang on
     which of a hundred kinds was taken for the likeliest."""
-    label = policy.label(codes)
-    hit = next((key for key in codes if policy.violates.get(key) == label), codes[0])
+    label, hit = policy.label(codes), decides(policy, codes)
     short = " ".join(subjects()[hit[0]].categories[hit[1]][0].split()[:10]).rstrip(".,:;")
     return f"{'No rule is violated' if label == policy.safe else label}: {short}."
+
+
+def decides(policy, codes):
+    """The (subject, code) of a sentence that the policy's label follows from."""
+    label = policy.label(codes)
+    return next((key for key in codes if policy.violates.get(key) == label), codes[0])
 
 
 def rate(step, steps, warm=30):
@@ -176,21 +189,25 @@ def main():
 
     while step < arguments.steps:
         alone = step < ALONE or step % ALONE_LATER == 0
-        batch, weights, kind, rule = sampler.batch(alone)
+        batch, weights, kind, rule, kind_of_verdict, looked_at = sampler.batch(alone)
         model.train()
         for group in (group for optimiser in optimisers for group in optimiser.param_groups):
             group["lr"] = group["top"] * rate(step, arguments.steps)
-        logits, told, balance = model(batch, quantised=step >= arguments.steps * arguments.quantise_from, drop=0.1)
+        logits, told, looks, balance = model(batch, quantised=step >= arguments.steps * arguments.quantise_from, drop=0.1)
         loss = balance.new_zeros(()) if alone else (F.cross_entropy(logits, batch.targets, reduction="none") * weights).sum() / weights.sum()
-        told, told_rules = told.split([len(batch.contents), len(batch.rules)])
+        told, told_rules, told_verdicts = told.split([len(batch.contents), len(batch.rules), len(batch.verdicts)])
         of_kind = F.cross_entropy(told, kind.repeat_interleave(batch.content_sizes))
-        of_rule = F.cross_entropy(told_rules, rule) if len(rule) else balance.new_zeros(())
-        (loss + KIND * of_kind + RULE * of_rule + 0.01 * balance).backward()
+        none = balance.new_zeros(())
+        of_rule = F.cross_entropy(told_rules, rule) if len(rule) else none
+        look = F.cross_entropy(looks, looked_at.repeat(LOOKING)) if len(rule) else none
+        if not alone:
+            of_kind = (of_kind + F.cross_entropy(told_verdicts, kind_of_verdict)) / 2
+        (loss + KIND * of_kind + RULE * of_rule + LOOK * look + 0.01 * balance).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimiser in optimisers:
             optimiser.step()
             optimiser.zero_grad()
-        for name, value in ({"kind, alone": of_kind} if alone else {"loss": loss, "kind": of_kind, "rule": of_rule, "balance": balance}).items():
+        for name, value in ({"kind, alone": of_kind} if alone else {"loss": loss, "kind": of_kind, "rule": of_rule, "look": look, "balance": balance}).items():
             losses.setdefault(name, []).append(value.item())
         step += 1
         if step % 20 == 0:
