@@ -25,17 +25,22 @@ pub struct ComputeSettings {
     pub device: String,
     pub dtype: Dtype,
     pub experts: ExpertFormat,
-    /// CPU threads of one operation; 0 leaves it to libtorch.
+    /// CPU threads of one operation; 0 leaves it to libtorch, but for a model so small that others would only be waited for.
     pub threads: usize,
 }
+
+/// Numbers in an expert's matrix from which on several threads share its products.
+const SHARED: i64 = 1 << 20;
 
 impl Compute {
     /// For a model of this configuration. The number of threads holds for the calling thread.
     pub fn new(settings: &ComputeSettings, config: &Config) -> Result<Self, LoadError> {
         let ComputeSettings { device, dtype, experts, threads } = settings;
         let place = Place::new(device, *dtype)?;
-        if *threads > 0 {
-            tch::set_num_threads(i32::try_from(*threads).unwrap_or(i32::MAX));
+        let is_small = config.hidden.saturating_mul(config.intermediate) < SHARED;
+        let threads = if *threads == 0 && is_small { 1 } else { *threads };
+        if threads > 0 {
+            tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
         }
         let native = place.device == Device::Cpu && place.kind == Kind::Float;
         let cpu = native.then(|| {
