@@ -25,7 +25,8 @@ pub struct ComputeSettings {
     pub device: String,
     pub dtype: Dtype,
     pub experts: ExpertFormat,
-    /// CPU threads of one operation; 0 leaves it to libtorch, but for a model so small that others would only be waited for.
+    /// CPU threads of one operation; 0 leaves it to libtorch. A small model has one: where the cores are busy, several wait for
+    /// each other in each of its many short operations, longer than these take.
     pub threads: usize,
 }
 
