@@ -16,7 +16,7 @@ pub struct Clients {
     clients: Mutex<Vec<Weak<Client>>>,
     /// Those that are asked in token ids: their tokenizer and its grammars take a moment to make.
     #[cfg(feature = "libtorch")]
-    served: Mutex<Vec<(Arc<Remote>, Weak<Served>)>>,
+    served: Mutex<Vec<Weak<Served>>>,
 }
 
 impl Clients {
@@ -76,20 +76,16 @@ impl Clients {
     #[cfg(feature = "libtorch")]
     fn served(&self, engine: &Engine, settings: &Arc<Remote>) -> Result<Arc<Served>, Diagnostic> {
         let client = self.get(engine, settings)?;
-        // As below.
-        let mut all = self.served.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|(_, served)| served.strong_count() > 0);
-        let known = all.iter().find(|(known, _)| known == settings);
-        if let Some(served) = known.and_then(|(_, served)| served.upgrade()) {
-            return Ok(served);
-        }
-        let served = Served::new(client).map_err(|error| {
-            let title = format!("the tokenizer of the engine `{}` can't be used", engine.name);
-            Diagnostic::error(&engine.origin, title).label(error.to_string())
-        })?;
-        let served = Arc::new(served);
-        all.push((settings.clone(), Arc::downgrade(&served)));
-        Ok(served)
+        kept(
+            &self.served,
+            |served| Arc::ptr_eq(served.client(), &client),
+            || {
+                Served::new(client.clone()).map_err(|error| {
+                    let title = format!("the tokenizer of the engine `{}` can't be used", engine.name);
+                    Diagnostic::error(&engine.origin, title).label(error.to_string())
+                })
+            },
+        )
     }
 
     /// What the endpoints of all clients have done.
@@ -100,20 +96,34 @@ impl Clients {
 
     /// The client with these settings: the one that is there, or a new one.
     pub fn get(&self, engine: &Engine, settings: &Arc<Remote>) -> Result<Arc<Client>, Diagnostic> {
-        // A panic under the lock leaves a list of clients all the same.
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        clients.retain(|client| client.strong_count() > 0);
-        if let Some(known) = clients.iter().filter_map(Weak::upgrade).find(|client| client.settings() == settings) {
-            return Ok(known);
-        }
-        let client = Client::new(engine.name.clone(), settings.clone()).map_err(|error| {
-            let title = format!("the engine `{}` can't be asked", engine.name);
-            Diagnostic::error(&engine.origin, title).label(error.to_string())
-        })?;
-        let client = Arc::new(client);
-        clients.push(Arc::downgrade(&client));
-        Ok(client)
+        kept(
+            &self.clients,
+            |client| client.settings() == settings,
+            || {
+                Client::new(engine.name.clone(), settings.clone()).map_err(|error| {
+                    let title = format!("the engine `{}` can't be asked", engine.name);
+                    Diagnostic::error(&engine.origin, title).label(error.to_string())
+                })
+            },
+        )
     }
+}
+
+/// The one that is meant, where somebody uses it still, or a new one.
+fn kept<T>(
+    all: &Mutex<Vec<Weak<T>>>,
+    is_meant: impl Fn(&T) -> bool,
+    make: impl FnOnce() -> Result<T, Diagnostic>,
+) -> Result<Arc<T>, Diagnostic> {
+    // A panic under the lock leaves a list all the same.
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    all.retain(|one| one.strong_count() > 0);
+    if let Some(known) = all.iter().filter_map(Weak::upgrade).find(|known| is_meant(known)) {
+        return Ok(known);
+    }
+    let new = Arc::new(make()?);
+    all.push(Arc::downgrade(&new));
+    Ok(new)
 }
 
 fn unjudged(at: &Origin, engine: &Engine, policy: &Policy, error: &dyn ToString) -> Diagnostic {

@@ -44,6 +44,11 @@ impl Served {
         Ok(Served { client, tokenizer, stops, proof, pins: Arc::default() })
     }
 
+    /// Who asks the servers.
+    pub fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
     /// Goes on with a sequence until nothing is left to ask.
     async fn run(&self, asking: &mut Asking<'_>) -> Result<(), Ungenerated> {
         let mut pieces = 0;
