@@ -18,10 +18,9 @@ demo: tools ## build, start an upstream and the proxy, show what it does, serve 
 test: tools sdks ## every test, those with the real SDKs among them
 	cargo test --locked
 
-nano: ## train models/safeguard-nano again, from nothing: hours on 2 cores, minutes on an accelerator; .venv-nano has PyTorch
+nano: ## train models/safeguard-nano again, from nothing: an hour and a half on 2 cores; .venv-nano has PyTorch
 	@scripts/venv.sh .venv-nano training/requirements.txt
-	@# Memory is kept and not given back at each step: of its time a fifth went to that.
-	MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_ARENA_MAX=1 .venv-nano/bin/python training/train.py
+	scripts/train.sh .venv-nano/bin/python
 	.venv-nano/bin/python training/export.py
 	.venv-nano/bin/python training/score.py --golden
 

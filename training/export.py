@@ -77,7 +77,7 @@ def main():
     from train import RUN
 
     tokenizer, model = Tokenizer.from_file(str(RUN / "tokenizer.json")), Nano()
-    model.load_state_dict(torch.load(RUN / "state.pt", weights_only=False)["model"], strict=False)
+    model.load_state_dict(torch.load(RUN / "state.pt", map_location="cpu", weights_only=False)["model"], strict=False)
     write(model, tokenizer)
     print(f"{FOLDER}: {sum(file.stat().st_size for file in FOLDER.iterdir()) / 1e6:.1f} MB; logits within {check(model, tokenizer):.1e} of transformers")
 

@@ -5,6 +5,7 @@ Names are the checkpoint's.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -13,9 +14,10 @@ from torch import nn
 import mxfp4
 from harmony import VOCAB
 
-# Heads of the last layer that are taught to look from a verdict at the rule that it follows from: one of so many groups each.
-LOOKING = 2
-HIDDEN, INTER, LAYERS, EXPERTS, TOP, HEADS, KV_HEADS, HEAD_DIM, WINDOW = 256, 256, 4, 8, 2, 8, 4, 32, 32
+HIDDEN, INTER, LAYERS, EXPERTS, TOP, HEADS, KV_HEADS, HEAD_DIM, WINDOW = 256, 256, 5, 8, 2, 8, 4, 32, 32
+# The layer that matches a content with the rules: those before it read both, the one behind it says what was found. Of so many of
+# its groups one head each is taught to look from a verdict at the rule that it follows from.
+MATCHING, LOOKING = 3, 2
 CONFIG = {
     "architectures": ["GptOssForCausalLM"],
     "attention_bias": True,
@@ -26,7 +28,7 @@ CONFIG = {
     "hidden_size": HIDDEN,
     "initial_context_length": 4096,
     "intermediate_size": INTER,
-    "layer_types": ["sliding_attention", "full_attention"] * (LAYERS // 2),
+    "layer_types": ["full_attention" if at % 2 else "sliding_attention" for at in range(LAYERS)],
     "max_position_embeddings": 131072,
     "model_type": "gpt_oss",
     "num_attention_heads": HEADS,
@@ -131,15 +133,16 @@ class Attention(nn.Module):
         return self.o_proj(batch.attend(q.view(-1, KV_HEADS, HEADS // KV_HEADS, HEAD_DIM), k, v, self.window))
 
     def looks(self, x, batch):
-        """How much the heads that are taught to look from each verdict at each rule of its policy, and last at none of them:
-        [LOOKING * verdicts, rules + 1]."""
-        at = lambda places: tuple(table[places] for table in batch.rope)
-        q = rotate(self.q_proj(x[batch.verdicts]).view(-1, HEADS, HEAD_DIM), *at(batch.verdicts))
-        k = rotate(self.k_proj(x[batch.rules]).view(-1, KV_HEADS, HEAD_DIM), *at(batch.rules))
-        q = q.view(-1, KV_HEADS, HEADS // KV_HEADS, HEAD_DIM)[:, :LOOKING, 0]
-        looks = torch.einsum("nhd,rhd->hnr", q.float(), k[:, :LOOKING].float()) * HEAD_DIM**-0.5
-        looks = looks.masked_fill(batch.verdict_of[:, None] != batch.rule_of[None], float("-inf"))
-        return F.pad(looks, (0, 1)).flatten(0, 1)
+        """How much the heads that are taught to look from each verdict at everything that they see there, and last at nothing:
+        [LOOKING * verdicts, T + 1]."""
+        q, k = self.q_proj(x[batch.verdicts]).view(-1, HEADS, HEAD_DIM), F.linear(x, *self.k_of_looks(x.dtype))
+        q = rotate(q, *(table[batch.verdicts] for table in batch.rope)).view(-1, KV_HEADS, HEADS // KV_HEADS, HEAD_DIM)[:, :LOOKING, 0]
+        k = rotate(k.view(-1, LOOKING, HEAD_DIM), *batch.rope)
+        looks = (q.transpose(0, 1) @ k.permute(1, 2, 0)).float() * HEAD_DIM**-0.5
+        return F.pad(looks.masked_fill(~batch.seen, float("-inf")), (0, 1)).flatten(0, 1)
+
+    def k_of_looks(self, dtype):
+        return (t[: LOOKING * HEAD_DIM].to(dtype) for t in (self.k_proj.weight, self.k_proj.bias))
 
 
 class Router(nn.Module):
@@ -173,6 +176,10 @@ class Reordered(torch.autograd.Function):
         return grad[back], None, None
 
 
+def up(length, of):
+    return -(-length // of) * of
+
+
 class Mlp(nn.Module):
     def __init__(self):
         super().__init__()
@@ -193,8 +200,10 @@ class Mlp(nn.Module):
         order = picked.flatten().argsort()
         back = torch.empty_like(order)
         back[order] = torch.arange(len(order))
-        parts = Reordered.apply(x.repeat_interleave(TOP, 0), order, back).split(picked.flatten().bincount(minlength=EXPERTS).tolist())
-        parts = [F.linear(swiglu(F.linear(part, up, up_bias)), down, bias) for part, up, up_bias, down, bias in zip(parts, *own)]
+        sizes = picked.flatten().bincount(minlength=EXPERTS).tolist()
+        # Rows of zeros make matrices of few sizes: a kernel is made for each.
+        parts = Reordered.apply(x.repeat_interleave(TOP, 0), order, back).split(sizes)
+        parts = [F.linear(swiglu(F.linear(F.pad(part, (0, 0, 0, up(len(part), 128) - len(part))), wide, wide_bias)), down, bias)[: len(part)] for part, wide, wide_bias, down, bias in zip(parts, *own)]
         return mixed(Reordered.apply(torch.cat(parts), back, order).view(-1, TOP, HIDDEN), weight), balance
 
 
@@ -216,27 +225,46 @@ class Nano(nn.Module):
         self.norm = Norm()
         self.lm_head = Linear(HIDDEN, VOCAB, bias=False)
         nn.init.normal_(self.lm_head.weight, std=0.02)
-        # For training alone: of what kind a content is, whatever the policy.
-        self.kind = Linear(HIDDEN, kinds) if kinds else None
+        # For training alone: of what kind a content is, whatever the policy; and whether a rule says that a policy is violated.
+        self.kind, self.violates = (Linear(HIDDEN, kinds), Linear(HIDDEN, 2)) if kinds else (None, None)
 
     def forward(self, batch, quantised=False, drop=0.0, dtype=torch.bfloat16):
-        """Logits at the places where a loss counts, [places, V]; those of the kinds at each token of the contents, then at the end
-        of each rule, then where each verdict begins, all before the last layer, which has to match them; at which rule the
-        verdicts look (see `looks`); and the loss of balance."""
+        """Logits at the places where a loss counts, [places, V], what the model tells on its way there, and the loss of balance."""
         x = F.dropout(self.embed_tokens(batch.ids), drop, self.training)
-        balance, kinds, looks = 0.0, None, None
-        for layer in self.layers:
+        balance, told = 0.0, None
+        for at, layer in enumerate(self.layers):
             normed_x = layer.input_layernorm(x, dtype)
-            if self.kind and layer is self.layers[-1]:
-                told = x[torch.cat([batch.contents, batch.rules, batch.verdicts])]
-                kinds = self.kind(F.dropout(F.rms_norm(told, (HIDDEN,)), drop, self.training)).float()
-                looks = layer.self_attn.looks(normed_x, batch) if len(batch.rules) else None
+            if self.kind and at == MATCHING:
+                told = Told(*(self.tell(self.kind, x, places, drop) for places in (batch.contents, batch.rules, batch.verdicts)))
+                if not len(batch.places):
+                    return None, told, balance
+                if len(batch.rules):
+                    told.rules_violate = self.tell(self.violates, x, batch.rules, drop)
+                    told.looks = layer.self_attn.looks(normed_x, batch)
             x = x + layer.self_attn(normed_x, batch)
             y, one = layer.mlp(layer.post_attention_layernorm(x, dtype), quantised)
             x = x + y
             balance = balance + one / LAYERS
-        read = lambda places: F.dropout(self.norm(x[places], dtype), drop, self.training)
-        return self.lm_head(read(batch.places)).float(), kinds, looks, balance
+            if told and at == MATCHING and len(batch.rules):
+                told.violate = self.tell(self.violates, x, batch.verdicts, drop)
+        return self.lm_head(F.dropout(self.norm(x[batch.places], dtype), drop, self.training)).float(), told, balance
+
+    def tell(self, head, x, places, drop):
+        return head(F.dropout(F.rms_norm(x[places], (HIDDEN,)), drop, self.training)).float()
+
+
+@dataclass
+class Told:
+    """Logits of kinds, at each token of the contents, at the end of each rule and where each verdict begins, all before the layer
+    that matches them; of whether each rule is one that is violated; where the verdicts look (see `Attention.looks`); and, behind
+    that layer, of whether each verdict is of a violation."""
+
+    kinds: torch.Tensor
+    kinds_of_rules: torch.Tensor
+    kinds_of_verdicts: torch.Tensor
+    rules_violate: torch.Tensor = None
+    looks: torch.Tensor = None
+    violate: torch.Tensor = None
 
 
 class Batch:
@@ -250,26 +278,29 @@ class Batch:
         self.prefix_lengths = [len(ids) for ids in prefixes]
         self.count = len(examples[0])
         rows = [example for of in examples for example in of]
-        self.longest = max(len(ids) for ids, *_ in rows)
-        self.before = sum(self.prefix_lengths)
-        padded = [ids + [0] * (self.longest - len(ids)) for ids, *_ in rows]
-        self.ids = torch.tensor([token for ids in [*prefixes, *padded] for token in ids])
-        starts = [self.before + number * self.longest for number in range(len(rows))]
+        # For the same reason prefixes are padded too, with what no example sees.
+        self.padded_lengths, self.longest = [up(length, 64) for length in self.prefix_lengths], up(max(len(ids) for ids, *_ in rows), 8)
+        padded = [ids + [0] * (length - len(ids)) for ids, length in zip(prefixes, self.padded_lengths)]
+        padded += [ids + [0] * (self.longest - len(ids)) for ids, *_ in rows]
+        self.ids = torch.tensor([token for ids in padded for token in ids])
+        starts = [sum(self.padded_lengths) + number * self.longest for number in range(len(rows))]
         self.places = torch.tensor([at + place - 1 for at, (_, wanted, *_) in zip(starts, rows) for place in wanted], dtype=torch.long)
         self.targets = torch.tensor([ids[place] for ids, wanted, *_ in rows for place in wanted], dtype=torch.long)
         # The tokens of each content and the one that ends it: where they are, and how many.
         self.contents = torch.cat([torch.arange(at, at + content + 1) for at, (*_, content, _) in zip(starts, rows)])
         self.content_sizes = torch.tensor([content + 1 for *_, content, _ in rows])
-        before = [sum(self.prefix_lengths[:number]) for number in range(len(prefixes))]
+        before = [sum(self.padded_lengths[:number]) for number in range(len(prefixes))]
         self.rules = torch.tensor([start + at for start, of in zip(before, rules) for at in of], dtype=torch.long)
-        self.rule_of = torch.tensor([number for number, of in enumerate(rules) for _ in of], dtype=torch.long)
-        # The tokens that say first what the verdict is; of sentences alone none.
-        begin = [at + verdict - 1 if verdict else None for at, (*_, verdict) in zip(starts, rows)]
-        self.verdicts = torch.tensor([at for at in begin if at is not None], dtype=torch.long)
-        self.verdict_of = torch.tensor([number // self.count for number, at in enumerate(begin) if at is not None], dtype=torch.long)
-        positions = [torch.arange(length) for length in self.prefix_lengths]
+        # The tokens that say first what the verdict is, and of all tokens those that each of them sees; of sentences alone none.
+        begin = [(number, at + verdict - 1) for number, (at, (*_, verdict)) in enumerate(zip(starts, rows)) if verdict]
+        self.verdicts = torch.tensor([at for _, at in begin], dtype=torch.long)
+        self.seen = torch.zeros(len(begin), len(self.ids), dtype=torch.bool)
+        for seen, (number, at) in zip(self.seen, begin):
+            policy = number // self.count
+            seen[before[policy] : before[policy] + len(prefixes[policy])] = seen[starts[number] : at + 1] = True
+        positions = [torch.arange(length) for length in self.padded_lengths]
         positions += [torch.arange(length, length + self.longest).repeat(self.count) for length in self.prefix_lengths]
-        cos, sin = rope_table(max(self.prefix_lengths) + self.longest)
+        cos, sin = rope_table(max(self.padded_lengths) + self.longest)
         positions = torch.cat(positions)
         self.rope = cos[positions][:, None], sin[positions][:, None]
         self.masks = {}
@@ -277,21 +308,21 @@ class Batch:
     def attend(self, q, k, v, window):
         """[T, KV, G, D], [T, KV, D] and the same: each prefix by itself, each example with its prefix."""
         prefixes = len(self.prefix_lengths)
-        q, k, v = (t.split([*self.prefix_lengths, *[self.count * self.longest] * prefixes]) for t in (q, k, v))
-        out = [attend(*each, self.mask(0, len(each[0]), window)) for each in zip(q[:prefixes], k, v)]
-        for number, length in enumerate(self.prefix_lengths):
-            kept = length if window is None else min(length, window - 1)
-            shared = (t[number][length - kept :] for t in (k, v))
+        q, k, v = (t.split([*self.padded_lengths, *[self.count * self.longest] * prefixes]) for t in (q, k, v))
+        out = [attend(*each, self.mask(0, 0, len(each[0]), window)) for each in zip(q[:prefixes], k, v)]
+        for number, (length, padded) in enumerate(zip(self.prefix_lengths, self.padded_lengths)):
+            first, last = (0, padded) if window is None else (max(0, length - window + 1), length)
+            shared = (t[number][first:last] for t in (k, v))
             own = (t[prefixes + number].unflatten(0, (self.count, self.longest)) for t in (q, k, v))
-            out.append(attend_beside(*own, *shared, self.mask(kept, self.longest, window)))
+            out.append(attend_beside(*own, *shared, self.mask(length - first, last - length, self.longest, window)))
         return torch.cat(out)
 
-    def mask(self, before, length, window):
-        """[G * length, before + length]: which of what stands before, and of the row itself, a token sees; 0 or -inf."""
-        key = (before, length, window)
+    def mask(self, before, padding, length, window):
+        """[G * length, before + padding + length]: which of what stands before, and of the row itself, a token sees; 0 or -inf."""
+        key = (before, padding, length, window)
         if key not in self.masks:
             query = torch.arange(length)[:, None] + before
-            other = torch.arange(before + length)[None]
+            other = torch.cat((torch.arange(before), torch.full((padding,), before + length), torch.arange(length) + before))[None]
             seen = (other <= query) & ((query - other < window) if window else True)
             self.masks[key] = torch.zeros(seen.shape).masked_fill(~seen, float("-inf")).repeat(HEADS // KV_HEADS, 1)
         return self.masks[key]

@@ -7,7 +7,7 @@ import re
 import tomllib
 from dataclasses import dataclass, field
 
-from sentences import expand, kinds, subjects
+from sentences import expand, kinds, noisy, subjects
 
 FOLDER = pathlib.Path(__file__).parents[1] / "policies"
 SHIPPED = ["prompt-injection", "violence", "self-harm", "hate", "sexual", "personal-data", "illicit", "off-topic"]
@@ -152,7 +152,7 @@ def made_up(rng, held_out=False):
 def say(key, rng, held_out):
     subject, code = key
     *known, last = subjects()[subject].categories[code]
-    return code, last if held_out else rng.choice(known)
+    return code, last if held_out else noisy(rng.choice(known), rng)
 
 
 def examples(rng, bad, good, to_write):

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Scores a trained model: on held-out templates, and with `--golden` on the golden files of the policies."""
+"""Scores a trained model: on held-out templates, under the policies that ship and others made up from their rules; and with `--golden`
+on what was written by hand: the golden files, and texts under policies that it has never seen, in `own/`."""
 
 import argparse
 import json
+import pathlib
 import random
 
 import torch
@@ -47,6 +49,16 @@ def golden_items():
     }
 
 
+def own_items():
+    """(policy, items) of policies as people write them for themselves."""
+    found, folder = {}, pathlib.Path(__file__).parent / "own"
+    for id, of in json.loads((folder / "policies.json").read_text(encoding="utf-8")).items():
+        found[id] = policies.Policy(id, of["text"], {"VIOLATES": of["yes"], "SAFE": of["no"]}, "SAFE", {}), []
+    for item in map(json.loads, (folder / "texts.jsonl").open(encoding="utf-8")):
+        found[item["policy"]][1].append((item["text"], "VIOLATES" if item["violation"] else "SAFE"))
+    return list(found.values())
+
+
 @torch.no_grad()
 def verdicts(model, harmony, policy, items, effort="low", quantised=False):
     """(expected label, label of the highest score) of each item, at effort none."""
@@ -83,15 +95,15 @@ def main():
     from train import RUN
 
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("--golden", action="store_true")
+    arguments.add_argument("--golden", action="store_true", help="on what was written by hand, too")
     arguments.add_argument("--wrong", action="store_true", help="prints what is told wrong, of what is held out")
     arguments = arguments.parse_args()
     harmony, model = Harmony(Tokenizer.from_file(str(RUN / "tokenizer.json"))), Nano()
-    model.load_state_dict(torch.load(RUN / "state.pt", weights_only=False)["model"], strict=False)
-    made_up = made_up_items(40)
-    for quantised in (False, True):
-        pairs = [pair for policy, items in made_up for pair in verdicts(model, harmony, policy, items, quantised=quantised)]
-        print(f"made-up policies, held out, {'MXFP4' if quantised else 'bf16'}: {macro_f1(pairs):.3f}")
+    model.load_state_dict(torch.load(RUN / "state.pt", map_location="cpu", weights_only=False)["model"], strict=False)
+    for name, drawn in ({"made-up policies, held out": made_up_items(40)} | ({"people's own policies": own_items()} if arguments.golden else {})).items():
+        for quantised in (False, True):
+            pairs = [pair for policy, items in drawn for pair in verdicts(model, harmony, policy, items, quantised=quantised)]
+            print(f"{name}, {'MXFP4' if quantised else 'bf16'}: {macro_f1(pairs):.3f}")
     sets = {"held out": held_out_items(200)} | ({"golden": golden_items()} if arguments.golden else {})
     for name, items in sets.items():
         for quantised in (False, True):

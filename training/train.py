@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""Trains safeguard-nano from scratch. `train.py --steps N` goes on where a run was broken off; `export.py` writes the checkpoint."""
+"""Trains safeguard-nano from scratch: `torchrun --nproc-per-node 2 train.py` goes on where a run was broken off; `export.py` writes
+the checkpoint."""
 
 import argparse
+import os
 import pathlib
 import random
 import time
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from tokenizers import Tokenizer
 
@@ -20,11 +23,12 @@ from sentences import corpus, expand, kinds, noisy, subjects
 
 NO_KIND = -100
 RUN = pathlib.Path(__file__).parent / ".run"
-POLICIES, EXAMPLES = 6, 32
-# Of a loss: what the model writes before its answer, the answer, the mark behind it; of what kind the content is, as far as it is
-# read, and of what kind each rule of a policy, at its end; and where the verdict looks: at the rule of the content's kind, if
-# there is one. By itself it finds that out too late, and learns the policies by heart.
-REASONING, REPLY, RETURN, KIND, RULE, LOOK = 0.2, 1.0, 0.05, 0.5, 0.2, 0.3
+# Of a step, over all processes.
+POLICIES, EXAMPLES = 12, 16
+# Of a loss: what the model writes before its answer, the answer, the mark behind it.
+REASONING, REPLY, RETURN = 0.2, 1.0, 0.05
+# And of what it tells on its way: by itself it finds out too late that it is to match contents with rules, and learns the policies by heart.
+TOLD = {"kinds": 0.25, "kinds_of_rules": 0.2, "kinds_of_verdicts": 0.25, "rules_violate": 0.2, "looks": 0.4, "violate": 0.4}
 # So many steps to begin with, and later one of so many, have sentences without a policy, to be told apart by kind: what they say is
 # hard to find among a policy's words before anything is known of it, and costs less to learn by itself.
 ALONE, ALONE_LATER = 500, 3
@@ -44,8 +48,8 @@ def tokenizer():
 class Sampler:
     """Draws policies, and sentences that are to the point under each."""
 
-    def __init__(self, harmony, rng):
-        self.harmony, self.rng = harmony, rng
+    def __init__(self, harmony, rng, policies_of_step=POLICIES):
+        self.harmony, self.rng, self.policies = harmony, rng, policies_of_step
         self.shipped = {id: policies.shipped(id) for id in policies.SHIPPED}
         self.templates = [one for subject in subjects().values() for one in subject.templates if not one.held_out]
         self.kinds = {kind: at for at, kind in enumerate(kinds())}
@@ -85,27 +89,33 @@ class Sampler:
                     return template
 
     def batch(self, alone=False):
-        """A batch, the weight of each place's loss, the kind of each content, of each rule and of each verdict's content, and the
-        number of the rule that it follows from."""
+        """A batch, the weight of each place's loss, and what the model should tell on its way."""
         if alone:
-            prefixes, examples, rules = [self.harmony.user], [self.alike(self.sentence, POLICIES * EXAMPLES)], [[]]
+            prefixes, examples, rules = [self.harmony.user], [self.alike(self.sentence, self.policies * EXAMPLES)], [[]]
         else:
-            drawn = [self.policy() for _ in range(POLICIES)]
+            drawn = [self.policy() for _ in range(self.policies)]
             effort = lambda: self.rng.choice(["low", "low", "low", "medium", "high"])
             prefixes = [self.harmony.prefix(policy.text, effort()) for policy in drawn]
             examples = [self.alike(lambda: self.example(policy), EXAMPLES) for policy in drawn]
             rules = [self.harmony.ends(policy.text, policy.rules) for policy in drawn]
         rows = [row for of in examples for row in of]
-        weights = torch.tensor([weight for row in rows for weight in row[4]])
-        numbers, all_rules = [], [kind for of in rules for _, kind in of]
-        for number, of in enumerate(examples):
-            first = sum(len(of) for of in rules[:number])
-            places = {kind: first + at for at, (_, kind) in enumerate(rules[number])}
-            # Whatever no rule speaks of looks at none.
-            numbers += [places.get(row[6], len(all_rules)) for row in of if row[6]]
-        meant = [[row[5] for row in rows], [self.kinds[kind] for kind in all_rules], [row[5] for row in rows if row[6]], numbers]
         batch = Batch(prefixes, [[row[:4] for row in of] for of in examples], [[at for at, _ in of] for of in rules])
-        return batch, weights, *(torch.tensor(of, dtype=torch.long) for of in meant)
+        weights = torch.tensor([weight for row in rows for weight in row[4]])
+        tensor = lambda of: torch.tensor(list(of), dtype=torch.long)
+        kinds = tensor(row[5] for row in rows)
+        told = {"kinds": kinds.repeat_interleave(batch.content_sizes)}
+        if not alone:
+            told["kinds_of_rules"] = tensor(self.kinds[key] for of in rules for _, key in of)
+            told["kinds_of_verdicts"] = kinds
+            told["rules_violate"] = tensor(key in policy.violates for policy, of in zip(drawn, rules) for _, key in of)
+            places, looks = iter(batch.rules.tolist()), []
+            for of, own in zip(examples, rules):
+                # Whatever no rule speaks of looks at nothing.
+                at = {key: next(places) for _, key in own}
+                looks += [at.get(row[6], len(batch.ids)) for row in of]
+            told["looks"] = tensor(looks).repeat(LOOKING)
+            told["violate"] = tensor(row[7] for row in rows)
+        return batch, weights, told
 
     def alike(self, draw, count):
         """Of more than are needed a run of those that are about as long as one another: less padding."""
@@ -116,7 +126,7 @@ class Sampler:
     def sentence(self):
         template = self.rng.choice(self.templates)
         ids, length = self.harmony.content(noisy(expand(template, self.rng), self.rng))
-        return ids, [], length, None, [], self.kinds[template.codes[0]], None
+        return ids, [], length, None, [], self.kinds[template.codes[0]]
 
     def example(self, policy):
         template = self.template(policy)
@@ -128,7 +138,7 @@ class Sampler:
         reasoning = reason(policy, codes) if self.rng.random() < 0.25 else None
         ids, places, length, verdict, answer = self.harmony.example(text, policy.reply(codes), reasoning)
         weights = [REASONING if at < answer else REPLY if at < len(ids) - 1 else RETURN for at in places]
-        return ids, places, length, verdict, weights, kind, decides(policy, codes)
+        return ids, places, length, verdict, weights, kind, decides(policy, codes), policy.label(codes) != policy.safe
 
 
 def reason(policy, codes):
@@ -151,17 +161,28 @@ def rate(step, steps, warm=30):
     return min((at + 1) / warm, last + (1 - last) * min(1.0, 1.1 * (1 - at / of)))
 
 
-def main():
-    arguments = argparse.ArgumentParser()
-    arguments.add_argument("--steps", type=int, default=2000)
-    arguments.add_argument("--minutes", type=float, help="ends the run early; the next call goes on")
-    arguments.add_argument("--quantise-from", type=float, default=0.8, help="share of the steps after which experts are MXFP4")
-    arguments.add_argument("--score-every", type=int, default=250)
-    arguments = arguments.parse_args()
-    torch.manual_seed(1)
-    harmony = Harmony(tokenizer())
-    sampler = Sampler(harmony, random.Random(1))
-    model = Nano(len(sampler.kinds))
+def losses(model, sampler, alone, quantised):
+    """Of a batch, what is to be made small, and its parts by name."""
+    batch, weights, meant = sampler.batch(alone)
+    logits, told, balance = model.train()(batch, quantised, drop=0.1)
+    each = {name: F.cross_entropy(getattr(told, name), of) for name, of in meant.items() if len(of)}
+    loss = sum(TOLD[name] * of for name, of in each.items()) + 0.01 * balance
+    if alone:
+        return loss, {"kinds, alone": each["kinds"]}
+    reply = (F.cross_entropy(logits, batch.targets, reduction="none") * weights).sum() / weights.sum()
+    return loss + reply, each | {"reply": reply}
+
+
+def averaged(parameters):
+    """Makes the gradients of all processes their mean."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    for gradient, own in zip(gradients, flat.div_(dist.get_world_size()).split([gradient.numel() for gradient in gradients])):
+        gradient.copy_(own.view_as(gradient))
+
+
+def optimisers_of(model):
     is_matrix = lambda name: name.endswith(("proj", "proj.weight"))
     matrices = [p for name, p in model.named_parameters() if is_matrix(name)]
     others = [p for name, p in model.named_parameters() if not is_matrix(name)]
@@ -170,58 +191,76 @@ def main():
     # What the bag of words has learnt is not to be forgotten.
     groups = [([model.embed_tokens.weight], 1e-3, 0.0), (tables, 3e-3, 0.02), (rest, 2e-3, 0.0)]
     adam = torch.optim.AdamW([{"params": of, "top": top, "weight_decay": decay} for of, top, decay in groups], betas=(0.9, 0.95))
-    optimisers = [adam, Muon([{"params": matrices, "top": 0.02}])]
-    step, state = 0, RUN / "state.pt"
-    if state.exists():
-        saved = torch.load(state, weights_only=False)
+    return [adam, Muon([{"params": matrices, "top": 0.02}])]
+
+
+def print_scores(model, harmony):
+    scores = {id: macro_f1(verdicts(model, harmony, policies.shipped(id), items)) for id, items in held_out_items(60).items()}
+    made_up = macro_f1([pair for policy, items in made_up_items(20) for pair in verdicts(model, harmony, policy, items)])
+    mean = sum(scores.values()) / len(scores)
+    print(f"held out, macro F1: {' '.join(f'{id} {score:.3f}' for id, score in scores.items())} mean {mean:.3f}; made-up policies {made_up:.3f}", flush=True)
+
+
+def settled():
+    """The rank of this process and how many there are, each on a core of its own: two threads of one are hardly faster than one."""
+    dist.init_process_group("gloo")
+    rank, cores = dist.get_rank(), sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[rank % len(cores)]})
+    torch.set_num_threads(1)
+    torch.set_default_device("cuda" if torch.cuda.is_available() else "cpu")
+    return rank, dist.get_world_size()
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--steps", type=int, default=2600)
+    arguments.add_argument("--quantise-from", type=float, default=0.8, help="share of the steps after which experts are MXFP4")
+    arguments.add_argument("--score-every", type=int, default=650)
+    arguments = arguments.parse_args()
+    rank, processes = settled()
+    torch.manual_seed(1)
+    if rank == 0:
+        tokenizer()
+    dist.barrier()
+    harmony, step, state = Harmony(tokenizer()), 0, RUN / "state.pt"
+    saved = torch.load(state, map_location="cpu", weights_only=False) if state.exists() else None
+    sampler = Sampler(harmony, random.Random(f"{rank} {saved['step'] if saved else 0}"), POLICIES // processes)
+    model = Nano(len(sampler.kinds))
+    optimisers = optimisers_of(model)
+    if saved:
         model.load_state_dict(saved["model"])
         for optimiser, kept in zip(optimisers, saved["optimisers"]):
             optimiser.load_state_dict(kept)
         step = saved["step"]
-        sampler.rng.setstate(saved["random"])
     else:
-        model.embed_tokens.weight.data.copy_(words.embeddings(sampler))
-    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} M parameters, {len(sampler.templates)} templates, from step {step}", flush=True)
-    begun, shown, losses = time.time(), time.time(), {}
-
-    def save():
-        torch.save({"model": model.state_dict(), "optimisers": [optimiser.state_dict() for optimiser in optimisers], "step": step, "random": sampler.rng.getstate()}, state)
-
+        if rank == 0:
+            model.embed_tokens.weight.data.copy_(words.embeddings(sampler))
+        dist.broadcast(model.embed_tokens.weight.data, 0)
+    # Each process drops out what it likes.
+    torch.manual_seed(processes * step + rank)
+    if rank == 0:
+        print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} M parameters, {len(sampler.templates)} templates, from step {step}", flush=True)
+    shown, seen = time.time(), {}
     while step < arguments.steps:
-        alone = step < ALONE or step % ALONE_LATER == 0
-        batch, weights, kind, rule, kind_of_verdict, looked_at = sampler.batch(alone)
-        model.train()
         for group in (group for optimiser in optimisers for group in optimiser.param_groups):
             group["lr"] = group["top"] * rate(step, arguments.steps)
-        logits, told, looks, balance = model(batch, quantised=step >= arguments.steps * arguments.quantise_from, drop=0.1)
-        loss = balance.new_zeros(()) if alone else (F.cross_entropy(logits, batch.targets, reduction="none") * weights).sum() / weights.sum()
-        told, told_rules, told_verdicts = told.split([len(batch.contents), len(batch.rules), len(batch.verdicts)])
-        of_kind = F.cross_entropy(told, kind.repeat_interleave(batch.content_sizes))
-        none = balance.new_zeros(())
-        of_rule = F.cross_entropy(told_rules, rule) if len(rule) else none
-        look = F.cross_entropy(looks, looked_at.repeat(LOOKING)) if len(rule) else none
-        if not alone:
-            of_kind = (of_kind + F.cross_entropy(told_verdicts, kind_of_verdict)) / 2
-        (loss + KIND * of_kind + RULE * of_rule + LOOK * look + 0.01 * balance).backward()
+        loss, each = losses(model, sampler, step < ALONE or step % ALONE_LATER == 0, step >= arguments.steps * arguments.quantise_from)
+        loss.backward()
+        averaged(model.parameters())
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimiser in optimisers:
             optimiser.step()
             optimiser.zero_grad()
-        for name, value in ({"kind, alone": of_kind} if alone else {"loss": loss, "kind": of_kind, "rule": of_rule, "look": look, "balance": balance}).items():
-            losses.setdefault(name, []).append(value.item())
+        for name, of in each.items():
+            seen.setdefault(name, []).append(of.item())
         step += 1
-        if step % 20 == 0:
-            means = "; ".join(f"{name} {sum(of) / len(of):.3f}" for name, of in losses.items())
+        if rank == 0 and step % 20 == 0:
+            means = "; ".join(f"{name} {sum(of) / len(of):.3f}" for name, of in seen.items())
             print(f"step {step}: {means}; {(time.time() - shown) / 20:.2f} s a step", flush=True)
-            shown, losses = time.time(), {}
-        if step % arguments.score_every == 0:
-            save()
-            scores = {id: macro_f1(verdicts(model, harmony, policies.shipped(id), items)) for id, items in held_out_items(60).items()}
-            made_up = macro_f1([pair for policy, items in made_up_items(20) for pair in verdicts(model, harmony, policy, items)])
-            print("held out, macro F1: " + " ".join(f"{id} {score:.3f}" for id, score in scores.items()) + f" mean {sum(scores.values()) / len(scores):.3f}; made-up policies {made_up:.3f}", flush=True)
-        if arguments.minutes and time.time() - begun > 60 * arguments.minutes:
-            break
-    save()
+            shown, seen = time.time(), {}
+        if rank == 0 and (step % arguments.score_every == 0 or step == arguments.steps):
+            torch.save({"model": model.state_dict(), "optimisers": [optimiser.state_dict() for optimiser in optimisers], "step": step}, state)
+            print_scores(model, harmony)
 
 
 if __name__ == "__main__":

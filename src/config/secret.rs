@@ -155,8 +155,8 @@ pub fn is_variable(name: &str) -> bool {
 }
 
 fn names_a_secret(key: &str) -> bool {
-    // An engine's count, and its folder.
-    !matches!(key, "step_tokens" | "tokenizer") && (0..key.len()).any(|at| key.get(at..).is_some_and(is_secret))
+    // Counts, and an engine's folder.
+    !matches!(key, "step_tokens" | "reasoning_tokens" | "tokenizer") && (0..key.len()).any(|at| key.get(at..).is_some_and(is_secret))
 }
 
 /// Whether the text starts with a word for secrets.
@@ -182,7 +182,7 @@ mod tests {
     fn written_secrets_are_masked_and_the_rest_is_shown() {
         let text = "[admin]\ntoken = \"t0p\"\n[upstream.token-service]\nurl = \"http://u:p@h\"\napi_key = \"sk\"\n\
                     credential = { header = \"authorization\", env = \"sk-1\", value = \"sk-2\" }\n\
-                    [engine.e]\nstep_tokens = 512\ntokenizer = \"t\"\napi-key = \"sk-3\"\nurl = \"http://u:p@h\"\n\
+                    [engine.e]\nstep_tokens = 512\nreasoning_tokens = 9\ntokenizer = \"t\"\napi-key = \"sk-3\"\nurl = \"http://u:p@h\"\n\
                     [guardrail.secrets]\npolicy = \"p\"\n";
         let table = DeTable::parse(text).unwrap();
         let found = written(table.get_ref());
@@ -194,7 +194,7 @@ mod tests {
         }
         assert!(
             shown.contains("policy = \"p\"")
-                && shown.contains("step_tokens = 512\ntokenizer = \"t\"")
+                && shown.contains("step_tokens = 512\nreasoning_tokens = 9\ntokenizer = \"t\"")
                 && shown.contains("\"authorization\"")
         );
     }
