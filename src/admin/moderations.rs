@@ -1,5 +1,5 @@
 //! `POST /v1/moderations`: OpenAI's moderation API over the policies of this deployment. A policy is a category; one with
-//! several labels that are not safe has one more for each, named POLICY/LABEL.
+//! several labels that are not safe has one more for each, named POLICY/LABEL. A label may have OpenAI's own name beside it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -119,23 +119,30 @@ async fn outcomes(texts: &[Arc<str>], classifiers: &[Arc<Classifier>]) -> Result
 impl Outcome {
     fn add(&mut self, labels: &[PolicyLabel], found: &Classification) {
         let certain = |found: bool| if found { 1.0 } else { 0.0 };
-        let policy = found.policy.to_string();
+        let policy = &found.policy;
         let unsafe_labels = || labels.iter().filter(|label| !label.safe);
-        if unsafe_labels().count() > 1 {
-            for PolicyLabel { label, .. } in unsafe_labels() {
-                let is_found = !found.safe && (found.label.as_ref() == Some(label) || found.others.contains(label));
-                let score = found.scores.iter().find(|(known, _)| known == label).map(|(_, share)| *share);
-                self.put(format!("{policy}/{label}"), is_found, score.unwrap_or(certain(is_found)));
+        let several = unsafe_labels().count() > 1;
+        for PolicyLabel { label, moderation, .. } in unsafe_labels() {
+            let is_found = !found.safe && (found.label.as_ref() == Some(label) || found.others.contains(label));
+            let score = found.scores.iter().find(|(known, _)| known == label).map(|(_, share)| *share);
+            let score = score.unwrap_or(certain(is_found));
+            if several {
+                self.put(&format!("{policy}/{label}"), is_found, score);
+            }
+            if let Some(name) = moderation {
+                self.put(name, is_found, score);
             }
         }
         self.put(policy, !found.safe, found.violation.unwrap_or(certain(!found.safe)));
     }
 
-    fn put(&mut self, category: String, found: bool, score: f32) {
+    /// What several are told as is found where one of them is, and has the highest of their scores.
+    fn put(&mut self, category: &str, found: bool, score: f32) {
         self.flagged |= found;
-        self.category_applied_input_types.insert(category.clone(), ["text"]);
-        self.category_scores.insert(category.clone(), score);
-        self.categories.insert(category, found);
+        self.category_applied_input_types.insert(category.to_owned(), ["text"]);
+        let highest = self.category_scores.entry(category.to_owned()).or_default();
+        *highest = highest.max(score);
+        *self.categories.entry(category.to_owned()).or_default() |= found;
     }
 }
 
