@@ -37,8 +37,8 @@ pub async fn classify(desk: &Arc<Desk>, asked: Asked, lease: &Lease) -> Result<R
     };
     let permit = desk.permit()?;
     lease.extend(WITHIN);
-    let classifier = desk.classifier(meant, asked.effort, Effort::Low, "policy").await?;
     let stage = asked.stage.unwrap_or(Stage::Input);
+    let classifier = lease.hold(desk.classifier(meant, asked.effort, Effort::Low, "policy")).await?;
     match asked.stream {
         Some(true) => Ok(reply::events(events::judged(classifier, stage, asked.text.into(), permit))),
         _ => Ok(reply::json(&classifier.classify(stage, asked.text, None).await?)),

@@ -82,11 +82,12 @@ pub async fn moderate(desk: &Desk, asked: Asked, lease: &Lease) -> Result<Respon
         return Err(Refused::Parameter { param: "model", problem: problem.into() });
     }
     let _permit = desk.permit()?;
-    lease.extend(WITHIN);
     let mut classifiers = Vec::with_capacity(ids.len());
     for id in &ids {
-        classifiers.push(desk.classifier(Meant::Named(id.to_string()), None, Effort::None, "model").await?);
+        let classifier = desk.classifier(Meant::Named(id.to_string()), None, Effort::None, "model");
+        classifiers.push(lease.hold(classifier).await?);
     }
+    lease.extend(WITHIN);
     let late = |_| Refused::Failed(DetectError::Timeout(WITHIN));
     let results = timeout(WITHIN, outcomes(&texts, &classifiers)).await.map_err(late)??;
     let id = format!("modr-{}", Uuid::now_v7().simple());
