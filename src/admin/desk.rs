@@ -19,6 +19,8 @@ use crate::workbench::{Classifier, policies};
 const JUDGING: usize = 16;
 /// For one verdict. A large model on a CPU may need minutes to reason.
 pub const WITHIN: Duration = Duration::from_secs(300);
+/// Of a text that is white space and nothing else: nobody means to have that judged, and a verdict would call it safe.
+pub const EMPTY: &str = "the text is empty: there is nothing to judge";
 /// Bytes of a draft, at most. A policy of the guide's length has 3 KiB.
 const DRAFT: usize = 64 << 10;
 

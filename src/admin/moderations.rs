@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::admin::desk::{Desk, Meant, WITHIN};
+use crate::admin::desk::{Desk, EMPTY, Meant, WITHIN};
 use crate::admin::refused::Refused;
 use crate::admin::reply::{self, Body};
 use crate::admin::server::Lease;
@@ -149,6 +149,7 @@ impl Outcome {
 
 fn texts(input: Input) -> Result<Vec<Arc<str>>, Refused> {
     let refused = |problem: String| Refused::Parameter { param: "input", problem };
+    let is_list = matches!(input, Input::Many(_));
     let texts: Vec<Arc<str>> = match input {
         Input::One(text) => vec![text.into()],
         Input::Many(texts) => texts.into_iter().map(Arc::from).collect(),
@@ -165,10 +166,14 @@ fn texts(input: Input) -> Result<Vec<Arc<str>>, Refused> {
             vec![joined.join("\n").into()]
         }
     };
-    match texts.len() {
-        0 => Err(refused("there is nothing to judge: expected one text at least".into())),
-        1..=INPUTS => Ok(texts),
-        _ => Err(refused(format!("at most {INPUTS} texts are judged in one request"))),
+    if texts.len() > INPUTS {
+        return Err(refused(format!("at most {INPUTS} texts are judged in one request")));
+    }
+    match texts.iter().position(|text| text.trim().is_empty()) {
+        _ if texts.is_empty() => Err(refused("there is nothing to judge: expected one text at least".into())),
+        Some(at) if is_list => Err(refused(format!("input[{at}]: {EMPTY}"))),
+        Some(_) => Err(refused(EMPTY.into())),
+        None => Ok(texts),
     }
 }
 
@@ -188,6 +193,7 @@ mod tests {
             (r#""a""#, texts(&["a"])),
             (r#"["a", "b"]"#, texts(&["a", "b"])),
             (r#"[{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]"#, texts(&["a\nb"])),
+            (r#"[{"type": "text", "text": ""}, {"type": "text", "text": "b"}]"#, texts(&["\nb"])),
         ] {
             assert_eq!(read(&format!(r#"{{"input": {input}}}"#)), expected, "{input}");
         }
@@ -202,7 +208,10 @@ mod tests {
             ),
             (r#"[{"type": "audio"}]"#, "input[0].type"),
             (r#"[{"type": "text"}]"#, "input[0] has no `text`"),
-            ("[]", "nothing to judge"),
+            ("[]", "expected one text at least"),
+            (r#""""#, "the text is empty"),
+            (r#"["a", " \t\n\u3000"]"#, "input[1]: the text is empty"),
+            (r#"[{"type": "text", "text": ""}, {"type": "text", "text": " "}]"#, "the text is empty"),
             ("1", "`input` is a string"),
             ("[1]", "`input` is a string"),
             (r#"["a", {"type": "text", "text": "b"}]"#, "`input` is a string"),

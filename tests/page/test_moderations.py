@@ -75,6 +75,12 @@ class Moderations(unittest.TestCase):
             self.client.moderations.create(model="no-such-policy", input="one")
         self.assertEqual((caught.exception.code, caught.exception.param), ("policy_not_found", "model"))
 
+    def test_an_empty_text_is_refused_by_its_place(self):
+        with self.assertRaises(openai.BadRequestError) as caught:
+            self.client.moderations.create(input=["one", " "])
+        self.assertEqual((caught.exception.code, caught.exception.param), ("invalid_value", "input"))
+        self.assertIn("input[1]", caught.exception.message)
+
     def test_what_is_no_text_is_refused(self):
         picture = {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}
         with self.assertRaises(openai.BadRequestError) as caught:
