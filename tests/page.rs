@@ -23,7 +23,7 @@ const HEADERS: [(&str, &str); 2] = [("host", "localhost"), ("content-type", "app
 /// A policy that finds something where the model replies with this.
 fn policy(found: &str, safe: &str) -> String {
     format!(
-        "+++\nform = \"binary\"\n[[labels]]\nlabel = \"FOUND\"\nreply = \"{found}\"\n\
+        "+++\nform = \"binary\"\n[[labels]]\nlabel = \"FOUND\"\nreply = \"{found}\"\nmoderation = \"sexual/minors\"\n\
          [[labels]]\nlabel = \"FINE\"\nreply = \"{safe}\"\nsafe = true\n+++\nIs CONTENT bad?\n"
     )
 }
@@ -38,7 +38,7 @@ fn observer(policy: &str) -> String {
 
 /// Several labels that find something.
 const LEVELS: &str = "+++\nform = \"label\"\n[[labels]]\nlabel = \"WORSE\"\nreply = \"2\"\n\
-    [[labels]]\nlabel = \"BAD\"\nreply = \"1\"\n[[labels]]\nlabel = \"FINE\"\nreply = \"0\"\nsafe = true\n+++\n\
+    moderation = \"self-harm/intent\"\n[[labels]]\nlabel = \"BAD\"\nreply = \"1\"\n[[labels]]\nlabel = \"FINE\"\nreply = \"0\"\nsafe = true\n+++\n\
     How bad is CONTENT?\n";
 
 /// Two policies of which one finds something in whatever there is, and two that no guardrail has.
@@ -249,7 +249,8 @@ async fn moderations_can_be_by_policies_that_no_guardrail_has() {
     let told = answer.json();
     assert_eq!((answer.status, told["results"].as_array().map(Vec::len)), (200, Some(2)), "{told}");
     let categories: Vec<&String> = told["results"][1]["categories"].as_object().expect("categories").keys().collect();
-    assert_eq!(categories, ["levels", "levels/BAD", "levels/WORSE", "lost"]);
+    let expected = ["levels", "levels/BAD", "levels/WORSE", "lost", "self-harm/intent", "sexual/minors"];
+    assert_eq!(categories, expected);
     let list = proxy.admin("/v1/policies").await.json();
     let list = list["policies"].as_array().expect("a list");
     let moderated: Vec<&Value> = list.iter().filter(|one| one["moderated"] == true).map(|one| &one["id"]).collect();
