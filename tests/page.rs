@@ -114,7 +114,7 @@ async fn a_text_is_classified_by_a_policy_of_the_deployment_and_by_a_draft() {
 #[tokio::test]
 async fn a_stream_tells_the_reasoning_piece_by_piece_and_then_the_verdict() {
     let (_upstream, proxy) = start().await;
-    let ask = json!({"policy": "found", "text": "one", "effort": "high", "stream": true}).to_string();
+    let ask = json!({"policy": "found", "text": "one", "effort": "low", "stream": true}).to_string();
     let mut client = Client::connect(proxy.admin).await;
     client.send(request("POST", "/v1/classify", &HEADERS, ask)).await;
     let mut answer = client.open().await;

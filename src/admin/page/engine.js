@@ -1,5 +1,4 @@
-// The engines: what waits and runs, here and at the endpoints of remote ones, what their caches save, and how long verdicts
-// take.
+// The engines, in process and remote: what waits and runs, what their caches save, and how long verdicts take.
 
 import { byId, bytes, count, el, millis, percent, term } from "./dom.js";
 import { quantile } from "./metrics.js";
