@@ -3,6 +3,7 @@
 
 mod support;
 
+use portcullis::policy::hex_sha256;
 use serde_json::{Value, json};
 use support::config::{WORD, words};
 use support::{Answer, Client, Config, Proxy, Response, Upstream, chat, completion};
@@ -212,7 +213,8 @@ async fn policies_are_listed_and_shown_and_nothing_beside_them() {
     assert_eq!((&sound["id"], &sound["problem"], &sound["guardrails"]), (&json!("p"), &Value::Null, &json!([])));
     assert_eq!(sound["labels"], json!([{"label": "FOUND", "safe": false}, {"label": "FINE", "safe": true}]));
     let shown = ask(&proxy, "GET", "/v1/policies/p", &[HERE], "").await;
-    assert_eq!(shown.json(), json!({"id": "p", "text": POLICY}));
+    let digest = hex_sha256(POLICY.as_bytes());
+    assert_eq!(shown.json(), json!({"id": "p", "text": POLICY, "digest": digest}));
     for id in ["", "q", "../secret.txt", "..%2fsecret.txt", "p/policy.md", "p/../p", "%70", ".", "..", "/etc"] {
         let answer = code(&proxy, "GET", &format!("/v1/policies/{id}"), &[HERE]).await;
         assert_eq!(answer, (404, "policy_not_found".into()), "{id}");
