@@ -13,7 +13,8 @@ use crate::config::{Api, Config, Engine, EngineRun};
 use crate::live::Reloader;
 use crate::policy::{Effort, Policy, Reasoning};
 use crate::telemetry::Telemetry;
-use crate::workbench::{Classifier, policies};
+use crate::workbench::Classifier;
+use crate::workbench::policies::{self, FindError};
 
 /// Requests that are judged at once: fewer than there are connections, so that health and metrics are heard beside them.
 const JUDGING: usize = 16;
@@ -188,7 +189,11 @@ fn no_engine(config: &Config) -> Refused {
 
 /// A policy that no guardrail has.
 fn in_folder(config: &Config, id: &str, param: &'static str) -> Result<Arc<Policy>, Refused> {
-    let source = policies::source(&config.policies_dir, id).map_err(|_| Refused::NoPolicy { param })?;
+    let source = policies::source(&config.policies_dir, id).map_err(|error| match error {
+        FindError::Unknown { .. } => Refused::NoPolicy { param },
+        // It is there, and can't be read.
+        error => Refused::Unusable(error.to_string()),
+    })?;
     let faulty = |error| Refused::Unusable(format!("policies/{id}/policy.md: {error}"));
     Policy::parse(id, &source).map(Arc::new).map_err(faulty)
 }
