@@ -61,6 +61,9 @@ pub enum Judged {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Given {
     pub label: String,
+    /// Further labels that were found in a long text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
     pub safe: bool,
     pub score: Option<f32>,
     pub violation: Option<f32>,
@@ -87,7 +90,7 @@ pub enum ResultsError {
 }
 
 impl Head {
-    pub const FORM: u32 = 1;
+    pub const FORM: u32 = 2;
 
     pub fn new(data: &Data, a: &Classifier, b: Option<&Classifier>) -> Self {
         let (digest, items) = (data.digest.clone(), data.items.len());
@@ -159,6 +162,7 @@ impl From<Result<Classification, DetectError>> for Judged {
             Ok(Classification { label: None, .. }) => failed("no_label", "the engine names no label".into()),
             Ok(Classification {
                 label: Some(label),
+                others,
                 safe,
                 score,
                 violation,
@@ -169,6 +173,7 @@ impl From<Result<Classification, DetectError>> for Judged {
                 ..
             }) => Judged::Given(Given {
                 label: label.as_str().to_owned(),
+                others: others.iter().map(|label| label.as_str().to_owned()).collect(),
                 safe,
                 score,
                 violation,
@@ -261,6 +266,7 @@ mod tests {
             0 => Judged::Failed { error: "timeout".into(), detail: "late".into() },
             _ => Judged::Given(Given {
                 label: "BAD".into(),
+                others: vec!["WORSE".into()],
                 safe: false,
                 score: Some(0.5),
                 violation: Some(0.75),
