@@ -270,3 +270,66 @@ async fn recorded_traffic_is_judged_anew() {
     );
     assert!(none.err.contains("no decision could be judged"), "{}", none.err);
 }
+
+/// The policy is asked about prompts, once to act and once to observe; answers are only searched for addresses of mail.
+#[tokio::test]
+async fn traffic_is_compared_with_what_the_same_policy_found_and_nothing_else() {
+    let upstream = Upstream::start(Answer::json(completion("Write to ann@example.org"))).await;
+    let mail = "stage = [\"output\"]\non_error = \"block\"\ndeadline = \"5s\"\n[patterns]\nbuiltin = [\"email\"]\n\
+        [actions]\nemail = \"redact\"\n";
+    let judge = |more: &str| {
+        format!(
+            "stage = [\"input\"]\npolicy = \"one\"\neffort = \"none\"\non_error = \"allow\"\ndeadline = \"1h\"\n{more}\
+             [actions]\nFOUND = \"annotate\"\n"
+        )
+    };
+    let config = Config::new(upstream.address())
+        .section(&format!("[engine.default]\nmodel = {MODEL:?}\nthreads = 1\n"))
+        .policy("one", &policy("1", "0"))
+        .policy("two", &policy("0", "1"))
+        .guardrail("mail", mail)
+        .guardrail("judge", &judge(""))
+        .guardrail("watch", &judge("mode = \"observe\"\n"))
+        .audit("content = true");
+    let proxy = Proxy::start(config);
+    for prompt in ["a first question", "a second question"] {
+        assert!(proxy.chat(&chat(prompt, false)).await.text().contains("[REDACTED:email]"));
+    }
+    proxy.audited(6, |line| line["action"].is_string()).await;
+    let (config, audit) = (proxy.config.path().display().to_string(), proxy.config.audit_path().display().to_string());
+    let folder = Folder::new();
+    let replay = |more: &[&str], input: &str| {
+        let ran = folder.run(&[&["replay", "--config", &config, "--json"], more].concat(), input);
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        let lines: Vec<Value> = ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (lines, ran.err)
+    };
+    let stages = |lines: &[Value]| -> Vec<String> {
+        let mut stages: Vec<_> = lines.iter().map(|line| line["stage"].as_str().unwrap().to_owned()).collect();
+        stages.sort();
+        stages
+    };
+
+    let (lines, told) = replay(&[&audit, "--policy", "one"], "");
+    assert_eq!(stages(&lines), ["input", "input"], "{lines:?}");
+    assert!(
+        lines.iter().all(|line| line["was"] == "nothing" || line["was"] == json!({"found": ["FOUND"]})),
+        "{lines:?}"
+    );
+    assert!(told.contains("compared with what guardrails of the policy `one` found"), "{told}");
+    assert!(told.contains("2 lines tell more of a decision that has a line before"), "{told}");
+    assert!(told.contains("2 lines left out"), "{told}");
+
+    // Nobody was asked by the other policy, so all there is is compared.
+    let (lines, told) = replay(&[&audit, "--policy", "two"], "");
+    assert_eq!(stages(&lines), ["input", "input", "output", "output"], "{lines:?}");
+    let email = json!({"found": ["email"]});
+    assert!(lines.iter().all(|line| (line["was"] == email) == (line["stage"] == "output")), "{lines:?}");
+    assert!(told.contains("compared with what any guardrail found"), "{told}");
+
+    // It is another form of what a guardrail judges by. What comes through a pipe is read all the same.
+    let recorded = read(&proxy.config.audit_path());
+    let (lines, told) = replay(&["-", "--policy", "two", "--guardrail", "watch"], &recorded);
+    assert_eq!(stages(&lines), ["input", "input"], "{lines:?}");
+    assert!(told.contains("compared with what the guardrail `watch` found"), "{told}");
+}

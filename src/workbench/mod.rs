@@ -6,6 +6,7 @@ mod classification;
 mod classifier;
 mod data;
 pub mod policies;
+mod recorded;
 mod replay;
 mod report;
 mod results;
@@ -13,12 +14,15 @@ mod run;
 mod scores;
 mod shown;
 mod summary;
+#[cfg(test)]
+mod testing;
 
 pub use calibration::{Bin, Calibration};
 pub use classification::{Classification, Times};
 pub use classifier::Classifier;
 pub use data::{Data, DataError, Expected, Item};
-pub use replay::{Decision, Recorded, Replay, ReplayError, Replayed, Was, replay};
+pub use recorded::{Audit, AuditError, Decision, Recorded, Wanted, Was, With};
+pub use replay::{Replayed, replay};
 pub use report::{Judge, Report};
 pub use results::{Given, Head, Judged, Line, Results, ResultsError, Side};
 pub use run::run;
