@@ -186,7 +186,7 @@ mod tests {
         }
         // What the policy does not name comes last.
         let c = classified(&policy(""), vec![found("EMAIL", 1.0), found("WORSE", 0.5)], &[]);
-        assert_eq!((label(&c), c.others), (Some("WORSE"), vec![Label::new("EMAIL")]));
+        assert_eq!((label(&c), &c.others[..]), (Some("WORSE"), &[Label::new("EMAIL")][..]));
     }
 
     #[test]

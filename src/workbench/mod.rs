@@ -20,7 +20,7 @@ mod testing;
 pub use calibration::{Bin, Calibration};
 pub use classification::{Classification, Times};
 pub use classifier::Classifier;
-pub use data::{Data, DataError, Expected, Item};
+pub use data::{Data, DataError, Expected, Item, Lacking};
 pub use recorded::{Audit, AuditError, Decision, Recorded, Wanted, Was, With};
 pub use replay::{Replayed, replay};
 pub use report::{Judge, Report};
