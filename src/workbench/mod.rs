@@ -25,7 +25,7 @@ pub use recorded::{Audit, AuditError, Decision, Recorded, Wanted, Was, With};
 pub use replay::{Replayed, replay};
 pub use report::{Judge, Report};
 pub use results::{Given, Head, Judged, Line, Results, ResultsError, Side};
-pub use run::run;
+pub use run::{Todo, run};
 pub use scores::{ClassScores, Confusion};
 pub use shown::{brief, cut, short, visible};
 pub use summary::{Change, Latency, Summary, change, is_right};
