@@ -3,6 +3,7 @@
 
 mod support;
 
+use portcullis::policy::hex_sha256;
 use serde_json::{Value, json};
 use support::config::{WORD, words};
 use support::{Answer, Client, Config, Proxy, Response, Upstream, chat, completion};
@@ -191,6 +192,17 @@ async fn a_body_is_json_and_no_more_than_it_may_be() {
 }
 
 #[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let (_upstream, proxy) = start().await;
+    let mut client = Client::connect(proxy.admin).await;
+    let head =
+        "POST /v1/classify HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n";
+    client.send(format!("{head}\r\n{{")).await;
+    let answer = client.response().await;
+    assert_eq!((answer.status, answer.code().as_str()), (408, "request_timeout"));
+}
+
+#[tokio::test]
 async fn policies_are_listed_and_shown_and_nothing_beside_them() {
     let (_upstream, config) = config().await;
     config.write("secret.txt", "hunter2");
@@ -201,7 +213,8 @@ async fn policies_are_listed_and_shown_and_nothing_beside_them() {
     assert_eq!((&sound["id"], &sound["problem"], &sound["guardrails"]), (&json!("p"), &Value::Null, &json!([])));
     assert_eq!(sound["labels"], json!([{"label": "FOUND", "safe": false}, {"label": "FINE", "safe": true}]));
     let shown = ask(&proxy, "GET", "/v1/policies/p", &[HERE], "").await;
-    assert_eq!(shown.json(), json!({"id": "p", "text": POLICY}));
+    let digest = hex_sha256(POLICY.as_bytes());
+    assert_eq!(shown.json(), json!({"id": "p", "text": POLICY, "digest": digest}));
     for id in ["", "q", "../secret.txt", "..%2fsecret.txt", "p/policy.md", "p/../p", "%70", ".", "..", "/etc"] {
         let answer = code(&proxy, "GET", &format!("/v1/policies/{id}"), &[HERE]).await;
         assert_eq!(answer, (404, "policy_not_found".into()), "{id}");
@@ -230,6 +243,8 @@ async fn what_is_wrong_with_an_ask_is_said_where_it_is() {
         (r#"{"text": "x"}"#.to_owned(), "invalid_value", "policy"),
         (r#"{"text": "x", "policy": "q"}"#.to_owned(), "policy_not_found", "policy"),
         (r#"{"text": "x", "policy": "../p"}"#.to_owned(), "policy_not_found", "policy"),
+        (r#"{"text": "", "policy": "p"}"#.to_owned(), "invalid_value", "text"),
+        (r#"{"text": " \n\u3000", "policy": "p", "stream": true}"#.to_owned(), "invalid_value", "text"),
         (long, "invalid_value", "policy_text"),
     ] {
         let (_, error) = refused(&proxy, "/v1/classify", &body).await;
@@ -240,7 +255,20 @@ async fn what_is_wrong_with_an_ask_is_said_where_it_is() {
     {
         assert_eq!(refused(&proxy, "/v1/classify", body).await.1["code"], "invalid_request_body");
     }
+    // There is no engine here.
+    let (status, error) = refused(&proxy, "/v1/classify", r#"{"text": "x", "policy": "p"}"#).await;
+    assert_eq!((status, &error["code"], &error["param"]), (400, &json!("unusable_policy"), &Value::Null));
+    assert!(error["message"].as_str().is_some_and(|message| message.contains("[engine.default]")), "{error}");
     // What would judge nothing must not read as if it had found nothing.
+    for (input, place) in [
+        (r#""""#, "the text is empty"),
+        (r#"["a", "", "b"]"#, "input[1]: the text is empty"),
+        (r#"[{"type": "text", "text": "\t"}]"#, "the text is empty"),
+    ] {
+        let (status, error) = refused(&proxy, "/v1/moderations", &format!(r#"{{"input": {input}}}"#)).await;
+        assert_eq!((status, &error["code"], &error["param"]), (400, &json!("invalid_value"), &json!("input")));
+        assert!(error["message"].as_str().is_some_and(|message| message.starts_with(place)), "{error}");
+    }
     let (status, error) = refused(&proxy, "/v1/moderations", r#"{"input": "x"}"#).await;
     assert!(status == 400 && error["message"].as_str().is_some_and(|m| m.contains("[admin] moderations")), "{error}");
     let (status, error) = refused(&proxy, "/v1/moderations", r#"{"input": "x", "model": "q"}"#).await;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use portcullis::cli::check;
 use portcullis::config::{self, Config, EngineRun, Handling};
 use portcullis::live::missing_models;
-use portcullis::policy::{Action, Form, Mode, Stage};
+use portcullis::policy::{Action, Mode, Stage};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -60,6 +60,10 @@ fn the_default_deployment_is_what_the_demo_needs() {
     assert!(run.model.ends_with("models/safeguard-nano"), "one line of the file names another model");
     assert!(guardrails.iter().all(|guardrail| guardrail.mode == Mode::Enforce));
     assert!(missing_models(&config).is_empty());
+    // All that ship but the one that flags whatever is not about shoes.
+    let moderated: BTreeSet<&str> = config.admin.moderations.iter().flatten().map(|id| &**id).collect();
+    let expected = ["hate", "illicit", "personal-data", "prompt-injection", "self-harm", "sexual", "violence"];
+    assert_eq!(moderated, BTreeSet::from(expected));
 }
 
 #[test]
@@ -81,40 +85,6 @@ fn the_example_of_every_api_has_them_all() {
     let mut dialects: BTreeSet<String> = openai.iter().map(|api| format!("openai_{api}")).collect();
     dialects.extend(["anthropic", "bedrock_converse", "gemini", "ollama_chat", "ollama_generate"].map(str::to_owned));
     assert_eq!(judged.map(str::to_owned).collect::<BTreeSet<_>>(), dialects);
-}
-
-#[test]
-fn every_shipped_policy_is_of_the_guides_form() {
-    for entry in fs::read_dir(root().join("policies")).unwrap() {
-        let dir = entry.unwrap().path();
-        if !dir.is_dir() {
-            continue;
-        }
-        let id = dir.file_name().unwrap().to_str().unwrap().to_owned();
-        let file = fs::read_to_string(dir.join("policy.md")).unwrap();
-        let policy = portcullis::policy::Policy::parse(&id, &file).unwrap();
-        if policy.form == Form::Binary {
-            for section in ["## INSTRUCTIONS", "## DEFINITIONS", "## VIOLATES (1)", "## SAFE (0)", "## EXAMPLES"] {
-                assert!(policy.text.contains(section), "{id} has {section}");
-            }
-            let form = policy.text.to_lowercase().matches("answer with exactly one character").count();
-            assert_eq!(form, 2, "{id} says the output form at its start and again before the examples");
-        }
-    }
-}
-
-/// A page's template, a word for each label, two lines: nothing but the front matter is ours.
-#[test]
-fn policies_of_other_forms_are_policies() {
-    for (id, replies) in
-        [("lm-studio", ["1", "0"]), ("roost", ["INVALID", "VALID"]), ("violating", ["Violating", "Non-violating"])]
-    {
-        let file = fs::read_to_string(root().join("tests/policies").join(id).join("policy.md")).unwrap();
-        let policy = portcullis::policy::Policy::parse(id, &file).unwrap();
-        assert_eq!(policy.labels.iter().map(|label| &*label.reply).collect::<Vec<_>>(), replies, "{id}");
-        let (_, text) = file.rsplit_once("+++\n").unwrap();
-        assert_eq!(&*policy.text, text.trim(), "{id}");
-    }
 }
 
 /// A checkpoint has its `config.json` in its folder, or in the `original/` below.

@@ -115,13 +115,29 @@ fn literals(source: &str, marks: &[&str]) -> BTreeSet<String> {
     marks.iter().flat_map(after).collect()
 }
 
+/// What clients branch on, by the function that has it all.
+fn codes(path: &str) -> BTreeSet<String> {
+    let refused = read(path);
+    let code = refused.split("fn code").nth(1).and_then(|rest| rest.split("pub fn").next()).expect("the codes");
+    literals(code, &["=> \""])
+}
+
+#[test]
+fn every_code_of_the_workbench_is_documented() {
+    let document = read("docs/workbench.md");
+    let words = words(&document);
+    let codes = codes("src/admin/refused.rs");
+    assert!(codes.len() > 15, "{codes:?}");
+    for code in &codes {
+        assert!(words.contains(&**code), "the code `{code}` is not in docs/workbench.md");
+    }
+}
+
 #[test]
 fn every_code_and_metric_is_documented() {
     let document = read("docs/operation.md");
     let words = words(&document);
-    let refused = read("src/proxy/refused.rs");
-    let code = refused.split("fn code").nth(1).and_then(|rest| rest.split("pub fn").next()).expect("the codes");
-    let mut codes = literals(code, &["=> \""]);
+    let mut codes = codes("src/proxy/refused.rs");
     let gate = literals(&read("src/gate/mod.rs"), &["TooLarge { .. } => \"", "StatusCode::SERVICE_UNAVAILABLE, \""]);
     codes.extend(gate.into_iter().filter(|text| !text.contains(' ')));
     assert!(codes.len() > 20, "{codes:?}");

@@ -1,16 +1,20 @@
 //! The workbench of a running proxy, judged by the random model of the tree: on bare sockets, with OpenAI's SDK, and on its
-//! page in a real Chromium. Verdicts mean nothing here, but they are verdicts.
+//! page in a real Chromium. Verdicts mean nothing here, but they are verdicts. Where a test must wait, or a model say what it
+//! would not, a server judges that answers by script.
 #![cfg(feature = "libtorch")]
 
+mod remote_servers;
 mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use portcullis::workbench::visible;
+use remote_servers::{BINARY, JSON, Kind, judged};
 use serde_json::{Value, json};
-use support::client::events;
+use support::client::{events, request};
 use support::config::words;
-use support::{Answer, Client, Config, Proxy, Response, Upstream, completion, installed};
+use support::{Answer, Client, Config, Cue, Proxy, Response, Upstream, chat, completion, installed};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const TOKEN: &str = "s3cret";
@@ -19,7 +23,7 @@ const HEADERS: [(&str, &str); 2] = [("host", "localhost"), ("content-type", "app
 /// A policy that finds something where the model replies with this.
 fn policy(found: &str, safe: &str) -> String {
     format!(
-        "+++\nform = \"binary\"\n[[labels]]\nlabel = \"FOUND\"\nreply = \"{found}\"\n\
+        "+++\nform = \"binary\"\n[[labels]]\nlabel = \"FOUND\"\nreply = \"{found}\"\nmoderation = \"sexual/minors\"\n\
          [[labels]]\nlabel = \"FINE\"\nreply = \"{safe}\"\nsafe = true\n+++\nIs CONTENT bad?\n"
     )
 }
@@ -34,7 +38,7 @@ fn observer(policy: &str) -> String {
 
 /// Several labels that find something.
 const LEVELS: &str = "+++\nform = \"label\"\n[[labels]]\nlabel = \"WORSE\"\nreply = \"2\"\n\
-    [[labels]]\nlabel = \"BAD\"\nreply = \"1\"\n[[labels]]\nlabel = \"FINE\"\nreply = \"0\"\nsafe = true\n+++\n\
+    moderation = \"self-harm/intent\"\n[[labels]]\nlabel = \"BAD\"\nreply = \"1\"\n[[labels]]\nlabel = \"FINE\"\nreply = \"0\"\nsafe = true\n+++\n\
     How bad is CONTENT?\n";
 
 /// Two policies of which one finds something in whatever there is, and two that no guardrail has.
@@ -56,6 +60,13 @@ async fn start() -> (Upstream, Proxy) {
     let upstream = Upstream::start(Answer::json(completion("fine"))).await;
     let proxy = Proxy::start(config(&upstream));
     (upstream, proxy)
+}
+
+/// A policy whose file is none that can be read.
+fn unreadable(config: &Config, id: &str) {
+    config.write(&format!("policies/{id}/policy.md"), "");
+    std::fs::write(config.directory().join("policies").join(id).join("policy.md"), b"+++\n\xff")
+        .expect("write the file");
 }
 
 async fn post(proxy: &Proxy, path: &str, body: Value) -> Response {
@@ -103,10 +114,14 @@ async fn a_text_is_classified_by_a_policy_of_the_deployment_and_by_a_draft() {
 #[tokio::test]
 async fn a_stream_tells_the_reasoning_piece_by_piece_and_then_the_verdict() {
     let (_upstream, proxy) = start().await;
-    let ask = json!({"policy": "found", "text": "one", "effort": "low", "stream": true});
-    let answer = post(&proxy, "/v1/classify", ask).await;
+    let ask = json!({"policy": "found", "text": "one", "effort": "low", "stream": true}).to_string();
+    let mut client = Client::connect(proxy.admin).await;
+    client.send(request("POST", "/v1/classify", &HEADERS, ask)).await;
+    let mut answer = client.open().await;
     assert_eq!((answer.status, answer.head.header("content-type")), (200, Some("text/event-stream")));
-    let text = answer.text();
+    let begun = answer.until("event: reasoning").await;
+    assert!(!begun.contains("event: verdict"), "all in one piece: {begun}");
+    let text = begun + &answer.rest().await;
     let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
     let data: Vec<Value> = events(&text).iter().map(|data| serde_json::from_str(data).expect("JSON")).collect();
     let pieces = names.len() - 3;
@@ -122,6 +137,36 @@ async fn a_stream_tells_the_reasoning_piece_by_piece_and_then_the_verdict() {
 }
 
 #[tokio::test]
+async fn what_is_known_of_a_text_is_told_while_the_rest_is_judged() {
+    let cue = Cue::new();
+    let server = Upstream::answering({
+        let cue = cue.clone();
+        move |request| {
+            let answer = Kind::Vllm.answer("0", "It looks fine.");
+            match judged(&request.json()).contains("the end") {
+                true => Answer::default().wait(&cue).then(answer),
+                false => answer,
+            }
+        }
+    })
+    .await;
+    let upstream = Upstream::start(Answer::json(completion("fine"))).await;
+    let engine = remote_servers::engine(Kind::Vllm, server.address(), "window = 2048");
+    let proxy = Proxy::start(Config::new(upstream.address()).section(&engine).policy("p", BINARY));
+    let text = format!("{}the end", "a word ".repeat(400));
+    let ask = json!({"policy": "p", "text": text, "effort": "high", "stream": true}).to_string();
+    let mut client = Client::connect(proxy.admin).await;
+    client.send(request("POST", "/v1/classify", &HEADERS, ask)).await;
+    let mut answer = client.open().await;
+    // Without the last window there is no verdict.
+    let begun = answer.until("event: reasoning").await;
+    assert!(begun.contains("It looks fine.") && !begun.contains("event: verdict"), "{begun}");
+    cue.give();
+    let rest = answer.rest().await;
+    assert!(rest.contains("event: verdict") && rest.contains("\"safe\":true"), "{rest}");
+}
+
+#[tokio::test]
 async fn who_leaves_is_not_judged_for_and_more_than_may_be_are_told_so() {
     let (_upstream, proxy) = start().await;
     let long = "a long text, word by word; ".repeat(100);
@@ -129,7 +174,7 @@ async fn who_leaves_is_not_judged_for_and_more_than_may_be_are_told_so() {
     let mut clients = Vec::new();
     let refused = loop {
         let mut client = Client::connect(proxy.admin).await;
-        client.send(support::client::request("POST", "/v1/classify", &HEADERS, &ask)).await;
+        client.send(request("POST", "/v1/classify", &HEADERS, &ask)).await;
         if client.open().await.status != 200 {
             break post(&proxy, "/v1/classify", json!({"policy": "found", "text": "one"})).await;
         }
@@ -147,6 +192,33 @@ async fn who_leaves_is_not_judged_for_and_more_than_may_be_are_told_so() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_policy_comes_with_the_digest_that_its_verdicts_name() {
+    let (_upstream, proxy) = start().await;
+    unreadable(&proxy.config, "broken");
+    let digests = async |id: &str| {
+        let source = proxy.admin(&format!("/v1/policies/{id}")).await.json();
+        let verdict = classify(&proxy, json!({"policy": id, "text": "one", "effort": "none"})).await;
+        let list = proxy.admin("/v1/policies").await.json();
+        let listed = list["policies"].as_array().expect("a list").iter().find(|one| one["id"] == *id).expect("listed");
+        assert!(source["digest"].as_str().is_some_and(|digest| digest.len() == 64), "{source}");
+        [&source["digest"], &listed["digest"], &verdict["policy_digest"]].map(Value::clone)
+    };
+    let [shown, listed, judged] = digests("found").await;
+    assert_eq!([&shown, &listed], [&judged; 2]);
+    // No reload sees a policy that no guardrail has: its file is what judges.
+    let [before, ..] = digests("levels").await;
+    proxy.config.write("policies/levels/policy.md", &format!("{LEVELS}And how is it meant?\n"));
+    let [shown, listed, judged] = digests("levels").await;
+    assert_eq!([&shown, &listed], [&judged; 2]);
+    assert_ne!(shown, before);
+    // That it can't be read is not that there is none.
+    let answer = proxy.admin("/v1/policies/broken").await;
+    assert_eq!((answer.status, answer.code().as_str()), (400, "unusable_policy"));
+    assert!(answer.text().contains("UTF-8"), "{}", answer.text());
+    assert_eq!(proxy.admin("/v1/policies/nowhere").await.code(), "policy_not_found");
 }
 
 #[tokio::test]
@@ -177,7 +249,8 @@ async fn moderations_can_be_by_policies_that_no_guardrail_has() {
     let told = answer.json();
     assert_eq!((answer.status, told["results"].as_array().map(Vec::len)), (200, Some(2)), "{told}");
     let categories: Vec<&String> = told["results"][1]["categories"].as_object().expect("categories").keys().collect();
-    assert_eq!(categories, ["levels", "levels/BAD", "levels/WORSE", "lost"]);
+    let expected = ["levels", "levels/BAD", "levels/WORSE", "lost", "self-harm/intent", "sexual/minors"];
+    assert_eq!(categories, expected);
     let list = proxy.admin("/v1/policies").await.json();
     let list = list["policies"].as_array().expect("a list");
     let moderated: Vec<&Value> = list.iter().filter(|one| one["moderated"] == true).map(|one| &one["id"]).collect();
@@ -191,6 +264,28 @@ async fn openais_sdk_reads_the_moderations() {
     run("test_moderations.py", &[("PORTCULLIS_GUARDED", &admin(&proxy)), ("PORTCULLIS_TOKEN", TOKEN)]);
 }
 
+/// It stands in the script a second time.
+#[test]
+fn the_page_shows_what_acts_by_the_rule_of_the_command_line() {
+    let script = include_str!("../src/admin/page/dom.js");
+    let class = script.split_once("[\\p{Cc}").and_then(|(_, rest)| rest.split_once("]/gu")).expect("its characters").0;
+    let (mut listed, mut first) = (Vec::new(), None);
+    for point in class.split("\\u{").skip(1) {
+        let (digits, then) = point.split_once('}').expect("a code point");
+        let point = u32::from_str_radix(digits, 16).expect("a number");
+        match then {
+            "-" => first = Some(point),
+            _ => listed.push(first.take().unwrap_or(point)..=point),
+        }
+    }
+    for c in '\0'..=char::MAX {
+        let control = c.is_control() && !matches!(c, '\n' | '\t');
+        let acts = control || listed.iter().any(|range| range.contains(&u32::from(c)));
+        let text = c.to_string();
+        assert_eq!(visible(&text) != text, acts, "U+{:04X}", u32::from(c));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_works_in_a_browser() {
     // `scripts/browser.sh` says so where Chromium can't be installed.
@@ -202,6 +297,8 @@ async fn the_page_works_in_a_browser() {
     let proxy =
         Proxy::start(config(&upstream).guardrail("words", &words("\"input\"", "block", "")).audit("content = true"));
     let guarded = guarded(&upstream);
+    let (server, remote) = remote(&upstream).await;
+    let (_slow, _waiting, draining) = draining().await;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| Path::new(ROOT).join("target"), PathBuf::from);
     let pictures = target.join("page").display().to_string();
     run(
@@ -211,9 +308,57 @@ async fn the_page_works_in_a_browser() {
             ("PORTCULLIS_ADMIN", &admin(&proxy)),
             ("PORTCULLIS_GUARDED", &admin(&guarded)),
             ("PORTCULLIS_TOKEN", TOKEN),
+            ("PORTCULLIS_REMOTE_PROXY", &format!("http://{}", remote.address)),
+            ("PORTCULLIS_REMOTE", &admin(&remote)),
+            ("PORTCULLIS_POLICIES", &remote.config.directory().join("policies").display().to_string()),
+            ("PORTCULLIS_DRAINING", &admin(&draining)),
             ("PORTCULLIS_PICTURES", &pictures),
         ],
     );
+    // What was stopped on the page is asked of nobody any more.
+    server.hung_up(1).await;
+}
+
+/// What a model may say: it ends lines for some readers, turns the direction, hides. `test_page.py` has it, too.
+const HIDING: &str = "It\u{2028}says\u{2029}so\u{85}: \u{202e}backwards\u{200b}\u{e0041}.";
+
+/// One whose policies a server judges by. What the text says is how it answers.
+async fn remote(upstream: &Upstream) -> (Upstream, Proxy) {
+    let server = Upstream::answering(|request| {
+        let text = judged(&request.json());
+        let reply = |found: u8| json!({"violation": found, "policy_category": null, "rationale": HIDING}).to_string();
+        if text.contains("stalls") {
+            Answer::default().stall()
+        } else if text.contains("babbles") {
+            Kind::Vllm.answer("maybe", "")
+        } else if text.contains("hides") {
+            Kind::Vllm.answer(&reply(1), HIDING)
+        } else {
+            Kind::Vllm.answer(&reply(0), "")
+        }
+    })
+    .await;
+    let config = Config::new(upstream.address())
+        .section(&remote_servers::engine(Kind::Vllm, server.address(), ""))
+        .policy("p", JSON)
+        .policy("free", JSON)
+        .guardrail("judge", &remote_servers::guardrail("annotate", "allow"));
+    unreadable(&config, "unreadable");
+    (server, Proxy::start(config))
+}
+
+/// One that was told to end, and waits for an exchange that does not. Its only policy can't be read.
+async fn draining() -> (Upstream, Client, Proxy) {
+    let slow = Upstream::start(Answer::default().stall()).await;
+    let config =
+        Config::new(slow.address()).server("workers = 2\ndrain = \"1h\"").upstream("first_byte_timeout = \"1h\"");
+    unreadable(&config, "unreadable");
+    let proxy = Proxy::start(config);
+    let mut client = proxy.connect().await;
+    client.send(request("POST", "/v1/chat/completions", &HEADERS, chat("hi", false))).await;
+    slow.received(1).await;
+    proxy.signal("TERM");
+    (slow, client, proxy)
 }
 
 /// One with a token.

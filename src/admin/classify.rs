@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hyper::Response;
 use serde::Deserialize;
 
-use crate::admin::desk::{Desk, Meant, WITHIN};
+use crate::admin::desk::{Desk, EMPTY, Meant, WITHIN};
 use crate::admin::events;
 use crate::admin::refused::Refused;
 use crate::admin::reply::{self, Body};
@@ -35,9 +35,12 @@ pub async fn classify(desk: &Arc<Desk>, asked: Asked, lease: &Lease) -> Result<R
             return Err(Refused::Parameter { param: "policy", problem });
         }
     };
+    if asked.text.trim().is_empty() {
+        return Err(Refused::Parameter { param: "text", problem: EMPTY.into() });
+    }
     let permit = desk.permit()?;
+    let classifier = lease.hold(desk.classifier(meant, asked.effort, Effort::Low, "policy")).await?;
     lease.extend(WITHIN);
-    let classifier = desk.classifier(meant, asked.effort, Effort::Low, "policy").await?;
     let stage = asked.stage.unwrap_or(Stage::Input);
     match asked.stream {
         Some(true) => Ok(reply::events(events::judged(classifier, stage, asked.text.into(), permit))),

@@ -13,12 +13,15 @@ use crate::config::{Api, Config, Engine, EngineRun};
 use crate::live::Reloader;
 use crate::policy::{Effort, Policy, Reasoning};
 use crate::telemetry::Telemetry;
-use crate::workbench::{Classifier, policies};
+use crate::workbench::Classifier;
+use crate::workbench::policies::{self, FindError};
 
 /// Requests that are judged at once: fewer than there are connections, so that health and metrics are heard beside them.
 const JUDGING: usize = 16;
 /// For one verdict. A large model on a CPU may need minutes to reason.
 pub const WITHIN: Duration = Duration::from_secs(300);
+/// Of a text that is white space and nothing else: nobody means to have that judged, and a verdict would call it safe.
+pub const EMPTY: &str = "the text is empty: there is nothing to judge";
 /// Bytes of a draft, at most. A policy of the guide's length has 3 KiB.
 const DRAFT: usize = 64 << 10;
 
@@ -155,13 +158,15 @@ fn brief(
             (Arc::new(policy), of.as_deref().and_then(|id| as_guarded(config, id)), true)
         }
     };
-    let engine = guarded.map(|(_, engine, _)| engine).or_else(|| usual_engine(config)).ok_or_else(|| {
-        Refused::Unusable(
-            "there is no engine: add [engine.default] with model = \"DIRECTORY\" to the configuration".into(),
-        )
-    })?;
+    let engine = guarded.map(|(_, engine, _)| engine).or_else(|| usual_engine(config));
+    let engine = engine.ok_or_else(|| no_engine(config))?;
     // In words a model can't be asked before it has reasoned.
     let in_words = matches!(&engine.run, EngineRun::Remote(remote) if remote.api != Api::Tokens);
+    if in_words && matches!(effort, Some(Effort::None | Effort::Adaptive)) {
+        let name = &engine.name;
+        let problem = format!("the engine `{name}` is asked in words: expected \"low\", \"medium\" or \"high\"");
+        return Err(Refused::Parameter { param: "effort", problem });
+    }
     let otherwise = if in_words && otherwise == Effort::None { Effort::Low } else { otherwise };
     // With the effort of its guardrail it has the guardrail's own bounds.
     let own = guarded.map(|(.., reasoning)| reasoning);
@@ -172,9 +177,23 @@ fn brief(
     Ok(Brief { policy, engine: engine.clone(), reasoning, draft })
 }
 
+/// Why there is no usual engine.
+fn no_engine(config: &Config) -> Refused {
+    let names: Vec<String> = config.engines.keys().map(|name| format!("`{name}`")).collect();
+    let names = names.join(", ");
+    Refused::Unusable(match config.engines.is_empty() {
+        true => "there is no engine: add [engine.default] with model = \"DIRECTORY\" to the configuration".into(),
+        false => format!("no guardrail says on which engine, and of {names} none is named `default`: name one so"),
+    })
+}
+
 /// A policy that no guardrail has.
 fn in_folder(config: &Config, id: &str, param: &'static str) -> Result<Arc<Policy>, Refused> {
-    let source = policies::source(&config.policies_dir, id).map_err(|_| Refused::NoPolicy { param })?;
+    let source = policies::source(&config.policies_dir, id).map_err(|error| match error {
+        FindError::Unknown { .. } => Refused::NoPolicy { param },
+        // It is there, and can't be read.
+        error => Refused::Unusable(error.to_string()),
+    })?;
     let faulty = |error| Refused::Unusable(format!("policies/{id}/policy.md: {error}"));
     Policy::parse(id, &source).map(Arc::new).map_err(faulty)
 }

@@ -1,5 +1,5 @@
 //! `POST /v1/moderations`: OpenAI's moderation API over the policies of this deployment. A policy is a category; one with
-//! several labels that are not safe has one more for each, named POLICY/LABEL.
+//! several labels that are not safe has one more for each, named POLICY/LABEL. A label may have OpenAI's own name beside it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::admin::desk::{Desk, Meant, WITHIN};
+use crate::admin::desk::{Desk, EMPTY, Meant, WITHIN};
 use crate::admin::refused::Refused;
 use crate::admin::reply::{self, Body};
 use crate::admin::server::Lease;
@@ -82,11 +82,12 @@ pub async fn moderate(desk: &Desk, asked: Asked, lease: &Lease) -> Result<Respon
         return Err(Refused::Parameter { param: "model", problem: problem.into() });
     }
     let _permit = desk.permit()?;
-    lease.extend(WITHIN);
     let mut classifiers = Vec::with_capacity(ids.len());
     for id in &ids {
-        classifiers.push(desk.classifier(Meant::Named(id.to_string()), None, Effort::None, "model").await?);
+        let classifier = desk.classifier(Meant::Named(id.to_string()), None, Effort::None, "model");
+        classifiers.push(lease.hold(classifier).await?);
     }
+    lease.extend(WITHIN);
     let late = |_| Refused::Failed(DetectError::Timeout(WITHIN));
     let results = timeout(WITHIN, outcomes(&texts, &classifiers)).await.map_err(late)??;
     let id = format!("modr-{}", Uuid::now_v7().simple());
@@ -119,28 +120,36 @@ async fn outcomes(texts: &[Arc<str>], classifiers: &[Arc<Classifier>]) -> Result
 impl Outcome {
     fn add(&mut self, labels: &[PolicyLabel], found: &Classification) {
         let certain = |found: bool| if found { 1.0 } else { 0.0 };
-        let policy = found.policy.to_string();
+        let policy = &found.policy;
         let unsafe_labels = || labels.iter().filter(|label| !label.safe);
-        if unsafe_labels().count() > 1 {
-            for PolicyLabel { label, .. } in unsafe_labels() {
-                let is_found = !found.safe && (found.label.as_ref() == Some(label) || found.others.contains(label));
-                let score = found.scores.iter().find(|(known, _)| known == label).map(|(_, share)| *share);
-                self.put(format!("{policy}/{label}"), is_found, score.unwrap_or(certain(is_found)));
+        let several = unsafe_labels().count() > 1;
+        for PolicyLabel { label, moderation, .. } in unsafe_labels() {
+            let is_found = !found.safe && (found.label.as_ref() == Some(label) || found.others.contains(label));
+            let score = found.scores.iter().find(|(known, _)| known == label).map(|(_, share)| *share);
+            let score = score.unwrap_or(certain(is_found));
+            if several {
+                self.put(&format!("{policy}/{label}"), is_found, score);
+            }
+            if let Some(name) = moderation {
+                self.put(name, is_found, score);
             }
         }
         self.put(policy, !found.safe, found.violation.unwrap_or(certain(!found.safe)));
     }
 
-    fn put(&mut self, category: String, found: bool, score: f32) {
+    /// What several are told as is found where one of them is, and has the highest of their scores.
+    fn put(&mut self, category: &str, found: bool, score: f32) {
         self.flagged |= found;
-        self.category_applied_input_types.insert(category.clone(), ["text"]);
-        self.category_scores.insert(category.clone(), score);
-        self.categories.insert(category, found);
+        self.category_applied_input_types.insert(category.to_owned(), ["text"]);
+        let highest = self.category_scores.entry(category.to_owned()).or_default();
+        *highest = highest.max(score);
+        *self.categories.entry(category.to_owned()).or_default() |= found;
     }
 }
 
 fn texts(input: Input) -> Result<Vec<Arc<str>>, Refused> {
     let refused = |problem: String| Refused::Parameter { param: "input", problem };
+    let is_list = matches!(input, Input::Many(_));
     let texts: Vec<Arc<str>> = match input {
         Input::One(text) => vec![text.into()],
         Input::Many(texts) => texts.into_iter().map(Arc::from).collect(),
@@ -157,10 +166,14 @@ fn texts(input: Input) -> Result<Vec<Arc<str>>, Refused> {
             vec![joined.join("\n").into()]
         }
     };
-    match texts.len() {
-        0 => Err(refused("there is nothing to judge: expected one text at least".into())),
-        1..=INPUTS => Ok(texts),
-        _ => Err(refused(format!("at most {INPUTS} texts are judged in one request"))),
+    if texts.len() > INPUTS {
+        return Err(refused(format!("at most {INPUTS} texts are judged in one request")));
+    }
+    match texts.iter().position(|text| text.trim().is_empty()) {
+        _ if texts.is_empty() => Err(refused("there is nothing to judge: expected one text at least".into())),
+        Some(at) if is_list => Err(refused(format!("input[{at}]: {EMPTY}"))),
+        Some(_) => Err(refused(EMPTY.into())),
+        None => Ok(texts),
     }
 }
 
@@ -180,6 +193,7 @@ mod tests {
             (r#""a""#, texts(&["a"])),
             (r#"["a", "b"]"#, texts(&["a", "b"])),
             (r#"[{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]"#, texts(&["a\nb"])),
+            (r#"[{"type": "text", "text": ""}, {"type": "text", "text": "b"}]"#, texts(&["\nb"])),
         ] {
             assert_eq!(read(&format!(r#"{{"input": {input}}}"#)), expected, "{input}");
         }
@@ -194,7 +208,10 @@ mod tests {
             ),
             (r#"[{"type": "audio"}]"#, "input[0].type"),
             (r#"[{"type": "text"}]"#, "input[0] has no `text`"),
-            ("[]", "nothing to judge"),
+            ("[]", "expected one text at least"),
+            (r#""""#, "the text is empty"),
+            (r#"["a", " \t\n\u3000"]"#, "input[1]: the text is empty"),
+            (r#"[{"type": "text", "text": ""}, {"type": "text", "text": " "}]"#, "the text is empty"),
             ("1", "`input` is a string"),
             ("[1]", "`input` is a string"),
             (r#"["a", {"type": "text", "text": "b"}]"#, "`input` is a string"),

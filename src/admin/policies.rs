@@ -10,8 +10,8 @@ use crate::admin::desk::{Desk, as_guarded, guarded, usual_engine};
 use crate::admin::refused::Refused;
 use crate::admin::reply::{self, Body};
 use crate::config::Config;
-use crate::policy::{Effort, Policy};
-use crate::workbench::policies;
+use crate::policy::{Effort, Policy, hex_sha256};
+use crate::workbench::policies::{self, FindError};
 
 #[derive(Serialize)]
 struct List {
@@ -34,6 +34,8 @@ struct Entry {
     moderated: bool,
     form: Option<&'static str>,
     labels: Vec<Named>,
+    /// Of what it is judged by: the file, or of a guardrail's policy what was loaded of it.
+    digest: Option<String>,
     /// Why it can't be judged by.
     problem: Option<String>,
 }
@@ -47,8 +49,9 @@ struct Named {
 #[derive(Serialize)]
 struct Source {
     id: String,
-    /// The whole file.
+    /// The whole file, and its digest.
     text: String,
+    digest: String,
 }
 
 pub async fn list(desk: &Desk) -> Result<Response<Body>, Refused> {
@@ -67,9 +70,11 @@ pub async fn list(desk: &Desk) -> Result<Response<Body>, Refused> {
 
 pub async fn source(desk: &Desk, id: &str) -> Result<Response<Body>, Refused> {
     let (config, id) = (desk.config(), id.to_owned());
-    let source = spawn_blocking(move || {
-        let text = policies::source(&config.policies_dir, &id).map_err(|_| Refused::NoPolicy { param: "id" })?;
-        Ok::<_, Refused>(Source { id, text })
+    let source = spawn_blocking(move || match policies::source(&config.policies_dir, &id) {
+        Ok(text) => Ok(Source { id, digest: hex_sha256(text.as_bytes()), text }),
+        Err(FindError::Unknown { .. }) => Err(Refused::NoPolicy { param: "id" }),
+        // It is there, and can't be shown.
+        Err(error) => Err(Refused::Unusable(error.to_string())),
     });
     Ok(reply::json(&source.await.map_err(|_| Refused::Internal)??))
 }
@@ -98,6 +103,7 @@ fn entry(config: &Config, id: &str, moderated: &[Arc<str>]) -> Entry {
         moderated: moderated.iter().any(|known| **known == *id),
         form: policy.as_ref().map(|policy| policy.form.as_str()),
         labels: labels.map(|label| Named { label: label.label.to_string(), safe: label.safe }).collect(),
+        digest: policy.as_ref().map(|policy| policy.digest.to_string()),
         problem,
     }
 }

@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::admin::Site;
 
@@ -65,31 +65,47 @@ impl Lease {
     pub fn extend(&self, by: Duration) {
         self.0.send_replace(Instant::now() + by + CONNECTION);
     }
+
+    /// Does what takes as long as it takes, such as the start of an engine: the lease does not run out before.
+    pub async fn hold<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            self.extend(CONNECTION);
+            if let Ok(done) = timeout(CONNECTION, work.as_mut()).await {
+                return done;
+            }
+        }
+    }
+}
+
+/// Waits until a lease has run out, however often it is extended.
+async fn run_out(mut lease: watch::Receiver<Instant>) {
+    loop {
+        let end = *lease.borrow_and_update();
+        tokio::select! {
+            () = sleep_until(end) => return,
+            Ok(()) = lease.changed() => {}
+        }
+    }
 }
 
 /// Until it ends or has had its time. A client that breaks off or is too slow is no news.
 async fn connection(stream: TcpStream, site: Arc<Site>) {
-    let (until, mut lease) = watch::channel(Instant::now() + CONNECTION);
+    let (until, lease) = watch::channel(Instant::now() + CONNECTION);
     let until = Arc::new(Lease(until));
     let service = service_fn(|request: Request<_>| {
         let (site, until) = (site.clone(), until.clone());
         async move { Ok::<_, Infallible>(site.answer(request, &until).await) }
     });
-    let mut connection = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER)
-            .max_buf_size(BUFFER)
-            .max_headers(HEADERS)
-            .serve_connection(TokioIo::new(stream), service)
-    );
-    loop {
-        let end = *lease.borrow_and_update();
-        tokio::select! {
-            _ = &mut connection => return,
-            () = sleep_until(end) => return,
-            Ok(()) = lease.changed() => {}
-        }
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER)
+        .max_buf_size(BUFFER)
+        .max_headers(HEADERS)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        _ = connection => {}
+        () = run_out(lease) => {}
     }
 }
 
@@ -101,7 +117,6 @@ mod tests {
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::oneshot;
-    use tokio::time::timeout;
 
     use super::*;
     use crate::admin::{AdminState, Status};
@@ -239,6 +254,26 @@ mod tests {
         }
         // All places are taken, so this is served when the first of them has been thrown out.
         assert_eq!(get(&server, "/healthz", "").await.0, 200);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_lasts_while_an_engine_starts_and_a_verdict_comes() {
+        let (until, lease) = watch::channel(Instant::now() + CONNECTION);
+        let held = Lease(until);
+        let (start, verdict) = (100 * CONNECTION, 5 * CONNECTION);
+        let work = async {
+            held.hold(sleep(start)).await;
+            held.extend(verdict);
+            sleep(verdict).await;
+        };
+        tokio::select! {
+            () = run_out(lease.clone()) => panic!("it ran out before"),
+            () = work => {}
+        }
+        tokio::select! {
+            () = run_out(lease) => {}
+            () = sleep(start) => panic!("it never runs out"),
+        }
     }
 
     #[tokio::test]

@@ -82,8 +82,13 @@ impl Desk {
         let wanted = name.unwrap_or("default");
         config.engines.get(wanted).cloned().ok_or_else(|| {
             let known: Vec<&str> = config.engines.keys().map(|name| &**name).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            Refused::new(format!("no engine is named `{}`; the configuration has {known}", wanted.escape_debug()))
+            let (known, way) = match (&known[..], name) {
+                ([], _) => ("none".to_owned(), ": add one, or name a model with --model DIR"),
+                (known, None) => (known.join(", "), ": name one with --engine NAME"),
+                (known, Some(_)) => (known.join(", "), ""),
+            };
+            let wanted = wanted.escape_debug();
+            Refused::new(format!("no engine is named `{wanted}`; the configuration has {known}{way}"))
         })
     }
 

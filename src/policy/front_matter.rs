@@ -35,6 +35,10 @@ impl Policy {
     /// What a category is.
     pub const CATEGORY_RULE: &str = "a category is 1 to 32 letters, digits, `-`, `_` or `.`";
 
+    /// What a category of moderations is: the form that OpenAI's have.
+    pub const MODERATION_RULE: &str =
+        "a category of moderations is 1 to 64 lower-case letters, in words with `-` or `/` between them";
+
     /// Reads a policy file. `id` is the name of its folder.
     pub fn parse(id: &str, file: &str) -> Result<Policy, PolicyError> {
         read(id, file).map_err(|fault| {
@@ -70,6 +74,7 @@ struct LabelEntry {
     reply: Spanned<String>,
     #[serde(default)]
     safe: bool,
+    moderation: Option<Spanned<String>>,
 }
 
 /// A fault before its line and column are known.
@@ -178,7 +183,8 @@ fn labels(head: Head) -> Result<(Form, Vec<PolicyLabel>), Fault> {
         if !replies.insert(reply.clone()) {
             return Err(Fault::new(entry.reply.span(), format!("the reply `{reply}` stands for two labels")));
         }
-        out.push(PolicyLabel { label, reply: reply.as_str().into(), safe: entry.safe });
+        let moderation = moderation(&entry)?;
+        out.push(PolicyLabel { label, reply: reply.as_str().into(), safe: entry.safe, moderation });
     }
     let bits = form != Form::Label;
     if bits && !replies.iter().map(String::as_str).eq(["0", "1"]) {
@@ -192,6 +198,22 @@ fn labels(head: Head) -> Result<(Form, Vec<PolicyLabel>), Fault> {
         return Err(Fault::new(labels_at, "every label is safe, so the policy can never find anything"));
     }
     Ok((form, out))
+}
+
+/// What moderations call a label.
+fn moderation(entry: &LabelEntry) -> Result<Option<Arc<str>>, Fault> {
+    let Some(named) = &entry.moderation else { return Ok(None) };
+    let (name, span) = (named.get_ref(), named.span());
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase());
+    if name.len() > 64 || !name.split(['-', '/']).all(is_word) {
+        let problem = format!("`{}` can't be a category of moderations", name.escape_debug());
+        return Err(Fault::new(span, problem).help(Policy::MODERATION_RULE));
+    }
+    if entry.safe {
+        let problem = format!("the label `{}` is safe, so it is no category of moderations", entry.label.get_ref());
+        return Err(Fault::new(span, problem).help("name it at the label that finds something"));
+    }
+    Ok(Some(name.as_str().into()))
 }
 
 /// The digest that policies and other files are known by.
@@ -266,6 +288,23 @@ Answer (0 or 1):";
     }
 
     #[test]
+    fn reads_what_moderations_call_a_label() {
+        for name in ["hate", "sexual/minors", "self-harm/intent"] {
+            let head = BINARY.replace("reply = \"1\"\n", &format!("reply = \"1\"\nmoderation = \"{name}\"\n"));
+            let policy = Policy::parse("p", &file(&head, "text")).unwrap();
+            let names: Vec<_> = policy.labels.iter().map(|label| label.moderation.as_deref()).collect();
+            assert_eq!(names, [Some(name), None]);
+        }
+        let long = "a".repeat(65);
+        for name in ["", "Hate", "self harm", "self_harm", "-hate", "hate/", "hate//hate", "h4te", "hâte", &long] {
+            let head = BINARY.replace("reply = \"1\"\n", &format!("reply = \"1\"\nmoderation = \"{name}\"\n"));
+            let error = Policy::parse("p", &file(&head, "text")).unwrap_err();
+            assert_eq!((error.line, error.column, error.help), (6, 14, Some(Policy::MODERATION_RULE)), "{name}");
+            assert_eq!(error.problem, format!("`{name}` can't be a category of moderations"));
+        }
+    }
+
+    #[test]
     fn every_fault_has_its_place() {
         let json = |list: &str| file(&format!("categories = {list}\n{}", BINARY.replace("binary", "json")), "t");
         let cases = [
@@ -304,7 +343,13 @@ Answer (0 or 1):";
                 file(&format!("{BINARY}saef = true\n"), "t"),
                 10,
                 1,
-                "unknown field `saef`, expected one of `label`, `reply`, `safe`",
+                "unknown field `saef`, expected one of `label`, `reply`, `safe`, `moderation`",
+            ),
+            (
+                file(&format!("{BINARY}moderation = \"hate\"\n"), "t"),
+                10,
+                14,
+                "the label `GOOD` is safe, so it is no category of moderations",
             ),
             (file("form = \"label\"\n", "t"), 2, 1, "missing field `labels`"),
             (file(&format!("categories = [\"H1\"]\n{BINARY}"), "t"), 2, 15, "the form `binary` has no categories"),

@@ -48,6 +48,9 @@ pub struct PolicyLabel {
     pub reply: Arc<str>,
     /// Nothing was found: leads to Allow, and to no finding.
     pub safe: bool,
+    /// The category of OpenAI's moderations that it is told as (`sexual/minors`), as [`Policy::MODERATION_RULE`] says. Of a
+    /// label that is not safe alone.
+    pub moderation: Option<Arc<str>>,
 }
 
 /// The form of the reply that the policy's text asks for.

@@ -62,8 +62,23 @@ impl Config {
 
     /// One of `examples/`, with all its upstreams here, listeners and an audit of its own, and time enough for a slow machine.
     pub fn example(name: &str, upstream: &str) -> Self {
+        Self::of_file(&format!("examples/{name}"), upstream)
+    }
+
+    /// The default deployment, in the same way.
+    pub fn default_deployment(upstream: &str) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let text = std::fs::read_to_string(root.join("examples").join(name)).expect("an example");
+        let mut config = Self::of_file("portcullis.toml", upstream);
+        let text = config.whole.take().expect("a file");
+        let folders = ["guardrails", "policies"].map(|name| format!("{name}_dir = {:?}\n", root.join(name)));
+        let model = format!("model = {:?}", root.join("models/safeguard-nano"));
+        config.whole = Some(folders.concat() + &text.replace("model = \"models/safeguard-nano\"", &model));
+        config
+    }
+
+    fn of_file(name: &str, upstream: &str) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(root.join(name)).expect("a deployment");
         let mut config = Self::with_url(upstream);
         let audit = config.audit_path();
         let line = |line: &str| match line.split(" = ").next() {

@@ -3,6 +3,8 @@
 import { askForToken } from "./token.js";
 
 const KEPT = "portcullis-token";
+/** An event: its name, and its data in one line. A dot would end at line separators, which stand in JSON as they are. */
+const EVENT = /^event: ([^\n]*)\ndata: ([^\n]*)$/;
 
 /** What the listener refused, with what it says of it: code, line, column, help. */
 export class Refused extends Error {
@@ -27,7 +29,7 @@ export async function events(path, body, hear, signal) {
     const whole = (rest + value).split("\n\n");
     rest = whole.pop();
     for (const event of whole) {
-      const [, name, data] = /^event: (.*)\ndata: (.*)$/.exec(event);
+      const [, name, data] = EVENT.exec(event);
       hear(name, JSON.parse(data));
     }
   }

@@ -1,15 +1,28 @@
-// Elements. Whatever comes from elsewhere becomes text, never HTML.
+// Elements. Whatever comes from elsewhere becomes text, never HTML, and nothing in it acts or hides.
 
 export const byId = (id) => document.getElementById(id);
 
-/** An element with these properties and children; strings become text. */
+/** Controls, marks of direction, characters without a width: those of `visible` in the workbench's shown.rs. */
+const ACTS =
+  /(?![\n\t])[\p{Cc}\u{ad}\u{34f}\u{61c}\u{115f}-\u{1160}\u{17b4}-\u{17b5}\u{180b}-\u{180f}\u{200b}-\u{200f}\u{2028}-\u{202e}\u{2060}-\u{206f}\u{3164}\u{fe00}-\u{fe0e}\u{feff}\u{ffa0}\u{fff0}-\u{fffb}\u{e0000}-\u{e0fff}]/gu;
+
+/** The text with every character that would not be seen, or would move what is around it, as its number. */
+export const visible = (text) => text.replace(ACTS, (c) => `\\u{${c.codePointAt(0).toString(16)}}`);
+
+/** Says these words in an element. */
+export const tell = (id, words) => {
+  byId(id).textContent = visible(words);
+};
+
+/** An element with these properties and children; strings become text that is seen. */
 export function el(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (name.includes("-") || name === "scope" || name === "role") element.setAttribute(name, value);
     else element[name] = value;
   }
-  element.append(...children.filter((child) => child !== null && child !== undefined));
+  const there = children.filter((child) => child !== null && child !== undefined);
+  element.append(...there.map((child) => (typeof child === "string" ? visible(child) : child)));
   return element;
 }
 

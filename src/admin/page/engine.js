@@ -1,4 +1,4 @@
-// The engines: what waits and runs, what their caches save, and how long verdicts take.
+// The engines, in process and remote: what waits and runs, what their caches save, and how long verdicts take.
 
 import { byId, bytes, count, el, millis, percent, term } from "./dom.js";
 import { quantile } from "./metrics.js";
@@ -7,8 +7,11 @@ import { quantile } from "./metrics.js";
 let before = new Map();
 
 export function show(metrics, now) {
-  const names = [...new Set(metrics.all("engine_steps_total").map((sample) => sample.labels.engine))];
-  const engines = names.map((engine) => figures(engine, metrics, now));
+  const named = (metric) => [...new Set(metrics.all(metric).map((sample) => sample.labels.engine))];
+  const engines = [
+    ...named("engine_steps_total").map((engine) => figures(engine, metrics, now)),
+    ...named("endpoint_up").map((engine) => endpoints(engine, metrics)),
+  ];
   const none = el("p", { className: "note" }, "No engine runs: no guardrail judges by a policy, and nothing was judged on this page.");
   byId("engines").replaceChildren(...(engines.length > 0 ? engines : [none]), verdicts(metrics));
   latency(metrics);
@@ -19,7 +22,8 @@ function figures(engine, metrics, now) {
   const computed = of("engine_computed_tokens_total");
   const last = before.get(engine);
   before.set(engine, { computed, now });
-  const rate = last && now > last.now ? (computed - last.computed) / ((now - last.now) / 1000) : null;
+  // A process that has begun anew has computed less.
+  const rate = last && now > last.now && computed >= last.computed ? (computed - last.computed) / ((now - last.now) / 1000) : null;
   const [prompts, hits] = [of("engine_prompt_tokens_total"), of("engine_hit_tokens_total")];
   const [held, room] = [of("engine_kv_bytes"), of("engine_kv_capacity_bytes")];
   return block(engine, [
@@ -31,6 +35,23 @@ function figures(engine, metrics, now) {
     ["evictions", count(of("engine_evictions_total"))],
     ["begun again", count(of("engine_preemptions_total"))],
   ]);
+}
+
+/** Of a remote engine: each of its endpoints. */
+function endpoints(engine, metrics) {
+  const all = metrics.all("endpoint_up").filter((sample) => sample.labels.engine === engine);
+  const rows = all.map(({ labels: { endpoint }, value: up }) => {
+    const of = (name) => el("td", { className: "number" }, count(metrics.sum(name, { engine, endpoint })));
+    return el("tr", {},
+      el("td", { className: "mono" }, endpoint),
+      el("td", {}, el("span", { className: `chip ${up ? "safe" : "bad"}` }, up ? "up" : "passed over")),
+      of("endpoint_running"),
+      of("endpoint_asks_total"),
+      of("endpoint_failures_total"));
+  });
+  const head = ["Endpoint", "State", "Running", "Asked", "Failed"].map((name, at) => el("th", { scope: "col", className: at > 1 ? "number" : "" }, name));
+  const table = el("table", {}, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows));
+  return el("div", {}, el("h3", {}, engine), el("div", { className: "scroll" }, table));
 }
 
 function verdicts(metrics) {

@@ -1,39 +1,53 @@
 // Recent decisions, as the audit tells them, and their counts.
 
 import { json } from "./api.js";
-import { byId, count, el, millis, percent, term } from "./dom.js";
+import { byId, count, el, millis, percent, tell, term } from "./dom.js";
 
 /** Rows on the page, at most. */
 const ROWS = 200;
 
 let told = 0;
+/** The process has begun anew: the rows are another's, and so is that number. */
+let isNew = false;
 let paused = false;
 
 export function start() {
   byId("pause").addEventListener("click", () => {
     paused = !paused;
     byId("pause").setAttribute("aria-pressed", String(paused));
-    byId("pause").textContent = paused ? "Go on" : "Pause";
+    tell("pause", paused ? "Go on" : "Pause");
   });
   byId("found-only").addEventListener("change", sift);
   empty();
 }
 
 export function says(content) {
-  byId("decisions-note").textContent = content
+  tell("decisions-note", content
     ? "The audit holds content, so the texts are shown here too."
-    : "Without texts: [audit] content = true would show them here too.";
+    : "Without texts: [audit] content = true would show them here too.");
 }
+
+/** Lets go what another process has decided. */
+export function beginAnew() {
+  isNew = true;
+}
+
+const after = (number) => json(`/v1/decisions?after=${number}`);
 
 /** Asks for what has been decided since. */
 export async function refresh() {
   if (paused) return;
-  const latest = await json(`/v1/decisions?after=${told}`);
-  // The process has begun anew, and so have its numbers.
-  if (latest.told < told) byId("decisions").tBodies[0].replaceChildren();
-  told = latest.told;
-  const lines = latest.lines.filter((line) => line !== null);
+  let latest = await after(isNew ? 0 : told);
+  if (latest.told < told && !isNew) {
+    isNew = true;
+    latest = await after(0);
+  }
+  // Pressed while they were on the way.
+  if (paused) return;
   const rows = byId("decisions").tBodies[0];
+  if (isNew) rows.replaceChildren();
+  [told, isNew] = [latest.told, false];
+  const lines = latest.lines.filter((line) => line !== null);
   if (lines.length > 0) rows.querySelector(".empty")?.closest("tr").remove();
   for (const line of lines) rows.prepend(row(line));
   while (rows.rows.length > ROWS) rows.deleteRow(-1);
@@ -68,7 +82,7 @@ function sift() {
   for (const row of byId("decisions").tBodies[0].rows) {
     if (row.dataset.found === undefined) continue;
     row.hidden = !all && row.dataset.found === "no";
-    if (row.hidden && row.nextElementSibling?.classList.contains("more")) row.nextElementSibling.remove();
+    if (row.hidden) close(row);
   }
 }
 
@@ -88,7 +102,7 @@ function row(line) {
     el("td", { className: "number" }, percent(best)),
     el("td", { className: "number" }, millis(line.took_ms)));
   made.dataset.found = applied.length > 0 || line.outcome !== "passed" ? "yes" : "no";
-  made.addEventListener("click", () => toggle(made, open, line));
+  made.addEventListener("click", () => toggle(made, line));
   return made;
 }
 
@@ -104,12 +118,19 @@ function outcome({ outcome, action, applied, unjudged }) {
   return ["allowed", ""];
 }
 
-function toggle(made, open, line) {
-  const next = made.nextElementSibling;
-  const isOpen = next?.classList.contains("more") ?? false;
-  open.setAttribute("aria-expanded", String(!isOpen));
-  if (isOpen) next.remove();
-  else made.after(el("tr", { className: "more" }, el("td", { colSpan: 7 }, details(line))));
+function toggle(row, line) {
+  if (close(row)) return;
+  row.querySelector("button").setAttribute("aria-expanded", "true");
+  row.after(el("tr", { className: "more" }, el("td", { colSpan: 7 }, details(line))));
+}
+
+/** Whether there were details to take away. */
+function close(row) {
+  const next = row.nextElementSibling;
+  if (!next?.classList.contains("more")) return false;
+  row.querySelector("button").setAttribute("aria-expanded", "false");
+  next.remove();
+  return true;
 }
 
 function details(line) {

@@ -1,6 +1,6 @@
 // A verdict on the page, while it comes and when it is there.
 
-import { byId, count, el, millis, percent, term } from "./dom.js";
+import { byId, count, el, millis, percent, tell, term, visible } from "./dom.js";
 
 /** What the model reasons, by window. */
 let windows = new Map();
@@ -10,13 +10,13 @@ export function begin(words) {
   byId("result").setAttribute("aria-busy", "true");
   for (const id of ["verdict", "reasoning"]) byId(id).hidden = true;
   byId("thoughts").replaceChildren();
-  byId("times").textContent = "";
+  tell("times", "");
   say(words);
 }
 
 /** How it stands; `isFault` where nothing more will come. */
 export function say(words, isFault = false) {
-  byId("progress").textContent = words;
+  tell("progress", words);
   byId("progress").classList.toggle("fault", isFault);
   if (isFault) byId("result").setAttribute("aria-busy", "false");
 }
@@ -31,18 +31,17 @@ export function reasoned({ window, text }) {
     thoughts.append(part);
     windows.set(window, part);
   }
-  windows.get(window).append(text);
+  windows.get(window).append(visible(text));
   if (atEnd) thoughts.scrollTop = thoughts.scrollHeight;
 }
 
 export function show(found) {
   byId("result").setAttribute("aria-busy", "false");
   const tone = found.safe ? "safe" : "bad";
-  const label = byId("label");
-  label.textContent = found.label ?? "safe";
-  label.className = `label ${tone}`;
+  tell("label", found.label ?? "safe");
+  byId("label").className = `label ${tone}`;
   const of = found.score === null ? "" : `, ${percent(found.score)} of the score`;
-  byId("share").textContent = (found.safe ? "nothing was found" : "violates the policy") + of;
+  tell("share", (found.safe ? "nothing was found" : "violates the policy") + of);
   byId("scores").tBodies[0].replaceChildren(...Object.entries(found.scores).map(([name, share]) => bar(name, share, name === found.label ? tone : "")));
   byId("scores").hidden = Object.keys(found.scores).length === 0;
   const grounds = [
@@ -55,12 +54,13 @@ export function show(found) {
   byId("grounds").replaceChildren(...grounds.flatMap(([name, value]) => term(name, value)));
   if (found.reasoning && windows.size === 0) reasoned({ window: 0, text: found.reasoning });
   const { total, queue, prompt, prompt_tokens: tokens, kept_tokens: kept } = found.times;
-  byId("times").textContent = [
+  const times = [
     `${millis(total)} in all`,
     queue === null ? "" : `${millis(queue)} in the queue`,
     prompt === null ? "" : `${millis(prompt)} for ${count(tokens)} tokens of prompt, ${count(kept)} of them kept`,
     `effort ${found.effort}`,
-  ].filter(Boolean).join(" · ");
+  ];
+  tell("times", times.filter(Boolean).join(" · "));
   byId("verdict").hidden = false;
   say("");
 }

@@ -9,6 +9,7 @@ pub fn policy(form: Form, labels: &[(&str, &str, bool)]) -> Policy {
         label: Label::new(label),
         reply: reply.into(),
         safe,
+        moderation: None,
     };
     Policy {
         id: "test".into(),

@@ -1,0 +1,153 @@
+//! The workbench of a running proxy, judged by a server that answers by script, so that each verdict is known: what
+//! moderations call it, who is asked, and why there is none.
+
+mod remote_servers;
+mod support;
+
+use remote_servers::{Kind, engine, judged};
+use serde_json::{Value, json};
+use support::{Client, Config, Proxy, Response, Upstream};
+
+const HEADERS: [(&str, &str); 2] = [("host", "localhost"), ("content-type", "application/json")];
+
+/// A server that answers each question with the text that it is about.
+async fn echo() -> Upstream {
+    Upstream::answering(|request| Kind::Vllm.answer(&judged(&request.json()), "It says so itself.")).await
+}
+
+/// A policy that finds something where the model replies with this.
+fn policy(found: &str, safe: &str) -> String {
+    format!(
+        "+++\nform = \"binary\"\n[[labels]]\nlabel = \"FOUND\"\nreply = \"{found}\"\nmoderation = \"hate/threatening\"\n\
+         [[labels]]\nlabel = \"FINE\"\nreply = \"{safe}\"\nsafe = true\n+++\nIs CONTENT bad?\n"
+    )
+}
+
+/// One that ships.
+fn shipped(id: &str) -> String {
+    let path = format!("{}/policies/{id}/policy.md", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(path).expect("a policy")
+}
+
+/// Two policies of which one finds something in `1` and the other in `0`. There is no traffic.
+fn config() -> Config {
+    Config::with_url("http://127.0.0.1:9").policy("one", &policy("1", "0")).policy("two", &policy("0", "1"))
+}
+
+fn asking(server: &Upstream, config: Config) -> Proxy {
+    Proxy::start(config.section(&engine(Kind::Vllm, server.address(), "")))
+}
+
+async fn post(proxy: &Proxy, path: &str, body: Value) -> Response {
+    Client::connect(proxy.admin).await.request("POST", path, &HEADERS, body.to_string()).await
+}
+
+/// The result of the only text.
+async fn moderated(proxy: &Proxy, body: Value) -> Value {
+    let answer = post(proxy, "/v1/moderations", body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()["results"][0].take()
+}
+
+/// What was found, of all that was looked for. The scores say the same: this server tells no others.
+fn found(result: &Value) -> Vec<&str> {
+    let categories = result["categories"].as_object().expect("categories");
+    for (name, is_found) in categories {
+        let certain = if *is_found == true { 1.0 } else { 0.0 };
+        assert_eq!(result["category_scores"][name], certain, "{name}: {result}");
+    }
+    let found = categories.iter().filter(|(_, is_found)| **is_found == true);
+    found.map(|(name, _)| name.as_str()).collect()
+}
+
+#[tokio::test]
+async fn what_openai_has_a_name_for_is_told_under_it_too() {
+    let server = echo().await;
+    let config = config().policy("self-harm", &shipped("self-harm")).policy("sexual", &shipped("sexual"));
+    let proxy = asking(&server, config.admin("moderations = [\"self-harm\", \"sexual\"]"));
+    let all = [
+        "self-harm",
+        "self-harm/PROMOTION",
+        "self-harm/RISK",
+        "self-harm/instructions",
+        "self-harm/intent",
+        "sexual",
+        "sexual/MINORS",
+        "sexual/SEXUAL",
+        "sexual/minors",
+    ];
+    let worst = [all[0], all[1], all[3], all[5], all[6], all[8]];
+    let lesser = [all[0], all[2], all[4], all[5], all[7]];
+    for (reply, expected) in [("2", &worst[..]), ("1", &lesser[..]), ("0", &all[..0])] {
+        let result = moderated(&proxy, json!({"input": reply, "model": "omni-moderation-latest"})).await;
+        let told: Vec<&String> = result["categories"].as_object().expect("categories").keys().collect();
+        assert_eq!(told, all, "whatever is found, all that was looked for is told");
+        assert_eq!(found(&result), expected, "{reply}");
+        assert_eq!(result["flagged"], reply != "0", "{reply}");
+    }
+}
+
+#[tokio::test]
+async fn what_several_labels_are_told_as_is_found_where_one_of_them_is() {
+    let server = echo().await;
+    let proxy = asking(&server, config().admin("moderations = [\"one\", \"two\"]"));
+    for (reply, policy) in [("1", "one"), ("0", "two")] {
+        let result = moderated(&proxy, json!({"input": reply})).await;
+        assert_eq!(found(&result), ["hate/threatening", policy], "{reply}");
+    }
+    let result = moderated(&proxy, json!({"input": "0", "model": "one"})).await;
+    assert!(found(&result).is_empty() && result["categories"]["hate/threatening"] == false, "{result}");
+}
+
+#[tokio::test]
+async fn an_effort_that_the_engine_does_not_have_is_a_wrong_value() {
+    let server = echo().await;
+    let proxy = asking(&server, config());
+    for effort in ["none", "adaptive"] {
+        let answer = post(&proxy, "/v1/classify", json!({"policy": "one", "text": "1", "effort": effort})).await;
+        let error = &answer.json()["error"];
+        assert_eq!((answer.status, &error["code"], &error["param"]), (400, &json!("invalid_value"), &json!("effort")));
+        assert!(error["message"].as_str().is_some_and(|message| message.contains("asked in words")), "{error}");
+    }
+    assert!(server.requests().is_empty());
+    let answer = post(&proxy, "/v1/classify", json!({"policy": "one", "text": "1", "effort": "medium"})).await.json();
+    assert_eq!((&answer["label"], &answer["effort"]), (&json!("FOUND"), &json!("medium")));
+}
+
+#[tokio::test]
+async fn a_text_without_a_verdict_is_not_called_safe() {
+    let server = echo().await;
+    let proxy = asking(&server, config());
+    let long = "x".repeat((1 << 20) + 1);
+    for (text, status, code) in [(&*long, 413, "content_too_long"), ("perhaps", 503, "guardrail_unavailable")] {
+        let classify = post(&proxy, "/v1/classify", json!({"policy": "one", "text": text})).await;
+        let moderate = post(&proxy, "/v1/moderations", json!({"model": "one", "input": ["0", text]})).await;
+        for answer in [classify, moderate] {
+            assert_eq!((answer.status, answer.code().as_str()), (status, code), "{}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_several_engines_none_is_taken_for_the_usual_one() {
+    let server = echo().await;
+    let named = |name: &str| engine(Kind::Vllm, server.address(), "").replace(".default]", &format!(".{name}]"));
+    let proxy = Proxy::start(config().section(&named("near")).section(&named("far")));
+    let answer = post(&proxy, "/v1/classify", json!({"policy": "one", "text": "1"})).await;
+    assert_eq!((answer.status, answer.code().as_str()), (400, "unusable_policy"));
+    let text = answer.text();
+    assert!(text.contains("`far`, `near`") && !text.contains("there is no engine"), "{text}");
+}
+
+#[tokio::test]
+async fn of_a_cascade_the_first_classifier_judges() {
+    let (first, second) = (echo().await, echo().await);
+    let other = engine(Kind::LlamaCpp, second.address(), "").replace(".default]", ".second]");
+    let guardrail = "stage = [\"input\"]\npolicy = \"one\"\neffort = \"medium\"\non_error = \"block\"\ndeadline = \"15s\"\n\
+        [[then]]\nlabels = [\"FOUND\", \"FINE\"]\nengine = \"second\"\neffort = \"high\"\n[actions]\nFOUND = \"block\"\n";
+    let proxy = asking(&first, config().section(&other).guardrail("judge", guardrail));
+    let told = post(&proxy, "/v1/classify", json!({"policy": "one", "text": "1"})).await.json();
+    assert_eq!((&told["label"], &told["effort"]), (&json!("FOUND"), &json!("medium")), "{told}");
+    assert!(told["model"].as_str().is_some_and(|model| model.starts_with(Kind::Vllm.model())), "{told}");
+    assert_eq!((first.requests().len(), second.requests().len()), (1, 0));
+}
