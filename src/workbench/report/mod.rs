@@ -31,6 +31,11 @@ pub struct Judge<'a> {
 /// Whatever a text does to the page, the browser loads and runs nothing.
 const CSP: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
+const BY_LABEL: &str = "Precision: of the texts that were given the label, the share that is right. Recall: of the texts \
+    that should have it, the share that was given it. F1 is low where either is.";
+const CONFUSION: &str = "A row is what was expected; the darker a cell, the more of its row. What is right lies on the \
+    diagonal.";
+
 impl Report<'_> {
     /// The page.
     pub fn html(&self) -> String {
@@ -52,10 +57,10 @@ impl Report<'_> {
             .add(self.plots())
             .add(el("h2").text("By label"))
             .all(self.each(by_label))
-            .add(el("p").class("note").text("Precision: of the texts that were given the label, the share that is right. Recall: of the texts that should have it, the share that was given it. F1 is low where either is."))
+            .add(el("p").class("note").text(BY_LABEL))
             .add(el("h2").text("What was expected, and what was given"))
             .all(self.each(confusion))
-            .add(el("p").class("note").text("A row is what was expected; the darker a cell, the more of its row. What is right lies on the diagonal."))
+            .add(el("p").class("note").text(CONFUSION))
             .all(items::changes(self))
             .all(items::mistakes(self))
             .add(el("h2").text("What was judged, and by what"))
@@ -140,26 +145,25 @@ impl Report<'_> {
             .add(el("span").text("expected to violate"))
             .add(el("span").class("good").add(el("i").class("key")))
             .add(el("span").text("expected to be safe"));
-        el("div")
-            .class("plots")
-            .add(plot(
-                "Reliability",
-                plots::reliability(&curves).ok_or("No verdict came with scores, so there is nothing to draw."),
-                "Each dot is the texts of one range of scores: how high the score was, and how many of them are violations. On the dashed line a score can be taken at its word; below it the model is too sure of violations, above it not sure enough.",
-            ).all(self.unscored()))
-            .add(plot(
-                "Scores",
-                plots::scores(&scored).map(|plot| el("div").add(plot).add(key)).ok_or(match self.b {
-                    Some(_) => "No verdict of A came with scores, so there is nothing to draw.",
-                    None => "No verdict came with scores, so there is nothing to draw.",
-                }),
-                "Where the two lie apart, the model tells the texts apart. A score is the share of all labels that are not safe.",
-            ))
-            .add(plot(
-                "Latency",
-                plots::latency(&[a, b]).ok_or("There is no verdict, so there is nothing to draw."),
-                "How many of the verdicts took no longer than this, from ask to verdict, with the time in the engine's queue.",
-            ))
+        let nothing = |whose: &str| format!("No verdict{whose} came with scores, so there is nothing to draw.");
+        let reliability = plot(
+            "Reliability",
+            plots::reliability(&curves).ok_or_else(|| nothing("")),
+            "Each dot is the texts of one range of scores: how high the score was, and how many of them are violations. On the dashed line a score can be taken at its word; below it the model is too sure of violations, above it not sure enough.",
+        );
+        let scores = plot(
+            "Scores",
+            plots::scores(&scored)
+                .map(|plot| el("div").add(plot).add(key))
+                .ok_or_else(|| nothing(if self.b.is_some() { " of A" } else { "" })),
+            "Where the two lie apart, the model tells the texts apart. A score is the share of all labels that are not safe.",
+        );
+        let latency = plot(
+            "Latency",
+            plots::latency(&[a, b]).ok_or_else(|| "There is no verdict, so there is nothing to draw.".to_owned()),
+            "How many of the verdicts took no longer than this, from ask to verdict, with the time in the engine's queue.",
+        );
+        el("div").class("plots").add(reliability.all(self.unscored())).add(scores).add(latency)
     }
 
     /// Where one of two sides has scores and the other has none, a plot of both would not say why.
@@ -193,7 +197,7 @@ impl Report<'_> {
 }
 
 /// A plot, or why there is none.
-fn plot(title: &str, plot: Result<Element, &str>, note: &str) -> Element {
+fn plot(title: &str, plot: Result<Element, String>, note: &str) -> Element {
     let titled = el("div").class("plot").add(el("h3").text(title));
     match plot {
         Ok(plot) => titled.add(plot).add(el("p").class("note").text(note)),
@@ -305,7 +309,8 @@ mod tests {
             effort: word("none"),
             reasoning_tokens: 0,
         };
-        let head = Head { portcullis_eval: Head::FORM, data: word("x"), items: 1, a: side(), b: b.as_ref().map(|_| side()) };
+        let head =
+            Head { portcullis_eval: Head::FORM, data: word("x"), items: 1, a: side(), b: b.as_ref().map(|_| side()) };
         let expected = Expected::Label("WORSE".to_owned());
         let item = Item { line: 1, text: Arc::from("a text"), stage: Stage::Input, expected: expected.clone() };
         let data = Data { path: "d.jsonl".into(), digest: word("x"), items: vec![item], lacking: None };
