@@ -182,20 +182,146 @@ fn an_evaluation_that_was_broken_off_goes_on() {
     assert_eq!(resumed.code, Some(0), "{}", resumed.err);
     assert!(resumed.err.contains("3 of 8 items were judged before"), "{}", resumed.err);
     let again = read(&folder.path("out.jsonl"));
-    let told = |line: &str| -> Value {
-        let mut told: Value = serde_json::from_str(line).unwrap();
-        told["a"].as_object_mut().unwrap().retain(|key, _| matches!(key.as_str(), "label" | "safe" | "policy_digest"));
-        told
-    };
     assert!(again.lines().take(4).eq(whole.lines().take(4)), "what was there stays");
-    assert!(again.lines().map(told).eq(whole.lines().map(told)));
+    assert!(again.lines().map(judged).eq(whole.lines().map(judged)));
 
     folder
-        .run(&[&eval[..], &["--effort", "low"]].concat(), "")
+        .run(&[&eval[..], &["--effort", "low", "--html", "report.html"]].concat(), "")
         .refused("`out.jsonl` holds results of another run: its effort is another");
+    assert!(!folder.path("report.html").exists(), "and no file is left behind");
     fs::write(folder.path("data.jsonl"), "{\"text\": \"other\", \"violation\": 0}").unwrap();
     folder.run(&eval, "").refused("its data are others");
     assert_eq!(read(&folder.path("out.jsonl")), again, "and is left alone");
+}
+
+/// What of a line of results is the same in every run.
+fn judged(line: &str) -> Value {
+    let mut told: Value = serde_json::from_str(line).unwrap();
+    for side in ["a", "b"] {
+        if let Some(side) = told[side].as_object_mut() {
+            side.retain(|key, _| matches!(key.as_str(), "label" | "safe" | "policy_digest"));
+        }
+    }
+    told
+}
+
+#[test]
+fn a_comparison_that_was_broken_off_goes_on() {
+    let folder = Folder::new();
+    let data = folder.data();
+    let alone = ["eval", "--policy", "./one.md", data, "--out", "out.jsonl"];
+    let eval = [&alone[..], &["--against-policy", "./two.md"]].concat();
+    assert_eq!(folder.run(&eval, "").code, Some(0));
+    let whole = read(&folder.path("out.jsonl"));
+    let lines: Vec<&str> = whole.lines().collect();
+    fs::write(folder.path("out.jsonl"), format!("{}\n{}", lines[..6].join("\n"), &lines[6][..30])).unwrap();
+    folder.run(&alone, "").refused("one of them compares, the other does not");
+    let resumed = folder.run(&eval, "");
+    assert_eq!(resumed.code, Some(0), "{}", resumed.err);
+    assert!(resumed.err.contains("5 of 8 items were judged before\n"), "{}", resumed.err);
+    let again = read(&folder.path("out.jsonl"));
+    assert!(again.lines().take(6).eq(whole.lines().take(6)), "what was there stays");
+    assert!(again.lines().map(judged).eq(whole.lines().map(judged)));
+    // Both sides of every item are there, of which one violates.
+    let differ = |line: &Value| line["a"]["safe"] != line["b"]["safe"] && line["b"]["safe"].is_boolean();
+    assert!(again.lines().skip(1).map(judged).all(|line| differ(&line)), "{again}");
+}
+
+#[test]
+fn what_failed_is_judged_again_where_that_is_asked_for() {
+    let folder = Folder::new();
+    let data = folder.data();
+    let eval = ["eval", "--policy", "./one.md", data, "--against-policy", "./two.md", "--out", "out.jsonl"];
+    let retry = [&eval[..], &["--retry-failed"]].concat();
+    assert_eq!(folder.run(&eval, "").code, Some(0));
+    let lines = || -> Vec<Value> {
+        read(&folder.path("out.jsonl")).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let whole = lines();
+    // As if an engine had been away for a while.
+    let mut failed = whole.clone();
+    for (line, side) in [(3, "a"), (5, "b")] {
+        failed[line][side] = json!({"error": "engine", "detail": "away"});
+    }
+    let broken: String = failed.iter().map(|line| format!("{line}\n")).collect();
+    fs::write(folder.path("out.jsonl"), &broken).unwrap();
+
+    let kept = folder.run(&eval, "");
+    assert!(kept.err.contains("8 of 8 items were judged before; 2 of them have no verdict"), "{}", kept.err);
+    assert!(kept.out.contains("1 engine"), "{}", kept.out);
+    assert_eq!(read(&folder.path("out.jsonl")), broken);
+
+    let again = folder.run(&retry, "");
+    assert_eq!(again.code, Some(0), "{}", again.err);
+    assert!(again.err.contains("2 of them have no verdict and are judged again"), "{}", again.err);
+    assert!(!again.out.contains("1 engine"), "{}", again.out);
+    let found = lines();
+    assert_eq!(found.len(), whole.len());
+    for (at, (found, before)) in found.iter().zip(&failed).enumerate() {
+        let sides = match at {
+            3 => vec!["b"],
+            5 => vec!["a"],
+            _ => vec!["a", "b"],
+        };
+        // What had a verdict was left alone, to the time it took.
+        assert!(sides.iter().all(|&side| found[side] == before[side]), "{found} {before}");
+        assert_eq!(judged(&found.to_string()), judged(&whole[at].to_string()));
+    }
+    folder.run(&["eval", "--policy", "./one.md", data, "--retry-failed"], "").refused("--out <FILE>");
+}
+
+#[test]
+fn two_efforts_are_compared() {
+    let folder = Folder::new();
+    fs::write(
+        folder.path("few.jsonl"),
+        "{\"text\": \"a\", \"label\": \"FOUND\"}\n{\"text\": \"b\", \"label\": \"FINE\"}\n",
+    )
+    .unwrap();
+    let eval = ["eval", "--policy", "./one.md", "few.jsonl", "--against-effort", "low", "--out", "out.jsonl", "--json"];
+    let ran = folder.run(&eval, "");
+    let summary = ran.json();
+    assert_eq!((&summary["run"]["a"]["effort"], &summary["run"]["b"]["effort"]), (&json!("none"), &json!("low")));
+    assert_eq!(summary["run"]["a"]["policy_digest"], summary["run"]["b"]["policy_digest"]);
+    assert_eq!((&summary["counted_by"], &summary["b"]["items"]), (&json!("label"), &json!(2)));
+    for line in read(&folder.path("out.jsonl")).lines().skip(1) {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert!(line["a"]["reasoning"].is_null() && line["a"]["label"].is_string(), "{line}");
+        // Reasoning takes its time, whatever comes of it.
+        assert!(line["b"]["took"].as_f64() > Some(0.0) && line["b"]["label"].is_string(), "{line}");
+    }
+}
+
+#[test]
+fn policies_whose_labels_have_other_names_are_compared_by_violation() {
+    let folder = Folder::new();
+    // It judges as `one` does, and calls what it finds something else.
+    let other = policy("1", "0").replace("FOUND", "INVALID").replace("FINE", "VALID");
+    fs::write(folder.path("other.md"), other).unwrap();
+    fs::write(folder.path("labels.csv"), "text,label\na text,FOUND\nanother text,FINE\na third one,FOUND\n").unwrap();
+    for (a, b) in [("./one.md", "./other.md"), ("./other.md", "./one.md")] {
+        let eval = ["eval", "--policy", a, "labels.csv", "--against-policy", b];
+        let summary = folder.run(&[&eval[..], &["--json"]].concat(), "").json();
+        assert_eq!(summary["counted_by"], "violation");
+        assert_eq!(summary["changed_lines"], json!({"fixed": [], "broken": [], "other": []}));
+        assert_eq!(summary["a"]["confusion"]["classes"], json!(["violation", "safe"]));
+        assert_eq!(summary["a"]["confusion"], summary["b"]["confusion"]);
+        assert_eq!(summary["a"]["violation"]["support"], 2);
+        let shown = folder.run(&[&eval[..], &["--html", "report.html"]].concat(), "").out;
+        let said = "the policy `other` has no label `FOUND`, so all texts count by violation";
+        assert!(
+            shown.contains(said) && shown.contains("A: label") && shown.contains("B: expected \\ given"),
+            "{shown}"
+        );
+        assert!(read(&folder.path("report.html")).contains(said));
+    }
+    let same =
+        folder.run(&["eval", "--policy", "./one.md", "labels.csv", "--against-policy", "./two.md", "--json"], "");
+    assert_eq!(same.json()["counted_by"], "label");
+    fs::write(folder.path("labels.csv"), "text,label\na text,GONE\n").unwrap();
+    folder
+        .run(&["eval", "--policy", "./one.md", "labels.csv", "--against-policy", "./other.md"], "")
+        .refused("the policy `one` has no label `GONE`; it has FOUND, FINE; the policy `other` has no label `GONE`");
 }
 
 #[test]
@@ -212,6 +338,14 @@ fn a_report_is_one_page_on_which_a_text_is_text() {
             assert!(!page.contains(tag), "{tag}");
         }
         assert_eq!(page.matches("<svg").count(), 3);
+        // All of them show something, and the tables are those of each side.
+        assert!(page.contains("<circle ") && page.contains("<rect ") && !page.contains("points=\"\""));
+        let sides = 1 + usize::from(!against.is_empty());
+        for each in ["<polyline class=\"a\"", "<polyline class=\"b\""].iter().take(sides) {
+            assert_eq!(page.matches(each).count(), 2, "{each}");
+        }
+        assert_eq!(page.matches(">precision</th>").count(), sides);
+        assert_eq!(page.matches("expected \u{2193} given \u{2192}</th>").count(), sides);
         assert_eq!(page.contains("What changes from A to B: 8"), !against.is_empty());
         // Of eight violations either policy misses some, or none; with both, all are shown as changes.
         let shows = page.contains("&lt;script&gt;alert(1)&lt;/script&gt;");
@@ -269,4 +403,67 @@ async fn recorded_traffic_is_judged_anew() {
         none.out
     );
     assert!(none.err.contains("no decision could be judged"), "{}", none.err);
+}
+
+/// The policy is asked about prompts, once to act and once to observe; answers are only searched for addresses of mail.
+#[tokio::test]
+async fn traffic_is_compared_with_what_the_same_policy_found_and_nothing_else() {
+    let upstream = Upstream::start(Answer::json(completion("Write to ann@example.org"))).await;
+    let mail = "stage = [\"output\"]\non_error = \"block\"\ndeadline = \"5s\"\n[patterns]\nbuiltin = [\"email\"]\n\
+        [actions]\nemail = \"redact\"\n";
+    let judge = |more: &str| {
+        format!(
+            "stage = [\"input\"]\npolicy = \"one\"\neffort = \"none\"\non_error = \"allow\"\ndeadline = \"1h\"\n{more}\
+             [actions]\nFOUND = \"annotate\"\n"
+        )
+    };
+    let config = Config::new(upstream.address())
+        .section(&format!("[engine.default]\nmodel = {MODEL:?}\nthreads = 1\n"))
+        .policy("one", &policy("1", "0"))
+        .policy("two", &policy("0", "1"))
+        .guardrail("mail", mail)
+        .guardrail("judge", &judge(""))
+        .guardrail("watch", &judge("mode = \"observe\"\n"))
+        .audit("content = true");
+    let proxy = Proxy::start(config);
+    for prompt in ["a first question", "a second question"] {
+        assert!(proxy.chat(&chat(prompt, false)).await.text().contains("[REDACTED:email]"));
+    }
+    proxy.audited(6, |line| line["action"].is_string()).await;
+    let (config, audit) = (proxy.config.path().display().to_string(), proxy.config.audit_path().display().to_string());
+    let folder = Folder::new();
+    let replay = |more: &[&str], input: &str| {
+        let ran = folder.run(&[&["replay", "--config", &config, "--json"], more].concat(), input);
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        let lines: Vec<Value> = ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (lines, ran.err)
+    };
+    let stages = |lines: &[Value]| -> Vec<String> {
+        let mut stages: Vec<_> = lines.iter().map(|line| line["stage"].as_str().unwrap().to_owned()).collect();
+        stages.sort();
+        stages
+    };
+
+    let (lines, told) = replay(&[&audit, "--policy", "one"], "");
+    assert_eq!(stages(&lines), ["input", "input"], "{lines:?}");
+    assert!(
+        lines.iter().all(|line| line["was"] == "nothing" || line["was"] == json!({"found": ["FOUND"]})),
+        "{lines:?}"
+    );
+    assert!(told.contains("compared with what guardrails of the policy `one` found"), "{told}");
+    assert!(told.contains("2 lines tell more of a decision that has a line before"), "{told}");
+    assert!(told.contains("2 lines left out"), "{told}");
+
+    // Nobody was asked by the other policy, so all there is is compared.
+    let (lines, told) = replay(&[&audit, "--policy", "two"], "");
+    assert_eq!(stages(&lines), ["input", "input", "output", "output"], "{lines:?}");
+    let email = json!({"found": ["email"]});
+    assert!(lines.iter().all(|line| (line["was"] == email) == (line["stage"] == "output")), "{lines:?}");
+    assert!(told.contains("compared with what any guardrail found"), "{told}");
+
+    // It is another form of what a guardrail judges by. What comes through a pipe is read all the same.
+    let recorded = read(&proxy.config.audit_path());
+    let (lines, told) = replay(&["-", "--policy", "two", "--guardrail", "watch"], &recorded);
+    assert_eq!(stages(&lines), ["input", "input"], "{lines:?}");
+    assert!(told.contains("compared with what the guardrail `watch` found"), "{told}");
 }

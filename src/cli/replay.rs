@@ -1,9 +1,10 @@
 //! `portcullis replay`: recorded traffic judged under a policy, and what that would change.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::fmt::Display;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Cursor, Read, Seek};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -11,7 +12,7 @@ use serde_json::json;
 
 use crate::cli::desk::{self, Desk, Refused, columns};
 use crate::policy::{Scope, Stage};
-use crate::workbench::{self, Decision, Recorded, Replay, ReplayError, Replayed, Was, brief, short};
+use crate::workbench::{self, Audit, AuditError, Decision, Recorded, Replayed, Wanted, Was, With, brief, short};
 
 /// Changes that are shown; `--json` tells all.
 const CHANGES: usize = 50;
@@ -21,15 +22,16 @@ const TEXT: usize = 60;
 #[derive(Args)]
 #[command(
     after_help = "Only decisions with their texts can be judged: an audit holds them where `content = true` was set under [audit]. What was \
-    found then is what guardrails with a policy of the same name found; where there were none, what any guardrail found.\n\n\
+    found then is what guardrails with a policy of the same name found, and only what they were asked about is judged; where the \
+    audit has none of them, what any guardrail found.\n\n\
     Exit code: 0 done, 2 the audit could not be read, or none of it could be judged."
 )]
 pub struct Arguments {
     #[command(flatten)]
     desk: desk::Chosen,
-    /// The audit; `-` reads standard input
+    /// The audit; `-` reads standard input, and keeps it in memory
     audit: PathBuf,
-    /// Compare with what this guardrail found
+    /// Judge what this guardrail was asked about, and compare with what it found
     #[arg(long)]
     guardrail: Option<String>,
     /// Which texts of a request are judged
@@ -49,15 +51,20 @@ pub struct Arguments {
 /// What was read of an audit.
 #[derive(Default)]
 struct Lines {
-    read: u64,
     without_content: usize,
+    again: usize,
     beside: usize,
     /// Lines that are none of an audit, and the first of them.
     wrong: usize,
-    first_wrong: Option<ReplayError>,
+    first_wrong: Option<AuditError>,
     /// Why the rest was not read.
-    broken: Option<ReplayError>,
+    broken: Option<AuditError>,
 }
+
+/// An audit is read twice.
+trait Rereadable: BufRead + Seek {}
+
+impl<R: BufRead + Seek> Rereadable for R {}
 
 /// What came of it.
 #[derive(Default)]
@@ -74,18 +81,20 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn replay(arguments: &Arguments) -> Result<(), Refused> {
-    let mut reader = open(arguments)?;
+    let file = open(&arguments.audit).map_err(|error| unreadable(arguments, &error))?;
     let desk = Desk::open(&arguments.desk)?;
     let (policy, engine) = desk.chosen(&arguments.desk)?;
+    let with = arguments.guardrail.clone().map_or_else(|| With::Policy(policy.id.to_string()), With::Guardrail);
+    let wanted = Wanted { scope: arguments.scope, stage: arguments.stage };
+    let mut audit = Audit::open(file, with, wanted).map_err(|error| unreadable(arguments, &error))?;
     let classifier = desk.classifier(&policy, &engine, arguments.desk.effort)?;
-    let settings = Replay { guardrail: arguments.guardrail.clone(), scope: arguments.scope, stage: arguments.stage };
     let (mut lines, mut counts) = (Lines::default(), Counts::default());
-    let decisions = std::iter::from_fn(|| lines.next(&settings, &mut reader, &policy.id));
+    let decisions = std::iter::from_fn(|| lines.next(&mut audit));
     let told = |replayed: Replayed| counts.add(&replayed, arguments.json);
     desk::block_on(workbench::replay(&classifier, decisions, usize::from(arguments.together), told))?;
 
     let by = format!("policy {} ({}), effort {}", policy.id, short(&policy.digest), arguments.desk.effort.as_str());
-    let summary = summary(&lines, &counts, &by);
+    let summary = summary(&lines, &counts, &by, &compared(audit.with(), &policy.id));
     match arguments.json {
         true => eprint!("{summary}"),
         false => print!("{summary}"),
@@ -99,29 +108,43 @@ fn replay(arguments: &Arguments) -> Result<(), Refused> {
     }
 }
 
-fn open(arguments: &Arguments) -> Result<Box<dyn BufRead>, Refused> {
-    if arguments.audit.as_os_str() == "-" {
-        return Ok(Box::new(std::io::stdin().lock()));
+fn open(audit: &Path) -> io::Result<Box<dyn Rereadable>> {
+    if audit.as_os_str() == "-" {
+        return in_memory(io::stdin().lock());
     }
-    let failed = |error| Refused::new(format!("can't read the audit `{}`: {error}", arguments.audit.display()));
-    Ok(Box::new(BufReader::new(File::open(&arguments.audit).map_err(failed)?)))
+    let mut file = fs::File::open(audit)?;
+    match file.stream_position() {
+        Ok(_) => Ok(Box::new(BufReader::new(file))),
+        // A pipe can be read once.
+        Err(_) => in_memory(file),
+    }
+}
+
+fn in_memory(mut from: impl Read) -> io::Result<Box<dyn Rereadable>> {
+    let mut bytes = Vec::new();
+    from.read_to_end(&mut bytes)?;
+    Ok(Box::new(Cursor::new(bytes)))
+}
+
+fn unreadable(arguments: &Arguments, error: &dyn Display) -> Refused {
+    Refused::new(format!("can't read the audit `{}`: {error}", arguments.audit.display()))
 }
 
 impl Lines {
     /// The next decision that can be judged.
-    fn next(&mut self, settings: &Replay, reader: &mut impl BufRead, policy: &str) -> Option<Decision> {
+    fn next(&mut self, audit: &mut Audit<Box<dyn Rereadable>>) -> Option<Decision> {
         loop {
-            self.read += 1;
-            match settings.next(reader, self.read, policy) {
+            match audit.read() {
                 Ok(Some(Recorded::Decision(decision))) => return Some(decision),
+                Ok(Some(Recorded::Again)) => self.again += 1,
                 Ok(Some(Recorded::WithoutContent)) => self.without_content += 1,
                 Ok(Some(Recorded::Beside)) => self.beside += 1,
                 Ok(None) => return None,
-                Err(error @ ReplayError::NotARecord { .. }) => {
+                Err(error @ AuditError::NotARecord { .. }) => {
                     self.wrong += 1;
                     self.first_wrong.get_or_insert(error);
                 }
-                Err(error @ ReplayError::Read { .. }) => {
+                Err(error @ AuditError::Read { .. }) => {
                     self.broken = Some(error);
                     return None;
                 }
@@ -163,13 +186,24 @@ fn column(was: &Was) -> usize {
 fn word(was: &Was) -> String {
     match was {
         Was::Nothing => "nothing".to_owned(),
-        Was::Found(labels) => brief(&labels.join(" "), TEXT),
+        Was::Found(labels) => brief(&labels.iter().map(String::as_str).collect::<Vec<_>>().join(" "), TEXT),
         Was::Failed(error) => format!("no verdict ({})", brief(error, TEXT)),
     }
 }
 
-fn summary(lines: &Lines, counts: &Counts, by: &str) -> String {
-    let mut out = format!("{} decisions judged by {by}\n", counts.judged);
+/// Whose word of then is compared.
+fn compared(with: &With, policy: &str) -> String {
+    match with {
+        With::Guardrail(id) => format!("compared with what the guardrail `{id}` found"),
+        With::Policy(id) => format!("compared with what guardrails of the policy `{id}` found"),
+        With::Any => format!(
+            "compared with what any guardrail found, since none of the policy `{policy}` was asked; --guardrail names one"
+        ),
+    }
+}
+
+fn summary(lines: &Lines, counts: &Counts, by: &str, compared: &str) -> String {
+    let mut out = format!("{} decisions judged by {by}\n{compared}\n", counts.judged);
     let mut also = |count: usize, what: &str| {
         if count > 0 {
             out += &format!("{count} {what}\n");
@@ -179,7 +213,8 @@ fn summary(lines: &Lines, counts: &Counts, by: &str) -> String {
         lines.without_content,
         "decisions have no content and could not be judged: set `content = true` under [audit] to record texts",
     );
-    also(lines.beside, "lines left out: refusals and cuts, another stage, or nothing was asked there");
+    also(lines.again, "lines tell more of a decision that has a line before: beside the upstream, or only observed");
+    also(lines.beside, "lines left out: refusals and cuts, another stage, or nobody was asked whose word is compared");
     also(lines.wrong, "lines are none of an audit");
     if let Some(error) = &lines.first_wrong {
         out += &format!("  the first: {}\n", brief(&error.to_string(), 120));

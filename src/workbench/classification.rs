@@ -19,18 +19,18 @@ pub struct Classification {
     pub stage: Stage,
     /// Nothing was found.
     pub safe: bool,
-    /// The label that was given; of several that were found in a long text, the surest. None only where the text is safe and
-    /// the policy has several labels that say so, of which the model named none.
+    /// The label that was given; of several that were found in a long text, the one that the policy names first. None only
+    /// where the text is safe and the policy has several labels that say so, of which the model named none.
     pub label: Option<Label>,
-    /// Other labels that were found in a long text.
+    /// Other labels that were found in a long text, in the order of the policy.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<Label>,
-    /// The label's share among all labels, 0..=1.
+    /// The label's share among all labels, 0..=1; in a long text, in the window where that is the largest.
     pub score: Option<f32>,
-    /// What all labels that are not safe have together, 0..=1.
+    /// What all labels that are not safe have together, 0..=1: the same window's as `scores`.
     pub violation: Option<f32>,
-    /// The share of each label, the best first; of a long text, those of its deciding window. Empty where the engine can't
-    /// tell.
+    /// The share of each label, the best first; of a long text, those of the window with the surest finding. Empty where the
+    /// engine can't tell.
     #[serde(serialize_with = "map")]
     pub scores: Vec<(Label, f32)>,
     pub category: Option<String>,
@@ -66,8 +66,8 @@ impl Classification {
     pub(super) fn new(policy: &Policy, model: &str, effort: Effort, stage: Stage, verdict: Verdict) -> Self {
         let safe = |label: &Label| policy.is_safe(label.as_str());
         let Verdict { mut findings, scores, failed } = verdict;
-        // The surest first; of those that are as sure, that of the earlier window.
-        findings.sort_by(|a, b| b.grounds.score.unwrap_or(1.0).total_cmp(&a.grounds.score.unwrap_or(1.0)));
+        // The policy says which label wins where several apply, and no score says otherwise.
+        findings.sort_by_key(|finding| precedence(policy, &finding.label));
         let scores: Vec<_> = scores.iter().flat_map(Scores::iter).map(|(l, s)| (l.clone(), s.exp())).collect();
         let violation = scores.iter().filter(|(label, _)| !safe(label)).map(|(_, share)| share).sum::<f32>();
         let violation = (!scores.is_empty()).then_some(violation.clamp(0.0, 1.0));
@@ -108,6 +108,11 @@ impl Classification {
             times: Times::default(),
         }
     }
+}
+
+/// The label's place in the policy. One that it does not have, such as a pattern's, stands behind all of its own.
+fn precedence(policy: &Policy, label: &Label) -> usize {
+    policy.labels.iter().position(|known| known.label == *label).unwrap_or(policy.labels.len())
 }
 
 /// The policy's safe label, where there is one and no other.
@@ -171,14 +176,37 @@ mod tests {
     }
 
     #[test]
-    fn of_several_findings_the_surest_is_the_label() {
-        let c = classified(
-            &policy(""),
-            vec![found("BAD", 0.6), found("WORSE", 0.9)],
-            &[("WORSE", 0.9), ("BAD", 0.06), ("FINE", 0.04)],
-        );
-        assert_eq!((label(&c), c.safe, c.score), (Some("WORSE"), false, Some(0.9)));
-        assert_eq!(c.others, [Label::new("BAD")]);
+    fn of_several_findings_that_of_the_first_label_counts_however_sure_another_is() {
+        // Each label won in its own window by the policy's own precedence, which scores of two windows can't overrule.
+        let shares = [("WORSE", 0.9), ("BAD", 0.06), ("FINE", 0.04)];
+        for findings in [[found("WORSE", 0.9), found("BAD", 0.6)], [found("BAD", 0.6), found("WORSE", 0.9)]] {
+            let c = classified(&policy(""), findings.to_vec(), &shares);
+            assert_eq!((label(&c), c.safe, c.score), (Some("BAD"), false, Some(0.6)));
+            assert_eq!(c.others, [Label::new("WORSE")]);
+        }
+        // What the policy does not name comes last.
+        let c = classified(&policy(""), vec![found("EMAIL", 1.0), found("WORSE", 0.5)], &[]);
+        assert_eq!((label(&c), &c.others[..]), (Some("WORSE"), &[Label::new("EMAIL")][..]));
+    }
+
+    #[test]
+    fn the_shipped_policies_name_their_labels_in_the_order_of_precedence() {
+        let mut ordered = 0;
+        for folder in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/policies")).unwrap() {
+            let path = folder.unwrap().path().join("policy.md");
+            let Ok(text) = std::fs::read_to_string(&path) else { continue };
+            let policy = Policy::parse("p", &text).unwrap();
+            let names: Vec<&str> = policy.labels.iter().map(|label| label.label.as_str()).collect();
+            // Two labels need no order beyond this.
+            assert!(policy.labels.iter().is_sorted_by_key(|label| label.safe), "{}", path.display());
+            if let Some(said) = text.lines().find_map(|line| line.strip_prefix("Precedence: ")) {
+                let said = said.split('.').next().unwrap_or_default();
+                assert_eq!(said, names.join(", then "), "{}", path.display());
+                ordered += 1;
+            }
+            assert_eq!(names.len() > 2, text.contains("Precedence: "), "{}", path.display());
+        }
+        assert!(ordered >= 2, "{ordered}");
     }
 
     #[test]

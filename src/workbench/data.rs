@@ -21,6 +21,15 @@ pub struct Data {
     /// Hex SHA-256 of the file.
     pub digest: String,
     pub items: Vec<Item>,
+    /// Why the items say no more than whether they violate, where their labels say more.
+    pub lacking: Option<Lacking>,
+}
+
+/// A label of the data that one of two policies does not have, so that they are compared by violation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lacking {
+    pub policy: Arc<str>,
+    pub label: String,
 }
 
 /// One text, and what it is expected to be.
@@ -77,26 +86,31 @@ enum Violation {
 }
 
 impl Data {
-    /// Reads a file that is judged by these policies: every label in it is one of each.
+    /// Reads a file that is judged by these policies: every label in it is one of some of them. Where one of them lacks a
+    /// label, what is expected of each item is whether it violates, by the policy that has its label.
     pub fn read(path: &Path, policies: &[&Policy]) -> Result<Self, DataError> {
         let bytes = bytes(path).map_err(|error| DataError::Unreadable { path: path.into(), error })?;
-        let written = match path.extension().and_then(|end| end.to_str()) {
+        let end = path.extension().and_then(|end| end.to_str()).map(str::to_ascii_lowercase);
+        let written = match end.as_deref() {
             Some("jsonl" | "ndjson") => json_lines(&bytes),
             Some("csv") => csv_rows(&bytes),
             _ => return Err(DataError::UnknownForm(path.into())),
         };
+        let wrong = |line: u64, problem: String| DataError::Item { path: path.into(), line, problem };
         let item = |(line, written): (u64, Result<Written, String>)| {
-            written.and_then(|written| item(line, written, policies)).map_err(|problem| DataError::Item {
-                path: path.into(),
-                line,
-                problem,
-            })
+            written.and_then(|written| item(line, written, policies)).map_err(|problem| wrong(line, problem))
         };
-        let items: Vec<Item> = written.into_iter().map(item).collect::<Result<_, _>>()?;
+        let mut items: Vec<Item> = written.into_iter().map(item).collect::<Result<_, _>>()?;
         if items.is_empty() {
             return Err(DataError::Empty(path.into()));
         }
-        Ok(Data { path: path.into(), digest: hex_sha256(&bytes), items })
+        let lacking = items.iter().find_map(|item| lacking(&item.expected, policies));
+        if lacking.is_some() {
+            for Item { line, expected, .. } in &mut items {
+                *expected = by_violation(expected, policies).map_err(|problem| wrong(*line, problem))?;
+            }
+        }
+        Ok(Data { path: path.into(), digest: hex_sha256(&bytes), items, lacking })
     }
 
     /// Whether every item names its label, so that the labels can be told apart.
@@ -112,6 +126,13 @@ impl Expected {
             Expected::Violation(violation) => *violation,
             Expected::Label(label) => !policy.is_safe(label),
         }
+    }
+}
+
+impl fmt::Display for Lacking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Lacking { policy, label } = self;
+        write!(f, "the policy `{policy}` has no label `{label}`, so all texts count by violation: safe, or not")
     }
 }
 
@@ -190,13 +211,14 @@ fn item(line: u64, written: Written, policies: &[&Policy]) -> Result<Item, Strin
     };
     let violation = violation.map(Violation::read).transpose()?;
     let label = label.as_deref().map(str::trim);
-    for (policy, label) in policies.iter().flat_map(|policy| label.map(|label| (policy, label))) {
-        let known: Vec<&str> = policy.labels.iter().map(|known| known.label.as_str()).collect();
-        if !known.contains(&label) {
-            let (label, known) = (label.escape_debug(), known.join(", "));
-            return Err(format!("the policy `{}` has no label `{label}`; it has {known}", policy.id));
+    if let Some(label) = label {
+        let mut knowing = policies.iter().filter(|policy| has(policy, label)).peekable();
+        if knowing.peek().is_none() {
+            return Err(unknown(label, policies));
         }
-        if violation.is_some_and(|violation| violation == policy.is_safe(label)) {
+        if let Some(policy) =
+            knowing.find(|policy| violation.is_some_and(|violation| violation == policy.is_safe(label)))
+        {
             return Err(format!(
                 "`violation` says another thing than the label `{label}` of the policy `{}`",
                 policy.id
@@ -209,6 +231,38 @@ fn item(line: u64, written: Written, policies: &[&Policy]) -> Result<Item, Strin
         (None, None) => return Err("neither `violation` nor `label` says what is expected".into()),
     };
     Ok(Item { line, text: text.into(), stage, expected })
+}
+
+fn has(policy: &Policy, label: &str) -> bool {
+    policy.labels.iter().any(|known| known.label.as_str() == label)
+}
+
+fn unknown(label: &str, policies: &[&Policy]) -> String {
+    let label = label.escape_debug();
+    let without = policies.iter().map(|policy| {
+        let known: Vec<&str> = policy.labels.iter().map(|known| known.label.as_str()).collect();
+        format!("the policy `{}` has no label `{label}`; it has {}", policy.id, known.join(", "))
+    });
+    without.collect::<Vec<_>>().join("; ")
+}
+
+/// The policy that does not have the label that is expected.
+fn lacking(expected: &Expected, policies: &[&Policy]) -> Option<Lacking> {
+    let Expected::Label(label) = expected else { return None };
+    let policy = policies.iter().find(|policy| !has(policy, label))?;
+    Some(Lacking { policy: policy.id.clone(), label: label.clone() })
+}
+
+/// Whether a violation is expected, in the words of the policies that have the label. One of them has.
+fn by_violation(expected: &Expected, policies: &[&Policy]) -> Result<Expected, String> {
+    let Expected::Label(label) = expected else { return Ok(expected.clone()) };
+    let mut knowing = policies.iter().filter(|policy| has(policy, label)).map(|policy| policy.is_safe(label));
+    match (knowing.next(), knowing.next()) {
+        (Some(a), Some(b)) if a != b => {
+            Err(format!("the label `{label}` is safe in one of the two policies, and in the other it is not"))
+        }
+        (safe, _) => Ok(Expected::Violation(safe == Some(false))),
+    }
 }
 
 impl Violation {
@@ -241,10 +295,14 @@ mod tests {
     }
 
     fn read(name: &str, content: &str) -> Result<Data, String> {
+        read_by(name, content, &[&three()])
+    }
+
+    fn read_by(name: &str, content: &str, policies: &[&Policy]) -> Result<Data, String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         std::fs::write(&path, content).unwrap();
-        Data::read(&path, &[&three()])
+        Data::read(&path, policies)
             .map_err(|error| error.to_string().replace(&format!("{}/", dir.path().display()), ""))
     }
 
@@ -294,7 +352,36 @@ mod tests {
             let error = read("d.csv", rows).unwrap_err();
             assert!(error.starts_with(said), "{error}");
         }
+        assert_eq!(read("d.JSONL", good).unwrap().items.len(), 1);
+        assert_eq!(read("d.Csv", "text,violation\na,1\n").unwrap().items.len(), 1);
         assert!(read("d.jsonl", "\n").unwrap_err().contains("holds no item"));
         assert!(read("d.txt", good).unwrap_err().contains(".jsonl or .csv"));
+    }
+    #[test]
+    fn where_one_of_two_policies_lacks_a_label_all_items_say_whether_they_violate() {
+        let two = |labels: &str| Policy { id: "q".into(), ..policy(labels) };
+        let three = three();
+        let valid = two("{ label = \"INVALID\", reply = \"I\" }, { label = \"VALID\", reply = \"V\", safe = true }");
+        let labels = "text,label\na,FINE\nb,WORSE\n";
+        let expected = |data: Data| data.items.into_iter().map(|item| item.expected).collect::<Vec<_>>();
+        // Whichever of the two it is.
+        for policies in [[&three, &valid], [&valid, &three]] {
+            let data = read_by("d.csv", labels, &policies).unwrap();
+            assert!(!data.has_labels());
+            let said = data.lacking.as_ref().unwrap().to_string();
+            assert!(said.starts_with("the policy `q` has no label `FINE`, so all texts count by violation"), "{said}");
+            assert_eq!(expected(data), [Expected::Violation(false), Expected::Violation(true)]);
+        }
+        // Both have all: the labels are told apart. What neither has is wrong.
+        let data = read_by("d.csv", labels, &[&three, &three]).unwrap();
+        assert!(data.has_labels() && data.lacking.is_none());
+        let error = read_by("d.csv", "text,label\na,GONE\n", &[&three, &valid]).unwrap_err();
+        let both =
+            "d.csv:2: the policy `p` has no label `GONE`; it has BAD, WORSE, FINE; the policy `q` has no label `GONE`";
+        assert!(error.starts_with(both), "{error}");
+        // What is a violation to one and safe to the other, nobody can count.
+        let lax = two("{ label = \"BAD\", reply = \"B\" }, { label = \"WORSE\", reply = \"W\", safe = true }");
+        let error = read_by("d.csv", labels, &[&three, &lax]).unwrap_err();
+        assert!(error.starts_with("d.csv:3: the label `WORSE` is safe in one of the two policies"), "{error}");
     }
 }

@@ -1,7 +1,8 @@
 //! Results: one JSON line for each item, in the order of the data, behind a line that says what they are of. A run that was
-//! broken off goes on where its file ends, if it is still the same run.
+//! broken off goes on where its file ends, if it is still the same run. What is judged again has a further line, which counts,
+//! until the run is at its end.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -61,6 +62,9 @@ pub enum Judged {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Given {
     pub label: String,
+    /// Further labels that were found in a long text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
     pub safe: bool,
     pub score: Option<f32>,
     pub violation: Option<f32>,
@@ -75,7 +79,12 @@ pub struct Given {
 }
 
 /// The file that a run writes.
-pub struct Results(File);
+pub struct Results {
+    file: File,
+    path: PathBuf,
+    /// Its lines, less the head.
+    lines: usize,
+}
 
 /// Why results can't be written or gone on with.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +96,7 @@ pub enum ResultsError {
 }
 
 impl Head {
-    pub const FORM: u32 = 1;
+    pub const FORM: u32 = 2;
 
     pub fn new(data: &Data, a: &Classifier, b: Option<&Classifier>) -> Self {
         let (digest, items) = (data.digest.clone(), data.items.len());
@@ -133,6 +142,13 @@ impl Side {
     }
 }
 
+impl Line {
+    /// Whether one of its sides has no verdict.
+    pub fn has_failed(&self) -> bool {
+        [Some(&self.a), self.b.as_ref()].into_iter().flatten().any(|judged| judged.given().is_none())
+    }
+}
+
 impl Judged {
     pub fn given(&self) -> Option<&Given> {
         match self {
@@ -159,6 +175,7 @@ impl From<Result<Classification, DetectError>> for Judged {
             Ok(Classification { label: None, .. }) => failed("no_label", "the engine names no label".into()),
             Ok(Classification {
                 label: Some(label),
+                others,
                 safe,
                 score,
                 violation,
@@ -169,6 +186,7 @@ impl From<Result<Classification, DetectError>> for Judged {
                 ..
             }) => Judged::Given(Given {
                 label: label.as_str().to_owned(),
+                others: others.iter().map(|label| label.as_str().to_owned()).collect(),
                 safe,
                 score,
                 violation,
@@ -195,7 +213,7 @@ impl Results {
             TryLockError::WouldBlock => failed(io::Error::other("another evaluation is writing it")),
             TryLockError::Error(error) => failed(error),
         })?;
-        let (mut lines, mut end, mut first) = (Vec::new(), 0, None);
+        let (mut lines, mut count, mut end, mut first) = (Vec::new(), 0, 0, None);
         let mut reader = BufReader::new(&file);
         let mut line = String::new();
         while reader.read_line(&mut line).map_err(failed)? > 0 && line.ends_with('\n') {
@@ -207,10 +225,13 @@ impl Results {
                 first = Some(found);
             } else {
                 let found: Line = serde_json::from_str(&line).map_err(|error| other(error.to_string()))?;
-                if found.item != lines.len() || found.item >= head.items {
-                    return Err(other(format!("line {} is out of order", lines.len() + 2)));
+                let next = lines.len();
+                match lines.get_mut(found.item) {
+                    Some(known) => *known = found,
+                    None if found.item == next && next < head.items => lines.push(found),
+                    None => return Err(other(format!("line {} is out of order", count + 2))),
                 }
-                lines.push(found);
+                count += 1;
             }
             end += line.len() as u64;
             line.clear();
@@ -220,7 +241,7 @@ impl Results {
             return Err(other("its first line is no head".into()));
         }
         file.set_len(end).and_then(|()| file.seek(SeekFrom::End(0))).map_err(failed)?;
-        let mut results = Results(file);
+        let mut results = Results { file, path: path.into(), lines: count };
         if first.is_none() {
             results.write(head).map_err(failed)?;
         }
@@ -228,15 +249,44 @@ impl Results {
     }
 
     pub fn add(&mut self, line: &Line) -> io::Result<()> {
+        self.lines += 1;
         self.write(line)
+    }
+
+    /// Ends the run, whose lines these are: each that was judged again takes the place of the one before.
+    pub fn settle(self, head: &Head, lines: &[Line]) -> io::Result<()> {
+        if self.lines == lines.len() {
+            return Ok(());
+        }
+        let mut whole = bytes(head)?;
+        for line in lines {
+            whole.extend(bytes(line)?);
+        }
+        // Whole under another name first, so that whatever happens one of the two is there.
+        let path = fs::canonicalize(&self.path)?;
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".new");
+        let new = path.with_file_name(name);
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        file.write_all(&whole)?;
+        file.sync_all()?;
+        fs::rename(&new, &path)
     }
 
     /// In one write, so that a run that is broken off leaves whole lines and one piece at most.
     fn write(&mut self, line: &impl Serialize) -> io::Result<()> {
-        let mut bytes = serde_json::to_vec(line)?;
-        bytes.push(b'\n');
-        self.0.write_all(&bytes)
+        self.file.write_all(&bytes(line)?)
     }
+}
+
+fn bytes(line: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec(line)?;
+    bytes.push(b'\n');
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -261,6 +311,7 @@ mod tests {
             0 => Judged::Failed { error: "timeout".into(), detail: "late".into() },
             _ => Judged::Given(Given {
                 label: "BAD".into(),
+                others: vec!["WORSE".into()],
                 safe: false,
                 score: Some(0.5),
                 violation: Some(0.75),
@@ -281,7 +332,7 @@ mod tests {
         assert_eq!(done, []);
         results.add(&line(0)).unwrap();
         results.add(&line(1)).unwrap();
-        results.0.write_all(b"{\"item\":2,\"li").unwrap();
+        results.file.write_all(b"{\"item\":2,\"li").unwrap();
         drop(results);
         let (mut results, done) = Results::open(&path, &head("none")).unwrap();
         assert_eq!(done, [line(0), line(1)]);
@@ -292,6 +343,34 @@ mod tests {
         let (_, done) = Results::open(&path, &head("none")).unwrap();
         assert_eq!(done, [line(0), line(1), line(2)]);
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 4);
+    }
+
+    #[test]
+    fn what_was_judged_again_counts_and_is_put_in_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.jsonl");
+        let (mut results, _) = Results::open(&path, &head("none")).unwrap();
+        (0..2).for_each(|item| results.add(&line(item)).unwrap());
+        let again = Line { a: line(1).a, ..line(0) };
+        assert!(line(0).has_failed() && !again.has_failed());
+        assert!(Line { b: Some(line(0).a), ..line(1) }.has_failed());
+        results.add(&again).unwrap();
+        drop(results);
+        // It was broken off there.
+        let (mut results, lines) = Results::open(&path, &head("none")).unwrap();
+        assert_eq!(lines, [again.clone(), line(1)]);
+        results.add(&line(2)).unwrap();
+        let all = [again, line(1), line(2)];
+        results.settle(&head("none"), &all).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 4);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        let (mut results, lines) = Results::open(&path, &head("none")).unwrap();
+        assert_eq!(lines, all);
+        // What no run could have written is refused.
+        results.add(&Line { item: 3, ..line(2) }).unwrap();
+        drop(results);
+        let error = Results::open(&path, &head("none")).err().unwrap().to_string();
+        assert!(error.contains("line 5 is out of order"), "{error}");
     }
 
     #[test]

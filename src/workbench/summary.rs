@@ -140,8 +140,9 @@ mod tests {
     fn given(label: &str) -> Judged {
         let (label, safe) = (label.to_owned(), label == "FINE");
         let violation = Some(if safe { 0.1 } else { 0.9 });
-        let (category, rationale, reasoning) = (None, None, String::new());
-        Judged::Given(Given { label, safe, score: Some(0.9), violation, took: 2.0, category, rationale, reasoning })
+        let (others, category, rationale, reasoning) = (Vec::new(), None, None, String::new());
+        let (score, took) = (Some(0.9), 2.0);
+        Judged::Given(Given { label, others, safe, score, violation, took, category, rationale, reasoning })
     }
 
     fn failed() -> Judged {

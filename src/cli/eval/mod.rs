@@ -2,7 +2,8 @@
 
 mod print;
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,12 +15,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::cli::desk::{self, Desk, Refused};
 use crate::config::Engine;
 use crate::policy::{Effort, Policy};
-use crate::workbench::{self, Classifier, Data, Head, Judge, Line, Report, Results, Summary};
+use crate::workbench::{self, Classifier, Data, Head, Judge, Line, Report, Results, Summary, Todo};
 
 #[derive(Args)]
 #[command(
     after_help = "With any --against option every text is judged a second time, by the same policy, engine and effort but for what these \
-    say: A is what --policy, --engine or --model and --effort name, B is what it is compared with.\n\n\
+    say: A is what --policy, --engine or --model and --effort name, B is what it is compared with. Where one of two policies lacks a \
+    label of the data, both are measured by violation.\n\n\
     Exit code: 0 done, 1 the macro F1 of A is under --min-f1, 2 the evaluation could not be made."
 )]
 pub struct Arguments {
@@ -46,6 +48,9 @@ pub struct Arguments {
     /// Write the results there, a line for each item; where it holds a part of them already, go on behind it
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Judge those items of --out again that have no verdict there
+    #[arg(long, requires = "out")]
+    retry_failed: bool,
     /// Write a report of one page there
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -125,23 +130,40 @@ fn lines(
 ) -> Result<Vec<Line>, Refused> {
     let opened = arguments.out.as_deref().map(|out| Results::open(out, head)).transpose().map_err(Refused::new)?;
     let (mut results, mut lines) = opened.map_or((None, Vec::new()), |(results, lines)| (Some(results), lines));
-    if !lines.is_empty() {
-        eprintln!("{} of {} items were judged before", lines.len(), data.items.len());
-    }
-    let bar = bar(data.items.len(), lines.len());
-    let done = lines.len();
-    let run = workbench::run(a, b, &data.items, done, usize::from(arguments.together), |line| {
+    let todo = Todo::left(&data.items, &lines, arguments.retry_failed);
+    before(&lines, data.items.len(), todo.len());
+    let bar = bar(data.items.len(), data.items.len() - todo.len());
+    let run = workbench::run(a, b, todo, usize::from(arguments.together), |line| {
         if let Some(results) = &mut results {
             results.add(&line)?;
         }
         bar.inc(1);
-        lines.push(line);
+        match lines.get_mut(line.item) {
+            Some(known) => *known = line,
+            None => lines.push(line),
+        }
         Ok::<(), std::io::Error>(())
     });
     let ran = desk::block_on(run)?;
     bar.finish_and_clear();
-    ran.map_err(|error| Refused::new(format!("can't write the results: {error}")))?;
+    let settled = ran.and_then(|()| results.map_or(Ok(()), |results| results.settle(head, &lines)));
+    settled.map_err(|error| Refused::new(format!("can't write the results: {error}")))?;
     Ok(lines)
+}
+
+/// Says what a run goes on with.
+fn before(lines: &[Line], items: usize, todo: usize) {
+    if lines.is_empty() {
+        return;
+    }
+    let failed = lines.iter().filter(|line| line.has_failed()).count();
+    let again = todo + lines.len() - items;
+    let of_them = match (failed, again) {
+        (0, _) => String::new(),
+        (failed, 0) => format!("; {failed} of them have no verdict: --retry-failed judges these again"),
+        (_, again) => format!("; {again} of them have no verdict and are judged again"),
+    };
+    eprintln!("{} of {items} items were judged before{of_them}", lines.len());
 }
 
 fn tell(arguments: &Arguments, done: &Done) -> Result<u8, Refused> {
@@ -156,7 +178,7 @@ fn tell(arguments: &Arguments, done: &Done) -> Result<u8, Refused> {
             b: b.as_ref().map(|(policy, summary)| Judge { policy, summary }),
             made,
         };
-        std::fs::write(path, report.html()).map_err(|error| unwritable(path, &error))?;
+        fs::write(path, report.html()).map_err(|error| unwritable(path, &error))?;
     }
     match arguments.json {
         true => println!("{}", print::json(done)),
@@ -184,9 +206,15 @@ fn bar(items: usize, done: usize) -> ProgressBar {
     }
 }
 
+/// Leaves no file behind: the run may fail yet.
 fn writable(path: &Path) -> Result<(), Refused> {
-    let opened = OpenOptions::new().write(true).create(true).truncate(false).open(path);
-    opened.map(drop).map_err(|error| unwritable(path, &error))
+    let options = || OpenOptions::new().write(true).clone();
+    let tried = match options().create_new(true).open(path) {
+        Ok(_) => fs::remove_file(path),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => options().open(path).map(drop),
+        Err(error) => Err(error),
+    };
+    tried.map_err(|error| unwritable(path, &error))
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Refused {

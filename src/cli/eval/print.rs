@@ -21,6 +21,7 @@ pub fn json(done: &Done) -> String {
     });
     let object = json!({
         "run": done.head,
+        "counted_by": if done.data.has_labels() { "label" } else { "violation" },
         "a": done.a.1,
         "b": done.b.as_ref().map(|(_, summary)| summary),
         "changed_lines": changes,
@@ -40,9 +41,16 @@ pub fn text(done: &Done) -> String {
         None => out += &side("", &head.a),
         Some(other) => out += &(side("A: ", &head.a) + &side("B: ", other)),
     }
+    if let Some(lacking) = &data.lacking {
+        out += &format!("{lacking}\n");
+    }
     out += &format!("\n{}", figures(a, b));
-    out += &format!("\n{}", by_label(a));
-    out += &format!("\n{}", confusion(a));
+    for (name, summary) in [("A", Some(a)), ("B", b)] {
+        let Some(summary) = summary else { continue };
+        let name = if b.is_some() { format!("{name}: ") } else { String::new() };
+        out += &format!("\n{}", by_label(&name, summary));
+        out += &format!("\n{}", confusion(&name, summary));
+    }
     if b.is_some() {
         for (title, wanted) in [
             ("right in B, wrong in A", Change::Fixed),
@@ -85,23 +93,25 @@ fn figures(a: &Summary, b: Option<&Summary>) -> String {
     columns(&rows)
 }
 
-fn by_label(a: &Summary) -> String {
-    let mut rows = vec![["label", "expected", "given", "precision", "recall", "F1"].map(str::to_owned).to_vec()];
-    rows.extend(a.classes.iter().map(|class| {
+/// `name` is that of the side, where there are two.
+fn by_label(name: &str, side: &Summary) -> String {
+    let label = format!("{name}label");
+    let mut rows = vec![[&*label, "expected", "given", "precision", "recall", "F1"].map(str::to_owned).to_vec()];
+    rows.extend(side.classes.iter().map(|class| {
         let (support, given) = (class.support.to_string(), class.given.to_string());
         vec![class.class.clone(), support, given, number(class.precision), number(class.recall), number(class.f1)]
     }));
     columns(&rows)
 }
 
-fn confusion(a: &Summary) -> String {
-    let mut head = vec!["expected \\ given".to_owned()];
-    head.extend(a.confusion.classes.iter().cloned());
+fn confusion(name: &str, side: &Summary) -> String {
+    let mut head = vec![format!("{name}expected \\ given")];
+    head.extend(side.confusion.classes.iter().cloned());
     head.push("no verdict".into());
     let row = |(class, counts): (&String, &Vec<usize>)| {
         std::iter::once(class.clone()).chain(counts.iter().map(ToString::to_string)).collect()
     };
-    let rows = a.confusion.classes.iter().zip(&a.confusion.counts).map(row);
+    let rows = side.confusion.classes.iter().zip(&side.confusion.counts).map(row);
     columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
 }
 

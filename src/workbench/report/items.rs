@@ -101,7 +101,8 @@ fn given(judged: &Judged) -> Element {
     match judged {
         Judged::Given(given) => {
             let score = given.score.map(|score| format!(" {:.0}\u{a0}%", 100.0 * score)).unwrap_or_default();
-            el("td").class("label").text(&given.label).add(el("span").class("dim").text(score))
+            let others = given.others.iter().map(|other| format!(", {other}")).collect::<String>();
+            el("td").class("label").text(&given.label).add(el("span").class("dim").text(score + &others))
         }
         Judged::Failed { error, .. } => el("td").class("label bad").text(error),
     }

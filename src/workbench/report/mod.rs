@@ -31,6 +31,11 @@ pub struct Judge<'a> {
 /// Whatever a text does to the page, the browser loads and runs nothing.
 const CSP: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
+const BY_LABEL: &str = "Precision: of the texts that were given the label, the share that is right. Recall: of the texts \
+    that should have it, the share that was given it. F1 is low where either is.";
+const CONFUSION: &str = "A row is what was expected; the darker a cell, the more of its row. What is right lies on the \
+    diagonal.";
+
 impl Report<'_> {
     /// The page.
     pub fn html(&self) -> String {
@@ -51,9 +56,11 @@ impl Report<'_> {
             .add(el("h2").text("Plots"))
             .add(self.plots())
             .add(el("h2").text("By label"))
-            .all(self.by_label())
+            .all(self.each(by_label))
+            .add(el("p").class("note").text(BY_LABEL))
             .add(el("h2").text("What was expected, and what was given"))
-            .all(self.confusion())
+            .all(self.each(confusion))
+            .add(el("p").class("note").text(CONFUSION))
             .all(items::changes(self))
             .all(items::mistakes(self))
             .add(el("h2").text("What was judged, and by what"))
@@ -94,7 +101,19 @@ impl Report<'_> {
         let side = |class, name: &str, side: &Side| {
             [el("span").class(class).add(el("i").class("key")), el("span").text(name_of(side, name))]
         };
-        Some(el("p").all(side("a", "A", &self.head.a)).all(side("b", "B", b)))
+        let sides = el("p").all(side("a", "A", &self.head.a)).all(side("b", "B", b));
+        let lacking = self.data.lacking.as_ref().map(|lacking| el("p").class("note").text(lacking));
+        Some(el("div").add(sides).all(lacking))
+    }
+
+    /// A table of each side, under its name where there are two.
+    fn each(&self, table: fn(&Summary) -> Element) -> Vec<Element> {
+        let named = |class: &'static str, name: &str, judge: &Judge<'_>| {
+            let name = self.b.map(|_| el("h3").class(class).text(name));
+            name.into_iter().chain([table(judge.summary)]).collect::<Vec<_>>()
+        };
+        let b = self.b.iter().flat_map(|b| named("b", "B", b));
+        named("a", "A", &self.a).into_iter().chain(b).collect()
     }
 
     fn cards(&self) -> Element {
@@ -115,82 +134,47 @@ impl Report<'_> {
     }
 
     fn plots(&self) -> Element {
-        let plot = |title: &str, plot: Element, note: &str| {
-            el("div").class("plot").add(el("h3").text(title)).add(plot).add(el("p").class("note").text(note))
-        };
         let sides: Vec<&Judge<'_>> = [Some(&self.a), self.b.as_ref()].into_iter().flatten().collect();
         let curves: Vec<_> = sides.iter().map(|side| side.summary.calibration.as_ref()).collect();
         let scored = plots::scored(self.lines, |line| line.expected.is_violation(self.a.policy));
         let a = self.lines.iter().filter_map(|line| Some(line.a.given()?.took)).collect();
         let b = self.lines.iter().filter_map(|line| Some(line.b.as_ref()?.given()?.took)).collect();
-        el("div")
-            .class("plots")
-            .add(plot(
-                "Reliability",
-                plots::reliability(&curves),
-                "Each dot is the texts of one range of scores: how high the score was, and how many of them are violations. On the dashed line a score can be taken at its word; below it the model is too sure of violations, above it not sure enough.",
-            ))
-            .add(
-                plot(
-                    "Scores",
-                    plots::scores(&scored),
-                    "Where the two lie apart, the model tells the texts apart. A score is the share of all labels that are not safe.",
-                )
-                .add(
-                    el("p")
-                        .class("note")
-                        .add(el("span").class("bad").add(el("i").class("key")))
-                        .add(el("span").text("expected to violate"))
-                        .add(el("span").class("good").add(el("i").class("key")))
-                        .add(el("span").text("expected to be safe")),
-                ),
-            )
-            .add(plot(
-                "Latency",
-                plots::latency(&[a, b]),
-                "How many of the verdicts took no longer than this, from ask to verdict, with the time in the engine's queue.",
-            ))
+        let key = el("p")
+            .class("note")
+            .add(el("span").class("bad").add(el("i").class("key")))
+            .add(el("span").text("expected to violate"))
+            .add(el("span").class("good").add(el("i").class("key")))
+            .add(el("span").text("expected to be safe"));
+        let nothing = |whose: &str| format!("No verdict{whose} came with scores, so there is nothing to draw.");
+        let reliability = plot(
+            "Reliability",
+            plots::reliability(&curves).ok_or_else(|| nothing("")),
+            "Each dot is the texts of one range of scores: how high the score was, and how many of them are violations. On the dashed line a score can be taken at its word; below it the model is too sure of violations, above it not sure enough.",
+        );
+        let scores = plot(
+            "Scores",
+            plots::scores(&scored)
+                .map(|plot| el("div").add(plot).add(key))
+                .ok_or_else(|| nothing(if self.b.is_some() { " of A" } else { "" })),
+            "Where the two lie apart, the model tells the texts apart. A score is the share of all labels that are not safe.",
+        );
+        let latency = plot(
+            "Latency",
+            plots::latency(&[a, b]).ok_or_else(|| "There is no verdict, so there is nothing to draw.".to_owned()),
+            "How many of the verdicts took no longer than this, from ask to verdict, with the time in the engine's queue.",
+        );
+        el("div").class("plots").add(reliability.all(self.unscored())).add(scores).add(latency)
     }
 
-    fn by_label(&self) -> Vec<Element> {
-        let row = |class: &ClassScores, other: Option<&ClassScores>| {
-            let cells = [
-                class.support.to_string(),
-                class.given.to_string(),
-                share(class.precision),
-                share(class.recall),
-                number(class.f1),
-            ];
-            let was = self.b.map(|_| num(number(other.and_then(|other| other.f1))));
-            el("tr").add(el("td").class("label").text(&class.class)).all(cells.into_iter().map(num)).all(was)
+    /// Where one of two sides has scores and the other has none, a plot of both would not say why.
+    fn unscored(&self) -> Option<Element> {
+        let has = |judge: &Judge<'_>| judge.summary.calibration.is_some();
+        let name = match (has(&self.a), has(self.b.as_ref()?)) {
+            (true, false) => "B",
+            (false, true) => "A",
+            _ => return None,
         };
-        let mut head = vec!["label", "expected", "given", "precision", "recall", "F1"];
-        head.extend(self.b.map(|_| "F1 of B"));
-        let rows = self.a.summary.classes.iter().map(|class| {
-            let same = |other: &&ClassScores| other.class == class.class;
-            row(class, self.b.and_then(|b| b.summary.classes.iter().find(same)))
-        });
-        let note = "Precision: of the texts that were given the label, the share that is right. Recall: of the texts that should have it, the share that was given it. F1 is low where either is.";
-        vec![table("wide", &head, rows), el("p").class("note").text(note)]
-    }
-
-    fn confusion(&self) -> Vec<Element> {
-        let confusion = &self.a.summary.confusion;
-        let mut head = vec!["expected \u{2193} given \u{2192}"];
-        head.extend(confusion.classes.iter().map(String::as_str));
-        head.push("no verdict");
-        let rows = confusion.classes.iter().zip(&confusion.counts).enumerate().map(|(at, (class, counts))| {
-            let all = counts.iter().sum::<usize>().max(1) as f64;
-            let cell = |(column, count): (usize, &usize)| {
-                let shade = format!("background:rgb(var(--heat)/{:.2})", 0.55 * *count as f64 / all);
-                let cell = num(count.to_string()).attr("style", shade);
-                if column == at { cell.attr("title", "right") } else { cell }
-            };
-            el("tr").add(el("th").class("label").text(class)).all(counts.iter().enumerate().map(cell))
-        });
-        let note =
-            "A row is what was expected; the darker a cell, the more of its row. What is right lies on the diagonal.";
-        vec![table("wide", &head, rows), el("p").class("note").text(note)]
+        Some(el("p").class("note").text(format!("No verdict of {name} came with scores.")))
     }
 
     fn origin(&self) -> Element {
@@ -210,6 +194,46 @@ impl Report<'_> {
         let (a, b) = if self.head.b.is_some() { (" A", " B") } else { ("", "") };
         el("table").all(side(a, &self.head.a)).all(self.head.b.iter().flat_map(|other| side(b, other))).add(data)
     }
+}
+
+/// A plot, or why there is none.
+fn plot(title: &str, plot: Result<Element, String>, note: &str) -> Element {
+    let titled = el("div").class("plot").add(el("h3").text(title));
+    match plot {
+        Ok(plot) => titled.add(plot).add(el("p").class("note").text(note)),
+        Err(why) => titled.add(el("p").class("note").text(why)),
+    }
+}
+
+fn by_label(side: &Summary) -> Element {
+    let row = |class: &ClassScores| {
+        let cells = [
+            class.support.to_string(),
+            class.given.to_string(),
+            share(class.precision),
+            share(class.recall),
+            number(class.f1),
+        ];
+        el("tr").add(el("td").class("label").text(&class.class)).all(cells.into_iter().map(num))
+    };
+    table("wide", &["label", "expected", "given", "precision", "recall", "F1"], side.classes.iter().map(row))
+}
+
+fn confusion(side: &Summary) -> Element {
+    let confusion = &side.confusion;
+    let mut head = vec!["expected \u{2193} given \u{2192}"];
+    head.extend(confusion.classes.iter().map(String::as_str));
+    head.push("no verdict");
+    let rows = confusion.classes.iter().zip(&confusion.counts).enumerate().map(|(at, (class, counts))| {
+        let all = counts.iter().sum::<usize>().max(1) as f64;
+        let cell = |(column, count): (usize, &usize)| {
+            let shade = format!("background:rgb(var(--heat)/{:.2})", 0.55 * *count as f64 / all);
+            let cell = num(count.to_string()).attr("style", shade);
+            if column == at { cell.attr("title", "right") } else { cell }
+        };
+        el("tr").add(el("th").class("label").text(class)).all(counts.iter().enumerate().map(cell))
+    });
+    table("wide", &head, rows)
 }
 
 /// `A: policy hate, effort low`.
@@ -255,4 +279,79 @@ fn time(millis: Option<f64>) -> String {
         ..10_000.0 => format!("{millis:.0} ms"),
         _ => format!("{:.1} s", millis / 1000.0),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guardrail::Stage;
+    use crate::workbench::{Expected, Given, Item, Judged};
+    use std::sync::Arc;
+
+    /// A verdict, where the engine tells scores with the share of violations.
+    fn given(violation: Option<f32>) -> Judged {
+        let (label, others, category, rationale, reasoning) =
+            ("BAD".to_owned(), vec!["WORSE".to_owned()], None, None, String::new());
+        let (safe, score, took) = (false, violation, 3.0);
+        Judged::Given(Given { label, others, safe, score, violation, took, category, rationale, reasoning })
+    }
+
+    /// The page on one text that was judged so.
+    fn page(a: Judged, b: Option<Judged>) -> String {
+        let labels = "{ label = \"WORSE\", reply = \"W\" }, { label = \"BAD\", reply = \"B\" }, { label = \"FINE\", reply = \"F\", safe = true }";
+        let policy = Policy::parse("p", &format!("+++\nform = \"label\"\nlabels = [{labels}]\n+++\nText.")).unwrap();
+        let word = |word: &str| word.to_owned();
+        let side = || Side {
+            policy: word("p"),
+            policy_digest: word("d"),
+            model: word("m"),
+            form: word("label"),
+            effort: word("none"),
+            reasoning_tokens: 0,
+        };
+        let head =
+            Head { portcullis_eval: Head::FORM, data: word("x"), items: 1, a: side(), b: b.as_ref().map(|_| side()) };
+        let expected = Expected::Label("WORSE".to_owned());
+        let item = Item { line: 1, text: Arc::from("a text"), stage: Stage::Input, expected: expected.clone() };
+        let data = Data { path: "d.jsonl".into(), digest: word("x"), items: vec![item], lacking: None };
+        let summary = |judged: &Judged| Summary::new(&policy, true, [(&expected, judged)].into_iter());
+        let (of_a, of_b) = (summary(&a), b.as_ref().map(summary));
+        let line = Line { item: 0, line: 1, stage: Stage::Input, expected: expected.clone(), a, b };
+        let report = Report {
+            head: &head,
+            data: &data,
+            lines: &[line],
+            a: Judge { policy: &policy, summary: &of_a },
+            b: of_b.as_ref().map(|summary| Judge { policy: &policy, summary }),
+            made: "now".to_owned(),
+        };
+        report.html()
+    }
+
+    #[test]
+    fn where_no_scores_are_told_the_page_says_so_in_place_of_a_plot() {
+        let plots = |page: &str| page.matches("<svg").count();
+        let all = page(given(Some(0.75)), None);
+        assert!(plots(&all) == 3 && !all.contains("came with scores"), "{all}");
+        let none = page(given(None), None);
+        assert_eq!((plots(&none), none.matches("No verdict came with scores").count()), (1, 2), "{none}");
+        let half = page(given(None), Some(given(Some(0.75))));
+        assert_eq!((plots(&half), half.matches("No verdict of A came with scores").count()), (2, 2), "{half}");
+        let other = page(given(Some(0.75)), Some(given(None)));
+        assert_eq!((plots(&other), other.matches("No verdict of B came with scores").count()), (3, 1), "{other}");
+        let failed = page(Judged::Failed { error: "timeout".into(), detail: "late".into() }, None);
+        assert!(plots(&failed) == 0 && failed.contains("There is no verdict"), "{failed}");
+    }
+
+    #[test]
+    fn each_side_has_its_tables_and_every_label_that_was_found_is_told() {
+        let failed = Judged::Failed { error: "timeout".into(), detail: "late".into() };
+        let page = page(given(Some(0.75)), Some(failed));
+        let (a, b) = (page.find("<h3 class=\"a\">A</h3>").unwrap(), page.find("<h3 class=\"b\">B</h3>").unwrap());
+        assert!(a < b && page.matches("<h3 class=\"b\">B</h3>").count() == 2, "{page}");
+        for head in ["recall", "no verdict"] {
+            assert_eq!(page.matches(&format!("<th class=\"num\">{head}</th>")).count(), 2, "{head}: {page}");
+        }
+        assert!(page.contains("75\u{a0}%, WORSE"), "{page}");
+    }
 }
