@@ -18,7 +18,7 @@ demo: tools ## build, start an upstream and the proxy, show what it does, serve 
 test: tools sdks ## every test, those with the real SDKs among them
 	cargo test --locked
 
-nano: ## train models/safeguard-nano again, from nothing: an hour and a half on 2 cores; .venv-nano has PyTorch
+nano: ## train models/safeguard-nano again, from nothing: two hours on 2 cores; .venv-nano has PyTorch
 	@scripts/venv.sh .venv-nano training/requirements.txt
 	scripts/train.sh .venv-nano/bin/python
 	.venv-nano/bin/python training/export.py
