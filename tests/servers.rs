@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
-use support::{Answer, Config, Proxy, Upstream, chat, completion};
+use support::{Answer, Client, Config, Proxy, Upstream, chat, completion};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -202,6 +202,24 @@ async fn llama_cpp_tells_scores() {
     let margin = applied["margin"].as_f64().expect("a margin");
     // Of two labels.
     assert!((share - 1.0 / (1.0 + (-margin).exp())).abs() < 0.05 && share > 0.5, "{applied}");
+}
+
+/// The model opens its channels by itself, and the server takes them apart.
+#[tokio::test(flavor = "multi_thread")]
+async fn llama_cpp_tells_what_was_reasoned() {
+    let Some(server) = LLAMA_CPP.start(0) else { return };
+    for api in ["chat", "responses"] {
+        let upstream = fine().await;
+        let (policy, text, _) = TEXTS[0];
+        let section = LLAMA_CPP.section(&server, &format!("api = \"{api}\""));
+        let proxy = Proxy::start(deployment(&upstream, &section, &shipped(policy), label(policy)));
+        let ask = json!({ "policy": "p", "text": text, "effort": "low" }).to_string();
+        let headers = [("host", "localhost"), ("content-type", "application/json")];
+        let told = Client::connect(proxy.admin).await.request("POST", "/v1/classify", &headers, ask).await.json();
+        let reasons = told["reasoning"].as_str().expect("a text");
+        assert!(reasons.len() > 10 && !reasons.contains("<|"), "{api}: {told}");
+        assert_eq!(told["label"], label(policy), "{api}: {told}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -156,7 +156,8 @@ pub fn is_variable(name: &str) -> bool {
 
 fn names_a_secret(key: &str) -> bool {
     // Counts, and an engine's folder.
-    !matches!(key, "step_tokens" | "reasoning_tokens" | "tokenizer") && (0..key.len()).any(|at| key.get(at..).is_some_and(is_secret))
+    !matches!(key, "step_tokens" | "reasoning_tokens" | "tokenizer")
+        && (0..key.len()).any(|at| key.get(at..).is_some_and(is_secret))
 }
 
 /// Whether the text starts with a word for secrets.

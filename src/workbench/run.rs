@@ -78,7 +78,7 @@ mod tests {
             line: at as u64 + 1,
             text: at.to_string().into(),
             stage: Stage::Input,
-            expected: Expected::Violation(at % 2 == 0),
+            expected: Expected::Violation(at.is_multiple_of(2)),
         };
         (0..ITEMS).map(item).collect()
     }

@@ -29,7 +29,10 @@ def fill(folder):
         "clean_up_tokenization_spaces": False,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    shutil.copy(HERE / "harmony.jinja", folder / "chat_template.jinja")
+    # It does not take channels apart: the final one is opened for the model, which then answers at once.
+    template = (HERE / "harmony.jinja").read_text()
+    opened = template.replace('"<|start|>assistant" }}', '"<|start|>assistant<|channel|>final<|message|>" }}')
+    (folder / "chat_template.jinja").write_text(opened)
 
 
 def free_port():
