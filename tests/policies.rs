@@ -82,7 +82,6 @@ fn a_shipped_policy_is_of_the_guides_form() {
         let safe = sections["SAFE (0)"];
         assert!(safe.lines().any(|line| line.starts_with(asked)), "{id}");
         assert_eq!(text.matches(asked).count(), 2, "{id}");
-        assert_eq!(policy.labels.len() > 2, text.contains("Precedence: "), "{id}");
         for heading in &headings[2..headings.len() - 1] {
             let rules: Vec<&str> = sections[&heading[3..]].lines().filter(|line| line.starts_with("- ")).collect();
             let coded = |rule: &&str| {
@@ -98,6 +97,17 @@ fn a_shipped_policy_is_of_the_guides_form() {
         // An example of every reply, and of none that the policy does not have.
         let replies = policy.labels.iter().map(|label| &*label.reply).collect::<BTreeSet<_>>();
         assert_eq!(answers.into_iter().collect::<BTreeSet<_>>(), replies, "{id}");
+    }
+}
+
+/// What the text says of it is what the order of the labels says, by which a text of several is classified. Two labels need none.
+#[test]
+fn a_shipped_policys_labels_are_in_the_order_of_precedence() {
+    for policy in shipped() {
+        let names: Vec<&str> = policy.labels.iter().map(|label| label.label.as_str()).collect();
+        let said = policy.text.lines().find_map(|line| line.strip_prefix("Precedence: ")?.split('.').next());
+        assert_eq!(said, (names.len() > 2).then(|| names.join(", then ")).as_deref(), "{}", policy.id);
+        assert!(policy.labels.iter().is_sorted_by_key(|label| label.safe), "{}", policy.id);
     }
 }
 

@@ -175,15 +175,8 @@ fn an_evaluation_that_was_broken_off_goes_on() {
     let whole = read(&folder.path("out.jsonl"));
     let lines: Vec<&str> = whole.lines().collect();
     assert_eq!(lines.len(), 9);
-    // A head, three items, and a piece of the fourth.
-    let broken = format!("{}\n{}", lines[..4].join("\n"), &lines[4][..20]);
-    fs::write(folder.path("out.jsonl"), &broken).unwrap();
-    let resumed = folder.run(&eval, "");
-    assert_eq!(resumed.code, Some(0), "{}", resumed.err);
-    assert!(resumed.err.contains("3 of 8 items were judged before"), "{}", resumed.err);
-    let again = read(&folder.path("out.jsonl"));
-    assert!(again.lines().take(4).eq(whole.lines().take(4)), "what was there stays");
-    assert!(again.lines().map(judged).eq(whole.lines().map(judged)));
+    broken_off(&folder, &whole, 3);
+    let again = goes_on(&folder, &eval, &whole, 3);
 
     folder
         .run(&[&eval[..], &["--effort", "low", "--html", "report.html"]].concat(), "")
@@ -192,6 +185,24 @@ fn an_evaluation_that_was_broken_off_goes_on() {
     fs::write(folder.path("data.jsonl"), "{\"text\": \"other\", \"violation\": 0}").unwrap();
     folder.run(&eval, "").refused("its data are others");
     assert_eq!(read(&folder.path("out.jsonl")), again, "and is left alone");
+}
+
+/// Leaves of whole results their head, so many items, and a piece of the next.
+fn broken_off(folder: &Folder, whole: &str, judged: usize) {
+    let lines: Vec<&str> = whole.lines().collect();
+    let kept = format!("{}\n{}", lines[..=judged].join("\n"), &lines[judged + 1][..30]);
+    fs::write(folder.path("out.jsonl"), kept).unwrap();
+}
+
+/// Resumes results of eight items that were broken off after so many: what they are then.
+fn goes_on(folder: &Folder, eval: &[&str], whole: &str, before: usize) -> String {
+    let resumed = folder.run(eval, "");
+    assert_eq!(resumed.code, Some(0), "{}", resumed.err);
+    assert!(resumed.err.contains(&format!("{before} of 8 items were judged before\n")), "{}", resumed.err);
+    let again = read(&folder.path("out.jsonl"));
+    assert!(again.lines().take(before + 1).eq(whole.lines().take(before + 1)), "what was there stays");
+    assert!(again.lines().map(judged).eq(whole.lines().map(judged)));
+    again
 }
 
 /// What of a line of results is the same in every run.
@@ -213,15 +224,9 @@ fn a_comparison_that_was_broken_off_goes_on() {
     let eval = [&alone[..], &["--against-policy", "./two.md"]].concat();
     assert_eq!(folder.run(&eval, "").code, Some(0));
     let whole = read(&folder.path("out.jsonl"));
-    let lines: Vec<&str> = whole.lines().collect();
-    fs::write(folder.path("out.jsonl"), format!("{}\n{}", lines[..6].join("\n"), &lines[6][..30])).unwrap();
+    broken_off(&folder, &whole, 5);
     folder.run(&alone, "").refused("one of them compares, the other does not");
-    let resumed = folder.run(&eval, "");
-    assert_eq!(resumed.code, Some(0), "{}", resumed.err);
-    assert!(resumed.err.contains("5 of 8 items were judged before\n"), "{}", resumed.err);
-    let again = read(&folder.path("out.jsonl"));
-    assert!(again.lines().take(6).eq(whole.lines().take(6)), "what was there stays");
-    assert!(again.lines().map(judged).eq(whole.lines().map(judged)));
+    let again = goes_on(&folder, &eval, &whole, 5);
     // Both sides of every item are there, of which one violates.
     let differ = |line: &Value| line["a"]["safe"] != line["b"]["safe"] && line["b"]["safe"].is_boolean();
     assert!(again.lines().skip(1).map(judged).all(|line| differ(&line)), "{again}");

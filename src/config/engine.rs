@@ -1,6 +1,7 @@
 //! The settings of an engine: where a model runs; of one in this process, in which format, and how much at once.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +13,6 @@ use toml::Spanned;
 use crate::config::diagnostic::{Diagnostic, Origin, SourceFile};
 use crate::config::load::Reader;
 use crate::config::remote::{self, Remote};
-use crate::config::settings::cores;
 use crate::config::shape::EngineShape;
 use crate::config::value::{Name, text};
 
@@ -40,7 +40,8 @@ pub struct ModelRun {
     /// Directory of a checkpoint.
     pub model: PathBuf,
     pub device: Device,
-    pub threads: usize,
+    /// CPU threads of one operation, where it is said how many.
+    pub threads: Option<NonZeroUsize>,
     /// Asks that wait, at most.
     pub queue: usize,
     pub dtype: Dtype,
@@ -94,7 +95,7 @@ impl Engine {
         let run = ModelRun {
             model,
             device,
-            threads: cores(),
+            threads: None,
             queue: QUEUE,
             dtype: Dtype::default(),
             experts: Experts::default(),
@@ -142,7 +143,7 @@ pub fn engine(reader: &mut Reader<'_>, top: &Origin, name: &Name, shape: Spanned
     let run = ModelRun {
         model: reader.path(Path::new(model.get_ref())),
         device,
-        threads: shape.threads.map_or_else(cores, |count| count.into_inner().0),
+        threads: shape.threads.and_then(|count| NonZeroUsize::new(count.into_inner().0)),
         queue: shape.queue.map_or(QUEUE, |count| count.into_inner().0),
         dtype: shape.dtype.map_or_else(Dtype::default, Spanned::into_inner),
         experts: shape.experts.map_or_else(Experts::default, Spanned::into_inner),

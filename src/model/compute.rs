@@ -1,6 +1,8 @@
 //! Where and how a model computes.
 
+use std::num::NonZeroUsize;
 use std::rc::Rc;
+use std::thread;
 
 use tch::{Device, Kind, Tensor};
 
@@ -25,9 +27,18 @@ pub struct ComputeSettings {
     pub device: String,
     pub dtype: Dtype,
     pub experts: ExpertFormat,
-    /// CPU threads of one operation; 0 leaves it to libtorch. A small model has one: where the cores are busy, several wait for
-    /// each other in each of its many short operations, longer than these take.
-    pub threads: usize,
+    /// CPU threads of one operation, where it is for somebody to say.
+    pub threads: Option<NonZeroUsize>,
+}
+
+impl ComputeSettings {
+    /// CPU threads of one operation of such a model: by itself one for each core, but a small model has one. Where the cores are
+    /// busy, several wait for each other in each of its many short operations, longer than these take.
+    pub fn threads(&self, config: &Config) -> usize {
+        let is_small = config.hidden.saturating_mul(config.intermediate) < SHARED;
+        let by_itself = if is_small { Ok(NonZeroUsize::MIN) } else { thread::available_parallelism() };
+        self.threads.unwrap_or(by_itself.unwrap_or(NonZeroUsize::MIN)).get()
+    }
 }
 
 /// Numbers in an expert's matrix from which on several threads share its products.
@@ -36,17 +47,14 @@ const SHARED: i64 = 1 << 20;
 impl Compute {
     /// For a model of this configuration. The number of threads holds for the calling thread.
     pub fn new(settings: &ComputeSettings, config: &Config) -> Result<Self, LoadError> {
-        let ComputeSettings { device, dtype, experts, threads } = settings;
+        let ComputeSettings { device, dtype, experts, threads: _ } = settings;
         let place = Place::new(device, *dtype)?;
-        let is_small = config.hidden.saturating_mul(config.intermediate) < SHARED;
-        let threads = if *threads == 0 && is_small { 1 } else { *threads };
-        if threads > 0 {
-            tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
-        }
+        let threads = settings.threads(config);
+        tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
         let native = place.device == Device::Cpu && place.kind == Kind::Float;
         let cpu = native.then(|| {
             let precision = if *dtype == Dtype::Float32 { Precision::Exact } else { Precision::Fast };
-            Rc::new(Cpu::new(usize::try_from(tch::get_num_threads()).unwrap_or(1), precision))
+            Rc::new(Cpu::new(threads, precision))
         });
         let packed = match experts {
             ExpertFormat::Packed => true,
@@ -62,9 +70,8 @@ impl Compute {
     }
 }
 
-/// Bytes a second that the CPU reads from memory with so many threads; 0 leaves them to libtorch. Takes about a second.
+/// Bytes a second that the CPU reads from memory with so many threads. Takes about a second.
 pub fn read_bandwidth(threads: usize) -> f64 {
-    let threads = if threads > 0 { threads } else { usize::try_from(tch::get_num_threads()).unwrap_or(1) };
     Kernels::new(threads).bandwidth()
 }
 
@@ -75,4 +82,24 @@ fn fits(config: &Config, place: Place) -> bool {
     // An eighth for keys and values and for what is under way.
     let Ok(bytes) = i64::try_from(bytes / 8 * 9) else { return false };
     place.device != Device::Cpu && Tensor::f_empty([bytes], (Kind::Uint8, place.device)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_model_has_one_thread_unless_more_are_asked_for() {
+        let settings = |threads| ComputeSettings {
+            device: "cpu".into(),
+            dtype: Dtype::Auto,
+            experts: ExpertFormat::Auto,
+            threads: NonZeroUsize::new(threads),
+        };
+        let nano = Config::open(concat!(env!("CARGO_MANIFEST_DIR"), "/models/safeguard-nano").as_ref()).unwrap();
+        let large = Config::shape("20b").unwrap();
+        let cores = thread::available_parallelism().unwrap().get();
+        assert_eq!((settings(0).threads(&nano), settings(0).threads(&large)), (1, cores));
+        assert_eq!((settings(3).threads(&nano), settings(3).threads(&large)), (3, 3));
+    }
 }

@@ -401,11 +401,12 @@ pub(super) fn describe(panic: &(dyn Any + Send)) -> String {
 mod tests {
     use super::*;
     use crate::model::{ComputeSettings, Dtype, ExpertFormat, Step};
+    use std::num::NonZeroUsize;
     use std::path::Path;
 
     fn engine(step_tokens: usize) -> Engine {
         let (dtype, experts) = (Dtype::Float32, ExpertFormat::Auto);
-        let settings = ComputeSettings { device: "cpu".into(), dtype, experts, threads: 1 };
+        let settings = ComputeSettings { device: "cpu".into(), dtype, experts, threads: Some(NonZeroUsize::MIN) };
         let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/random-tiny");
         let limits = Limits { step_tokens, sequences: 8, kv_bytes: 16 << 20 };
         Engine::new(Transformer::open(&tiny, &settings).unwrap(), limits, Arc::default(), Arc::default())

@@ -166,10 +166,11 @@ mod tests {
     use super::*;
     use crate::model::KvCache;
     use serde_json::Value;
+    use std::num::NonZeroUsize;
 
     fn exact() -> ComputeSettings {
         let (dtype, experts) = (crate::model::Dtype::Float32, crate::model::ExpertFormat::Auto);
-        ComputeSettings { device: "cpu".into(), dtype, experts, threads: 1 }
+        ComputeSettings { device: "cpu".into(), dtype, experts, threads: Some(NonZeroUsize::MIN) }
     }
 
     fn golden(file: &str) -> Value {

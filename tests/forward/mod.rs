@@ -1,12 +1,13 @@
 //! The forward pass as the tests call it.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use portcullis::model::{Compute, ComputeSettings, Dtype, ExpertFormat, KvCache, Row, Transformer, Weights};
 
 /// On the CPU. The tests run beside each other: more threads than cores only wait for each other.
 pub fn settings(dtype: Dtype, experts: ExpertFormat) -> ComputeSettings {
-    ComputeSettings { device: "cpu".into(), dtype, experts, threads: 1 }
+    ComputeSettings { device: "cpu".into(), dtype, experts, threads: Some(NonZeroUsize::MIN) }
 }
 
 pub fn open(dir: &Path, settings: &ComputeSettings) -> Transformer {

@@ -2,6 +2,7 @@
 //! this process that can.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -152,8 +153,12 @@ pub struct Model {
 
 impl Model {
     pub fn start(directory: &Path) -> Self {
-        let compute =
-            ComputeSettings { device: "cpu".into(), dtype: Dtype::Float32, experts: ExpertFormat::Auto, threads: 1 };
+        let compute = ComputeSettings {
+            device: "cpu".into(),
+            dtype: Dtype::Float32,
+            experts: ExpertFormat::Auto,
+            threads: Some(NonZeroUsize::MIN),
+        };
         let limits = Limits { step_tokens: 512, sequences: 4, kv_bytes: 256 << 20 };
         let settings = EngineSettings { model: Source::Directory(directory.into()), compute, queue: 16, limits };
         let engine = Engine::start(settings).expect("a model");

@@ -1,5 +1,6 @@
 //! Measures the engine: how fast it loads, reads and writes, and how many verdicts it gives, alone and together.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -40,9 +41,9 @@ pub struct Arguments {
     dtype: DtypeArgument,
     #[arg(long, default_value = "auto")]
     experts: ExpertsArgument,
-    /// CPU threads; 0 is one for each core
-    #[arg(long, default_value_t = 0)]
-    threads: usize,
+    /// CPU threads [default: one for each core; of a small model one]
+    #[arg(long)]
+    threads: Option<NonZeroUsize>,
     /// Tokens of a step; 0 is 512 on a CPU, 4096 on a GPU
     #[arg(long, default_value_t = 0)]
     step_tokens: usize,
@@ -105,7 +106,7 @@ fn measure(arguments: &Arguments) -> Result<Report, BenchError> {
         None => Source::Random(config.clone()),
     };
     let settings = settings(arguments, source);
-    let threads = settings.compute.threads;
+    let threads = settings.compute.threads(&config);
     let on_cpu = arguments.device == "cpu";
     let name = arguments.model.as_ref().map_or(arguments.shape.clone(), |dir| dir.display().to_string());
     let mut report = Report::new(name, arguments.device.clone(), threads, !arguments.json);
@@ -165,11 +166,7 @@ fn settings(arguments: &Arguments, model: Source) -> Settings {
         ExpertsArgument::Packed => ExpertFormat::Packed,
         ExpertsArgument::Bfloat16 => ExpertFormat::Bfloat16,
     };
-    let threads = match arguments.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
-    let compute = ComputeSettings { device: arguments.device.clone(), dtype, experts, threads };
+    let compute = ComputeSettings { device: arguments.device.clone(), dtype, experts, threads: arguments.threads };
     let step_tokens = match arguments.step_tokens {
         0 if on_cpu => 512,
         0 => 4096,

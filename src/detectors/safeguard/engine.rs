@@ -107,6 +107,7 @@ mod tests {
     use crate::guardrail::{DetectError, Detector, Finding, Verdict};
     use crate::model::{Choice, Choices, ComputeSettings, Dtype, ExpertFormat, Limits, Step};
     use crate::policy::{Effort, Form};
+    use std::num::NonZeroUsize;
     use std::path::{Path, PathBuf};
     use std::time::Duration;
 
@@ -117,7 +118,7 @@ mod tests {
     fn settings(model: &str, queue: usize) -> EngineSettings {
         let model = Source::Directory(directory(model));
         let limits = Limits { step_tokens: 512, sequences: 1, kv_bytes: 256 << 20 };
-        let (device, threads) = ("cpu".into(), 1);
+        let (device, threads) = ("cpu".into(), Some(NonZeroUsize::MIN));
         let compute = ComputeSettings { device, dtype: Dtype::Float32, experts: ExpertFormat::Auto, threads };
         EngineSettings { model, compute, queue, limits }
     }
