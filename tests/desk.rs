@@ -128,6 +128,37 @@ async fn a_text_without_a_verdict_is_not_called_safe() {
     }
 }
 
+/// A long text is judged in parts, of which the last says something else than a reply of the policy.
+#[tokio::test]
+async fn what_was_found_in_a_part_says_nothing_of_labels_that_may_stand_in_another() {
+    let server = Upstream::answering(|request| {
+        let text = judged(&request.json());
+        let said = ["perhaps", "2", "1"].into_iter().find(|said| text.contains(&format!("says {said}")));
+        Kind::Vllm.answer(said.unwrap_or("0"), "")
+    })
+    .await;
+    let config = config().policy("sexual", &shipped("sexual"));
+    let proxy = Proxy::start(config.section(&engine(Kind::Vllm, server.address(), "window = 2048")));
+    let text = |parts: &[&str]| parts.join(&" and so on".repeat(400));
+    for (policy, said) in [("sexual", &["says 1"][..]), ("sexual", &["says 2"]), ("one", &["says nothing"])] {
+        let input = text(&[said, &["says perhaps"]].concat());
+        let answer = post(&proxy, "/v1/moderations", json!({"model": policy, "input": input})).await;
+        assert_eq!((answer.status, answer.code().as_str()), (503, "guardrail_unavailable"), "{policy} {said:?}");
+    }
+    // Where all that is looked for was found, nothing else can stand in the rest.
+    for (policy, said, expected) in [
+        ("one", &["says 1"][..], &["hate/threatening", "one"][..]),
+        ("sexual", &["says 1", "says 2"], &["sexual", "sexual/MINORS", "sexual/SEXUAL", "sexual/minors"]),
+    ] {
+        let input = text(&[said, &["says perhaps"]].concat());
+        let result = moderated(&proxy, json!({"model": policy, "input": input})).await;
+        assert_eq!((found(&result), &result["flagged"]), (expected.to_vec(), &json!(true)), "{result}");
+    }
+    // And each by itself in a text that is judged whole.
+    let result = moderated(&proxy, json!({"model": "sexual", "input": text(&["says 1", "says nothing"])})).await;
+    assert_eq!(found(&result), ["sexual", "sexual/SEXUAL"]);
+}
+
 #[tokio::test]
 async fn of_several_engines_none_is_taken_for_the_usual_one() {
     let server = echo().await;
