@@ -1,12 +1,15 @@
-//! The workbench of a running proxy, judged by a server that answers by script, so that each verdict is known: what
-//! moderations call it, who is asked, and why there is none.
+//! The workbench, of a running proxy and on the command line, judged by a server that answers by script, so that each verdict
+//! is known: what moderations call it, who is asked, what is right, and why there is none.
 
 mod remote_servers;
 mod support;
 
+use std::process::Command;
+
 use remote_servers::{Kind, engine, judged};
 use serde_json::{Value, json};
 use support::{Client, Config, Proxy, Response, Upstream};
+use tokio::task::spawn_blocking;
 
 const HEADERS: [(&str, &str); 2] = [("host", "localhost"), ("content-type", "application/json")];
 
@@ -40,6 +43,16 @@ fn asking(server: &Upstream, config: Config) -> Proxy {
 
 async fn post(proxy: &Proxy, path: &str, body: Value) -> Response {
     Client::connect(proxy.admin).await.request("POST", path, &HEADERS, body.to_string()).await
+}
+
+/// Runs a command of the workbench in the deployment's folder: the objects that it prints.
+async fn run(config: &Config, arguments: &[&str]) -> Vec<Value> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.args(arguments).args(["--json", "--config"]).arg(config.path()).current_dir(config.directory());
+    let ran = spawn_blocking(move || command.output()).await.expect("no panic").expect("run portcullis");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let printed = String::from_utf8(ran.stdout).expect("UTF-8");
+    printed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 /// The result of the only text.
@@ -157,6 +170,38 @@ async fn what_was_found_in_a_part_says_nothing_of_labels_that_may_stand_in_anoth
     // And each by itself in a text that is judged whole.
     let result = moderated(&proxy, json!({"model": "sexual", "input": text(&["says 1", "says nothing"])})).await;
     assert_eq!(found(&result), ["sexual", "sexual/SEXUAL"]);
+}
+
+/// No scores say so, here.
+#[tokio::test]
+async fn of_several_labels_that_are_safe_the_one_that_was_given_is_told() {
+    let server = echo().await;
+    let labels = "{ label = \"BAD\", reply = \"2\" }, { label = \"NEUTRAL\", reply = \"1\", safe = true }, \
+        { label = \"VALID\", reply = \"0\", safe = true }";
+    let config =
+        config().policy("levels", &format!("+++\nform = \"label\"\nlabels = [{labels}]\n+++\nHow is CONTENT?\n"));
+    let proxy = asking(&server, config);
+    let all = [("2", "BAD"), ("1", "NEUTRAL"), ("0", "VALID")];
+    for (text, label) in all {
+        let told = post(&proxy, "/v1/classify", json!({"policy": "levels", "text": text})).await.json();
+        assert_eq!((&told["label"], &told["safe"]), (&json!(label), &json!(label != "BAD")), "{told}");
+    }
+    let item = |(text, label): (&str, &str)| format!("{}\n", json!({"text": text, "label": label}));
+    proxy.config.write("data.jsonl", &all.map(item).concat());
+    let summary = run(&proxy.config, &["eval", "--policy", "levels", "data.jsonl"]).await.remove(0);
+    assert_eq!((&summary["a"]["errors"], &summary["a"]["accuracy"]), (&json!({}), &json!(1.0)), "{summary}");
+
+    let decision = |(text, _): (&str, &str)| {
+        let asked = json!([{"guardrail": "old", "policy": "levels", "segments": 1, "answered": 1}]);
+        let texts = json!([{"role": "user", "kind": "content", "text": text}]);
+        let decision =
+            json!({"ts": "t", "exchange": text, "stage": "input", "action": "allow", "asked": asked, "texts": texts});
+        format!("{decision}\n")
+    };
+    proxy.config.write("recorded.jsonl", &all.map(decision).concat());
+    let lines = run(&proxy.config, &["replay", "recorded.jsonl", "--policy", "levels"]).await;
+    let now: Vec<&Value> = lines.iter().map(|line| &line["now"]).collect();
+    assert_eq!(now, [&json!({"found": ["BAD"]}), &json!("nothing"), &json!("nothing")]);
 }
 
 #[tokio::test]
