@@ -45,13 +45,18 @@ async fn post(proxy: &Proxy, path: &str, body: Value) -> Response {
     Client::connect(proxy.admin).await.request("POST", path, &HEADERS, body.to_string()).await
 }
 
-/// Runs a command of the workbench in the deployment's folder: the objects that it prints.
-async fn run(config: &Config, arguments: &[&str]) -> Vec<Value> {
+/// Runs a command of the workbench in the deployment's folder: what it prints.
+async fn run(config: &Config, arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-    command.args(arguments).args(["--json", "--config"]).arg(config.path()).current_dir(config.directory());
+    command.args(arguments).arg("--config").arg(config.path()).current_dir(config.directory());
     let ran = spawn_blocking(move || command.output()).await.expect("no panic").expect("run portcullis");
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    let printed = String::from_utf8(ran.stdout).expect("UTF-8");
+    String::from_utf8(ran.stdout).expect("UTF-8")
+}
+
+/// The objects that it prints.
+async fn objects(config: &Config, arguments: &[&str]) -> Vec<Value> {
+    let printed = run(config, &[arguments, &["--json"]].concat()).await;
     printed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
@@ -172,6 +177,25 @@ async fn what_was_found_in_a_part_says_nothing_of_labels_that_may_stand_in_anoth
     assert_eq!(found(&result), ["sexual", "sexual/SEXUAL"]);
 }
 
+#[tokio::test]
+async fn the_figures_and_the_list_of_what_went_wrong_count_in_one_way() {
+    let server = echo().await;
+    let config = config().policy("sexual", &shipped("sexual")).section(&engine(Kind::Vllm, server.address(), ""));
+    config.save();
+    let eval = ["eval", "--policy", "sexual", "data.jsonl"];
+    // The first is found to be SEXUAL, which violates as MINORS does.
+    let labelled = "{\"text\": \"1\", \"label\": \"MINORS\"}\n";
+    for (more, counted_by, right, wrong) in
+        [("", "label", 0.0, true), ("{\"text\": \"0\", \"violation\": 0}\n", "violation", 1.0, false)]
+    {
+        config.write("data.jsonl", &format!("{labelled}{more}"));
+        let summary = objects(&config, &eval).await.remove(0);
+        assert_eq!((&summary["counted_by"], &summary["a"]["accuracy"]), (&json!(counted_by), &json!(right)));
+        let shown = run(&config, &eval).await;
+        assert_eq!(shown.contains("wrong: 1\n"), wrong, "{shown}");
+    }
+}
+
 /// No scores say so, here.
 #[tokio::test]
 async fn of_several_labels_that_are_safe_the_one_that_was_given_is_told() {
@@ -188,7 +212,7 @@ async fn of_several_labels_that_are_safe_the_one_that_was_given_is_told() {
     }
     let item = |(text, label): (&str, &str)| format!("{}\n", json!({"text": text, "label": label}));
     proxy.config.write("data.jsonl", &all.map(item).concat());
-    let summary = run(&proxy.config, &["eval", "--policy", "levels", "data.jsonl"]).await.remove(0);
+    let summary = objects(&proxy.config, &["eval", "--policy", "levels", "data.jsonl"]).await.remove(0);
     assert_eq!((&summary["a"]["errors"], &summary["a"]["accuracy"]), (&json!({}), &json!(1.0)), "{summary}");
 
     let decision = |(text, _): (&str, &str)| {
@@ -199,7 +223,7 @@ async fn of_several_labels_that_are_safe_the_one_that_was_given_is_told() {
         format!("{decision}\n")
     };
     proxy.config.write("recorded.jsonl", &all.map(decision).concat());
-    let lines = run(&proxy.config, &["replay", "recorded.jsonl", "--policy", "levels"]).await;
+    let lines = objects(&proxy.config, &["replay", "recorded.jsonl", "--policy", "levels"]).await;
     let now: Vec<&Value> = lines.iter().map(|line| &line["now"]).collect();
     assert_eq!(now, [&json!({"found": ["BAD"]}), &json!("nothing"), &json!("nothing")]);
 }

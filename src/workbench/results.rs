@@ -96,7 +96,7 @@ pub enum ResultsError {
 }
 
 impl Head {
-    pub const FORM: u32 = 2;
+    pub const FORM: u32 = 3;
 
     pub fn new(data: &Data, a: &Classifier, b: Option<&Classifier>) -> Self {
         let (digest, items) = (data.digest.clone(), data.items.len());
