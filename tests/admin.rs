@@ -206,16 +206,24 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
 async fn policies_are_listed_and_shown_and_nothing_beside_them() {
     let (_upstream, config) = config().await;
     config.write("secret.txt", "hunter2");
-    let proxy = Proxy::start(config.policy("broken", "+++\nform = 3\n+++\nText.\n"));
+    let config = config.policy("broken", "+++\nform = 3\n+++\nText.\n").policy("h\u{e4}me 100%41", POLICY);
+    let proxy = Proxy::start(config);
     let list = ask(&proxy, "GET", "/v1/policies", &[HERE], "").await.json();
-    let [broken, sound] = &list["policies"].as_array().expect("a list")[..] else { panic!("{list}") };
+    let [broken, spaced, sound] = &list["policies"].as_array().expect("a list")[..] else { panic!("{list}") };
     assert!(broken["problem"].as_str().is_some_and(|problem| problem.contains("line 2, column 8")), "{broken}");
     assert_eq!((&sound["id"], &sound["problem"], &sound["guardrails"]), (&json!("p"), &Value::Null, &json!([])));
     assert_eq!(sound["labels"], json!([{"label": "FOUND", "safe": false}, {"label": "FINE", "safe": true}]));
-    let shown = ask(&proxy, "GET", "/v1/policies/p", &[HERE], "").await;
     let digest = hex_sha256(POLICY.as_bytes());
-    assert_eq!(shown.json(), json!({"id": "p", "text": POLICY, "digest": digest}));
-    for id in ["", "q", "../secret.txt", "..%2fsecret.txt", "p/policy.md", "p/../p", "%70", ".", "..", "/etc"] {
+    for (path, id) in [("p", &sound["id"]), ("%70", &sound["id"]), ("h%C3%a4me%20100%2541", &spaced["id"])] {
+        let shown = ask(&proxy, "GET", &format!("/v1/policies/{path}"), &[HERE], "").await;
+        assert_eq!(shown.json(), json!({"id": id, "text": POLICY, "digest": digest}));
+    }
+    let outside =
+        ["../secret.txt", "..%2fsecret.txt", "%2e%2e%2Fsecret.txt", "%2Fetc", "/etc", ".", "..", "%2e", "%2E%2e"];
+    let odd =
+        ["", "q", "p/policy.md", "p/../p", "p%2fpolicy.md", "p%2f", "%2fp", "p%2f.", "p%00", "h%C3%a4me%20100%41"];
+    let broken = ["%", "%7", "p%", "%zz", "%+70", "%2570", "%ff", "h%e4me%20100%2541"];
+    for id in [&outside[..], &odd, &broken].concat() {
         let answer = code(&proxy, "GET", &format!("/v1/policies/{id}"), &[HERE]).await;
         assert_eq!(answer, (404, "policy_not_found".into()), "{id}");
     }

@@ -431,6 +431,24 @@ fn a_secret_file_is_read_and_kept_out_of_the_digest() {
 }
 
 #[test]
+fn a_secret_has_no_blank_at_its_ends_where_a_header_loses_it() {
+    let main = MAIN.replace("env = \"OPENAI_API_KEY\"", "file = \"key.txt\"");
+    let deployment = Deployment::new(&main, GUARDRAIL, POLICY);
+    let write = |secret: &str| fs::write(deployment.dir.path().join("key.txt"), secret).unwrap();
+    for secret in [" sk-hunter2", "sk-hunter2 ", "sk-hunter2 \r\n", " "] {
+        write(secret);
+        let complaint = deployment.complaint(secret);
+        assert!(complaint.contains("the file `key.txt` holds no usable secret"), "{complaint}");
+        assert!(complaint.contains("expected no blank at either end") && !complaint.contains("hunter2"), "{complaint}");
+    }
+    write("sk hunter2\r\n");
+    assert_eq!(
+        deployment.load().unwrap().routes[0].upstream.credential.as_ref().unwrap().1.expose(),
+        "Bearer sk hunter2"
+    );
+}
+
+#[test]
 fn a_change_of_any_file_is_seen_and_changes_the_digest() {
     let deployment = Deployment::new(MAIN, GUARDRAIL, POLICY);
     let before = deployment.load().unwrap();

@@ -1,12 +1,15 @@
-//! The workbench of a running proxy, judged by a server that answers by script, so that each verdict is known: what
-//! moderations call it, who is asked, and why there is none.
+//! The workbench, of a running proxy and on the command line, judged by a server that answers by script, so that each verdict
+//! is known: what moderations call it, who is asked, what is right, and why there is none.
 
 mod remote_servers;
 mod support;
 
+use std::process::Command;
+
 use remote_servers::{Kind, engine, judged};
 use serde_json::{Value, json};
 use support::{Client, Config, Proxy, Response, Upstream};
+use tokio::task::spawn_blocking;
 
 const HEADERS: [(&str, &str); 2] = [("host", "localhost"), ("content-type", "application/json")];
 
@@ -40,6 +43,21 @@ fn asking(server: &Upstream, config: Config) -> Proxy {
 
 async fn post(proxy: &Proxy, path: &str, body: Value) -> Response {
     Client::connect(proxy.admin).await.request("POST", path, &HEADERS, body.to_string()).await
+}
+
+/// Runs a command of the workbench in the deployment's folder: what it prints.
+async fn run(config: &Config, arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.args(arguments).arg("--config").arg(config.path()).current_dir(config.directory());
+    let ran = spawn_blocking(move || command.output()).await.expect("no panic").expect("run portcullis");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout).expect("UTF-8")
+}
+
+/// The objects that it prints.
+async fn objects(config: &Config, arguments: &[&str]) -> Vec<Value> {
+    let printed = run(config, &[arguments, &["--json"]].concat()).await;
+    printed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 /// The result of the only text.
@@ -126,6 +144,88 @@ async fn a_text_without_a_verdict_is_not_called_safe() {
             assert_eq!((answer.status, answer.code().as_str()), (status, code), "{}", answer.text());
         }
     }
+}
+
+/// A long text is judged in parts, of which the last says something else than a reply of the policy.
+#[tokio::test]
+async fn what_was_found_in_a_part_says_nothing_of_labels_that_may_stand_in_another() {
+    let server = Upstream::answering(|request| {
+        let text = judged(&request.json());
+        let said = ["perhaps", "2", "1"].into_iter().find(|said| text.contains(&format!("says {said}")));
+        Kind::Vllm.answer(said.unwrap_or("0"), "")
+    })
+    .await;
+    let config = config().policy("sexual", &shipped("sexual"));
+    let proxy = Proxy::start(config.section(&engine(Kind::Vllm, server.address(), "window = 2048")));
+    let text = |parts: &[&str]| parts.join(&" and so on".repeat(400));
+    for (policy, said) in [("sexual", &["says 1"][..]), ("sexual", &["says 2"]), ("one", &["says nothing"])] {
+        let input = text(&[said, &["says perhaps"]].concat());
+        let answer = post(&proxy, "/v1/moderations", json!({"model": policy, "input": input})).await;
+        assert_eq!((answer.status, answer.code().as_str()), (503, "guardrail_unavailable"), "{policy} {said:?}");
+    }
+    // Where all that is looked for was found, nothing else can stand in the rest.
+    for (policy, said, expected) in [
+        ("one", &["says 1"][..], &["hate/threatening", "one"][..]),
+        ("sexual", &["says 1", "says 2"], &["sexual", "sexual/MINORS", "sexual/SEXUAL", "sexual/minors"]),
+    ] {
+        let input = text(&[said, &["says perhaps"]].concat());
+        let result = moderated(&proxy, json!({"model": policy, "input": input})).await;
+        assert_eq!((found(&result), &result["flagged"]), (expected.to_vec(), &json!(true)), "{result}");
+    }
+    // And each by itself in a text that is judged whole.
+    let result = moderated(&proxy, json!({"model": "sexual", "input": text(&["says 1", "says nothing"])})).await;
+    assert_eq!(found(&result), ["sexual", "sexual/SEXUAL"]);
+}
+
+#[tokio::test]
+async fn the_figures_and_the_list_of_what_went_wrong_count_in_one_way() {
+    let server = echo().await;
+    let config = config().policy("sexual", &shipped("sexual")).section(&engine(Kind::Vllm, server.address(), ""));
+    config.save();
+    let eval = ["eval", "--policy", "sexual", "data.jsonl"];
+    // The first is found to be SEXUAL, which violates as MINORS does.
+    let labelled = "{\"text\": \"1\", \"label\": \"MINORS\"}\n";
+    for (more, counted_by, right, wrong) in
+        [("", "label", 0.0, true), ("{\"text\": \"0\", \"violation\": 0}\n", "violation", 1.0, false)]
+    {
+        config.write("data.jsonl", &format!("{labelled}{more}"));
+        let summary = objects(&config, &eval).await.remove(0);
+        assert_eq!((&summary["counted_by"], &summary["a"]["accuracy"]), (&json!(counted_by), &json!(right)));
+        let shown = run(&config, &eval).await;
+        assert_eq!(shown.contains("wrong: 1\n"), wrong, "{shown}");
+    }
+}
+
+/// No scores say so, here.
+#[tokio::test]
+async fn of_several_labels_that_are_safe_the_one_that_was_given_is_told() {
+    let server = echo().await;
+    let labels = "{ label = \"BAD\", reply = \"2\" }, { label = \"NEUTRAL\", reply = \"1\", safe = true }, \
+        { label = \"VALID\", reply = \"0\", safe = true }";
+    let config =
+        config().policy("levels", &format!("+++\nform = \"label\"\nlabels = [{labels}]\n+++\nHow is CONTENT?\n"));
+    let proxy = asking(&server, config);
+    let all = [("2", "BAD"), ("1", "NEUTRAL"), ("0", "VALID")];
+    for (text, label) in all {
+        let told = post(&proxy, "/v1/classify", json!({"policy": "levels", "text": text})).await.json();
+        assert_eq!((&told["label"], &told["safe"]), (&json!(label), &json!(label != "BAD")), "{told}");
+    }
+    let item = |(text, label): (&str, &str)| format!("{}\n", json!({"text": text, "label": label}));
+    proxy.config.write("data.jsonl", &all.map(item).concat());
+    let summary = objects(&proxy.config, &["eval", "--policy", "levels", "data.jsonl"]).await.remove(0);
+    assert_eq!((&summary["a"]["errors"], &summary["a"]["accuracy"]), (&json!({}), &json!(1.0)), "{summary}");
+
+    let decision = |(text, _): (&str, &str)| {
+        let asked = json!([{"guardrail": "old", "policy": "levels", "segments": 1, "answered": 1}]);
+        let texts = json!([{"role": "user", "kind": "content", "text": text}]);
+        let decision =
+            json!({"ts": "t", "exchange": text, "stage": "input", "action": "allow", "asked": asked, "texts": texts});
+        format!("{decision}\n")
+    };
+    proxy.config.write("recorded.jsonl", &all.map(decision).concat());
+    let lines = objects(&proxy.config, &["replay", "recorded.jsonl", "--policy", "levels"]).await;
+    let now: Vec<&Value> = lines.iter().map(|line| &line["now"]).collect();
+    assert_eq!(now, [&json!({"found": ["BAD"]}), &json!("nothing"), &json!("nothing")]);
 }
 
 #[tokio::test]

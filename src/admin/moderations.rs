@@ -15,7 +15,7 @@ use crate::admin::refused::Refused;
 use crate::admin::reply::{self, Body};
 use crate::admin::server::Lease;
 use crate::guardrail::{DetectError, Stage};
-use crate::policy::{Effort, PolicyLabel};
+use crate::policy::{Effort, Label, PolicyLabel};
 use crate::workbench::{Classification, Classifier};
 
 /// Texts of one request, at most.
@@ -108,11 +108,12 @@ async fn outcomes(texts: &[Arc<str>], classifiers: &[Arc<Classifier>]) -> Result
     let mut outcomes: Vec<Outcome> = texts.iter().map(|_| Outcome::default()).collect();
     let mut verdicts = verdicts.buffered(AT_ONCE);
     while let Some((at, classifier, classification)) = verdicts.try_next().await? {
-        // Where a part of the text has no verdict, nobody knows what stands there.
-        if let Some(problem) = classification.failed.as_ref().filter(|_| classification.safe) {
+        let labels = &classifier.policy().labels;
+        // Where a part of the text has no verdict, whatever was not found elsewhere may stand there.
+        if let Some(problem) = classification.failed.as_ref().filter(|_| !has_all(labels, &classification)) {
             return Err(Refused::Failed(DetectError::Engine(problem.as_str().into())));
         }
-        outcomes[at].add(&classifier.policy().labels, &classification);
+        outcomes[at].add(labels, &classification);
     }
     Ok(outcomes)
 }
@@ -124,7 +125,7 @@ impl Outcome {
         let unsafe_labels = || labels.iter().filter(|label| !label.safe);
         let several = unsafe_labels().count() > 1;
         for PolicyLabel { label, moderation, .. } in unsafe_labels() {
-            let is_found = !found.safe && (found.label.as_ref() == Some(label) || found.others.contains(label));
+            let is_found = has(label, found);
             let score = found.scores.iter().find(|(known, _)| known == label).map(|(_, share)| *share);
             let score = score.unwrap_or(certain(is_found));
             if several {
@@ -145,6 +146,15 @@ impl Outcome {
         *highest = highest.max(score);
         *self.categories.entry(category.to_owned()).or_default() |= found;
     }
+}
+
+/// Whether every label that is not safe was found.
+fn has_all(labels: &[PolicyLabel], found: &Classification) -> bool {
+    labels.iter().filter(|label| !label.safe).all(|label| has(&label.label, found))
+}
+
+fn has(label: &Label, found: &Classification) -> bool {
+    !found.safe && (found.label.as_ref() == Some(label) || found.others.contains(label))
 }
 
 fn texts(input: Input) -> Result<Vec<Arc<str>>, Refused> {

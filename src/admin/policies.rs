@@ -11,6 +11,7 @@ use crate::admin::refused::Refused;
 use crate::admin::reply::{self, Body};
 use crate::config::Config;
 use crate::policy::{Effort, Policy, hex_sha256};
+use crate::wire::unescape;
 use crate::workbench::policies::{self, FindError};
 
 #[derive(Serialize)]
@@ -68,8 +69,10 @@ pub async fn list(desk: &Desk) -> Result<Response<Body>, Refused> {
     Ok(reply::json(&list.await.map_err(|_| Refused::Internal)?))
 }
 
+/// `id` as it stands in a path: with percent escapes, which are undone once.
 pub async fn source(desk: &Desk, id: &str) -> Result<Response<Body>, Refused> {
-    let (config, id) = (desk.config(), id.to_owned());
+    let id = unescape(id).and_then(|id| String::from_utf8(id).ok()).ok_or(Refused::NoPolicy { param: "id" })?;
+    let config = desk.config();
     let source = spawn_blocking(move || match policies::source(&config.policies_dir, &id) {
         Ok(text) => Ok(Source { id, digest: hex_sha256(text.as_bytes()), text }),
         Err(FindError::Unknown { .. }) => Err(Refused::NoPolicy { param: "id" }),

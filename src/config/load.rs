@@ -142,9 +142,16 @@ impl Reader<'_> {
             }
         };
         let secret = secret.trim_end_matches(['\n', '\r']);
-        if secret.is_empty() || !secret.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
+        let expected = if secret.is_empty() || !secret.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
+            Some("expected one line of printable ASCII, not empty")
+        } else if secret.starts_with(' ') || secret.ends_with(' ') {
+            // Nobody could ever present it.
+            Some("expected no blank at either end: a header's value is read without")
+        } else {
+            None
+        };
+        if let Some(expected) = expected {
             let title = format!("{source} holds no usable secret");
-            let expected = "expected one line of printable ASCII, not empty";
             self.problem(Diagnostic::error(&at, title).label(expected));
             return None;
         }

@@ -111,7 +111,7 @@ mod tests {
     fn verdict(label: Option<&str>, share: f32) -> Result<Verdict, DetectError> {
         let findings = label.map(|label| Finding::new(Label::new(label), Vec::new())).into_iter().collect();
         let scores = Scores::new([(Label::new("a"), share.ln()), (Label::new("b"), (1.0 - share).ln())]);
-        Ok(Verdict { findings, scores, failed: None })
+        Ok(Verdict { findings, scores, ..Verdict::default() })
     }
 
     fn failed() -> Result<Verdict, DetectError> {

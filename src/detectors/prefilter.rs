@@ -39,7 +39,7 @@ impl Prefilter {
                 let stands = found.findings.into_iter().filter(|finding| !self.doubt.found.contains(&finding.label));
                 let findings = stands.chain(next.findings).collect();
                 // Nobody else has looked for the patterns where they did not.
-                Ok(Verdict { findings, scores: next.scores, failed: next.failed.or(found.failed) })
+                Ok(Verdict { findings, failed: next.failed.or(found.failed), ..next })
             }
         }
     }

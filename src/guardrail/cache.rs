@@ -97,7 +97,8 @@ impl Weighter<Key, Verdict> for Cost {
         };
         let scores = verdict.scores.iter().flat_map(|scores| scores.iter());
         let scores: usize = scores.map(|(label, score)| size_of_val(&(label, score)) + label.as_str().len()).sum();
-        let total = size_of::<(Key, Verdict)>() + verdict.findings.iter().map(bytes).sum::<usize>() + scores;
+        let safe: usize = verdict.safe.iter().map(|label| size_of_val(label) + label.as_str().len()).sum();
+        let total = size_of::<(Key, Verdict)>() + verdict.findings.iter().map(bytes).sum::<usize>() + safe + scores;
         total.max(ENTRY) as u64
     }
 }

@@ -58,6 +58,8 @@ pub enum Priority {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Verdict {
     pub findings: Vec<Finding>,
+    /// Labels that say that nothing is there, of the text or of parts of it, where the detector can tell.
+    pub safe: Vec<Label>,
     /// How the labels compare, where the detector can tell: also where nothing was found.
     pub scores: Option<Scores>,
     /// Why there is no verdict on a part of the text, or not all of one. What was found counts all the same.

@@ -210,7 +210,7 @@ fn decode(text: &str) -> Option<Vec<u8>> {
 }
 
 /// The bytes of a text with percent escapes; nothing where one is broken.
-fn unescape(text: &str) -> Option<Vec<u8>> {
+pub fn unescape(text: &str) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

@@ -27,6 +27,7 @@ pub mod sse;
 #[cfg(test)]
 mod testing;
 
+pub use blob::unescape;
 pub use ids::is_id;
 pub use request::{Known, named};
 pub use shape::Bounds;

@@ -20,7 +20,7 @@ pub struct Classification {
     /// Nothing was found.
     pub safe: bool,
     /// The label that was given; of several that were found in a long text, the one that the policy names first. None only
-    /// where the text is safe and the policy has several labels that say so, of which the model named none.
+    /// where the text is safe and the policy has several labels that say so, of which the detector named none.
     pub label: Option<Label>,
     /// Other labels that were found in a long text, in the order of the policy.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -65,7 +65,7 @@ pub struct Times {
 impl Classification {
     pub(super) fn new(policy: &Policy, model: &str, effort: Effort, stage: Stage, verdict: Verdict) -> Self {
         let safe = |label: &Label| policy.is_safe(label.as_str());
-        let Verdict { mut findings, scores, failed } = verdict;
+        let Verdict { mut findings, safe: safe_labels, scores, failed } = verdict;
         // The policy says which label wins where several apply, and no score says otherwise.
         findings.sort_by_key(|finding| precedence(policy, &finding.label));
         let scores: Vec<_> = scores.iter().flat_map(Scores::iter).map(|(l, s)| (l.clone(), s.exp())).collect();
@@ -75,9 +75,11 @@ impl Classification {
         let found = findings.next();
         let label = match &found {
             Some(finding) => Some(finding.label.clone()),
-            // A verdict names no safe label. The scores do: it is the best of theirs.
+            // Of the safe labels the scores' best; without scores, of those that were given the first of the policy.
             None => {
-                scores.iter().map(|(label, _)| label).find(|label| safe(label)).or_else(|| only_safe(policy)).cloned()
+                let best = scores.iter().map(|(label, _)| label).find(|label| safe(label));
+                let given = || safe_labels.iter().min_by_key(|label| precedence(policy, label));
+                best.or_else(given).or_else(|| only_safe(policy)).cloned()
             }
         };
         let share = |label: &Label| scores.iter().find(|(known, _)| known == label).map(|(_, share)| *share);
@@ -154,7 +156,10 @@ mod tests {
     }
 
     fn classified(policy: &Policy, findings: Vec<Finding>, shares: &[(&str, f32)]) -> Classification {
-        let verdict = Verdict { findings, scores: scores(shares), failed: None };
+        new(policy, Verdict { findings, scores: scores(shares), ..Verdict::default() })
+    }
+
+    fn new(policy: &Policy, verdict: Verdict) -> Classification {
         Classification::new(policy, "m", Effort::None, Stage::Input, verdict)
     }
 
@@ -169,6 +174,15 @@ mod tests {
         assert_eq!((label(&c), c.safe), (Some("GOOD"), true));
         assert!((c.score.unwrap() - 0.6).abs() < 1e-6 && (c.violation.unwrap() - 0.2).abs() < 1e-6);
         assert_eq!(c.scores.iter().map(|(label, _)| label.as_str()).next(), Some("GOOD"));
+        // Without scores the one that was given; of several in a long text, the first of the policy.
+        let given = |labels: &[&str]| {
+            let safe = labels.iter().map(|label| Label::new(label)).collect();
+            new(&two, Verdict { safe, ..Verdict::default() })
+        };
+        for (labels, expected) in [(&["GOOD"][..], "GOOD"), (&["FINE"], "FINE"), (&["GOOD", "FINE"], "FINE")] {
+            let c = given(labels);
+            assert_eq!((label(&c), c.safe, c.score), (Some(expected), true, None));
+        }
         // Nothing says which of the two.
         assert_eq!(label(&classified(&two, vec![], &[])), None);
         let one = classified(&policy(""), vec![], &[]);

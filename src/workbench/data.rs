@@ -87,7 +87,7 @@ enum Violation {
 
 impl Data {
     /// Reads a file that is judged by these policies: every label in it is one of some of them. Where one of them lacks a
-    /// label, what is expected of each item is whether it violates, by the policy that has its label.
+    /// label, or an item names none, what is expected of each item is whether it violates, by the policy that has its label.
     pub fn read(path: &Path, policies: &[&Policy]) -> Result<Self, DataError> {
         let bytes = bytes(path).map_err(|error| DataError::Unreadable { path: path.into(), error })?;
         let end = path.extension().and_then(|end| end.to_str()).map(str::to_ascii_lowercase);
@@ -105,7 +105,7 @@ impl Data {
             return Err(DataError::Empty(path.into()));
         }
         let lacking = items.iter().find_map(|item| lacking(&item.expected, policies));
-        if lacking.is_some() {
+        if lacking.is_some() || !have_labels(&items) {
             for Item { line, expected, .. } in &mut items {
                 *expected = by_violation(expected, policies).map_err(|problem| wrong(*line, problem))?;
             }
@@ -113,9 +113,9 @@ impl Data {
         Ok(Data { path: path.into(), digest: hex_sha256(&bytes), items, lacking })
     }
 
-    /// Whether every item names its label, so that the labels can be told apart.
+    /// Whether every item names its label, so that the labels can be told apart. Otherwise none does.
     pub fn has_labels(&self) -> bool {
-        self.items.iter().all(|item| matches!(item.expected, Expected::Label(_)))
+        have_labels(&self.items)
     }
 }
 
@@ -246,6 +246,10 @@ fn unknown(label: &str, policies: &[&Policy]) -> String {
     without.collect::<Vec<_>>().join("; ")
 }
 
+fn have_labels(items: &[Item]) -> bool {
+    items.iter().all(|item| matches!(item.expected, Expected::Label(_)))
+}
+
 /// The policy that does not have the label that is expected.
 fn lacking(expected: &Expected, policies: &[&Policy]) -> Option<Lacking> {
     let Expected::Label(label) = expected else { return None };
@@ -357,6 +361,16 @@ mod tests {
         assert!(read("d.jsonl", "\n").unwrap_err().contains("holds no item"));
         assert!(read("d.txt", good).unwrap_err().contains(".jsonl or .csv"));
     }
+
+    #[test]
+    fn where_an_item_names_no_label_all_say_whether_they_violate() {
+        let rows = "text,label,violation\na,BAD,\nb,FINE,0\nc,,1\n";
+        let data = read("d.csv", rows).unwrap();
+        let expected: Vec<Expected> = data.items.iter().map(|item| item.expected.clone()).collect();
+        assert_eq!(expected, [true, false, true].map(Expected::Violation));
+        assert!(!data.has_labels() && data.lacking.is_none());
+    }
+
     #[test]
     fn where_one_of_two_policies_lacks_a_label_all_items_say_whether_they_violate() {
         let two = |labels: &str| Policy { id: "q".into(), ..policy(labels) };

@@ -96,7 +96,7 @@ pub enum ResultsError {
 }
 
 impl Head {
-    pub const FORM: u32 = 2;
+    pub const FORM: u32 = 3;
 
     pub fn new(data: &Data, a: &Classifier, b: Option<&Classifier>) -> Self {
         let (digest, items) = (data.digest.clone(), data.items.len());
@@ -215,16 +215,18 @@ impl Results {
         })?;
         let (mut lines, mut count, mut end, mut first) = (Vec::new(), 0, 0, None);
         let mut reader = BufReader::new(&file);
-        let mut line = String::new();
-        while reader.read_line(&mut line).map_err(failed)? > 0 && line.ends_with('\n') {
+        // As bytes: the end of a line that was not finished may be half a character.
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line).map_err(failed)? > 0 && line.ends_with(b"\n") {
             if first.is_none() {
-                let found: Head = serde_json::from_str(&line).map_err(|_| other("its first line is no head".into()))?;
+                let found: Head =
+                    serde_json::from_slice(&line).map_err(|_| other("its first line is no head".into()))?;
                 if let Some(what) = head.differs(&found) {
                     return Err(other(what));
                 }
                 first = Some(found);
             } else {
-                let found: Line = serde_json::from_str(&line).map_err(|error| other(error.to_string()))?;
+                let found: Line = serde_json::from_slice(&line).map_err(|error| other(error.to_string()))?;
                 let next = lines.len();
                 match lines.get_mut(found.item) {
                     Some(known) => *known = found,
@@ -237,7 +239,7 @@ impl Results {
             line.clear();
         }
         // A file without any whole line is either one that was just begun, or no results at all.
-        if first.is_none() && !line.is_empty() && !line.starts_with("{\"portcullis_eval\":") {
+        if first.is_none() && !line.is_empty() && !line.starts_with(b"{\"portcullis_eval\":") {
             return Err(other("its first line is no head".into()));
         }
         file.set_len(end).and_then(|()| file.seek(SeekFrom::End(0))).map_err(failed)?;
@@ -332,10 +334,15 @@ mod tests {
         assert_eq!(done, []);
         results.add(&line(0)).unwrap();
         results.add(&line(1)).unwrap();
-        results.file.write_all(b"{\"item\":2,\"li").unwrap();
         drop(results);
-        let (mut results, done) = Results::open(&path, &head("none")).unwrap();
-        assert_eq!(done, [line(0), line(1)]);
+        let whole = std::fs::read(&path).unwrap();
+        for piece in [&b"{\"item\":2,\"li"[..], b"{\"item\":2,\"line\":3,\"label\":\"\xe6\xbc"] {
+            std::fs::write(&path, [&whole[..], piece].concat()).unwrap();
+            let (_, done) = Results::open(&path, &head("none")).unwrap();
+            assert_eq!(done, [line(0), line(1)]);
+            assert_eq!(std::fs::read(&path).unwrap(), whole);
+        }
+        let (mut results, _) = Results::open(&path, &head("none")).unwrap();
         let second = Results::open(&path, &head("none")).err().unwrap().to_string();
         assert!(second.ends_with("another evaluation is writing it"), "{second}");
         results.add(&line(2)).unwrap();

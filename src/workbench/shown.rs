@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::text::view::is_left_out;
+
 /// The text with every character that would not be seen, or would move what is around it, as its number: controls, marks of
 /// direction, characters without a width. Line ends and tabs stay.
 pub fn visible(text: &str) -> String {
@@ -37,11 +39,11 @@ pub fn cut(text: &str, most: usize) -> String {
 }
 
 fn acts(c: char) -> bool {
-    let hides = matches!(c,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
-        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0e}'
-        | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
-    hides || (c.is_control() && !matches!(c, '\n' | '\t'))
+    // The last says that an emoji is one.
+    let stays = matches!(c, '\n' | '\t' | '\u{fe0f}');
+    let is_blank =
+        matches!(c, '\u{115f}'..='\u{1160}' | '\u{2028}'..='\u{2029}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}');
+    (is_left_out(c) || is_blank) && !stays
 }
 
 #[cfg(test)]
@@ -56,6 +58,12 @@ mod tests {
             visible("x\u{202e}y\u{200b}z\u{e0041}é漢🦀\u{fe0f}"),
             "x\\u{202e}y\\u{200b}z\\u{e0041}é漢🦀\u{fe0f}"
         );
+        // Marks of music and shorthand, what stands for an object, and blanks that are no white space.
+        assert_eq!(
+            visible("\u{1d173}\u{1bca0}\u{fffc}\u{2800}\u{3164}"),
+            "\\u{1d173}\\u{1bca0}\\u{fffc}\\u{2800}\\u{3164}"
+        );
+        assert_eq!(visible("e\u{301}\u{a0}\u{3000}|"), "e\u{301}\u{a0}\u{3000}|");
         assert_eq!(brief(" a\n\n b\u{7}c ", 5), "a b\\u…");
         assert_eq!(brief("short", 5), "short");
     }

@@ -351,6 +351,12 @@ class Page(unittest.TestCase):
         page = self.open(GUARDED)
         page.until("document.querySelector('#ask').open", "the token is asked for")
         self.assertEqual(page.evaluate("document.querySelectorAll('#policy option').length"), 0)
+        for unsendable in (f"\u201c{TOKEN}\u201d", f"{TOKEN}\u200b"):
+            page.type(unsendable)
+            page.press("Enter", virtual=13)
+            self.assertTrue(page.evaluate("document.querySelector('#ask').open"), "no header could hold it")
+            self.assertEqual(page.evaluate("sessionStorage.length"), 0)
+            page.evaluate("document.querySelector('#token').select()")
         page.type("wrong")
         page.press("Enter", virtual=13)
         page.until("document.querySelector('#ask').open && document.querySelector('#ask-fault').checkVisibility()")
@@ -363,6 +369,11 @@ class Page(unittest.TestCase):
         page.call("Page.reload")
         page.until("document.querySelectorAll('#policy option').length > 1", "the tab still has it")
         self.assertFalse(page.evaluate("document.querySelector('#ask').open"))
+        # One that is kept and can't be sent is forgotten.
+        page.evaluate(f"sessionStorage.setItem(sessionStorage.key(0), '\u201c{TOKEN}\u201d')")
+        page.call("Page.reload")
+        page.until("document.querySelector('#ask').open", "the token is asked for again")
+        self.assertEqual(page.evaluate("sessionStorage.length"), 0)
 
     def test_it_looks_well_in_light_and_dark_and_on_a_narrow_screen(self):
         page = self.ready(self.open())

@@ -37,9 +37,15 @@ export async function events(path, body, hear, signal) {
 
 async function ask(path, options = {}) {
   for (;;) {
-    const headers = { "content-type": "application/json" };
-    const token = sessionStorage.getItem(KEPT);
-    if (token) headers.authorization = `Bearer ${token}`;
+    const headers = new Headers({ "content-type": "application/json" });
+    let token = sessionStorage.getItem(KEPT);
+    try {
+      if (token) headers.set("authorization", `Bearer ${token}`);
+    } catch {
+      // It can't stand in a header, so it is none. Without one the listener has it asked for.
+      sessionStorage.removeItem(KEPT);
+      token = null;
+    }
     const response = await fetch(path, { ...options, headers, credentials: "omit", cache: "no-store" });
     if (response.ok) return response;
     if (response.status !== 401) throw new Refused(response.status, await told(response));

@@ -4,7 +4,7 @@ export const byId = (id) => document.getElementById(id);
 
 /** Controls, marks of direction, characters without a width: those of `visible` in the workbench's shown.rs. */
 const ACTS =
-  /(?![\n\t])[\p{Cc}\u{ad}\u{34f}\u{61c}\u{115f}-\u{1160}\u{17b4}-\u{17b5}\u{180b}-\u{180f}\u{200b}-\u{200f}\u{2028}-\u{202e}\u{2060}-\u{206f}\u{3164}\u{fe00}-\u{fe0e}\u{feff}\u{ffa0}\u{fff0}-\u{fffb}\u{e0000}-\u{e0fff}]/gu;
+  /(?![\n\t])[\p{Cc}\u{ad}\u{34f}\u{61c}\u{115f}-\u{1160}\u{17b4}-\u{17b5}\u{180b}-\u{180f}\u{200b}-\u{200f}\u{2028}-\u{202e}\u{2060}-\u{206f}\u{2800}\u{3164}\u{fe00}-\u{fe0e}\u{feff}\u{ffa0}\u{fff0}-\u{fffc}\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]/gu;
 
 /** The text with every character that would not be seen, or would move what is around it, as its number. */
 export const visible = (text) => text.replace(ACTS, (c) => `\\u{${c.codePointAt(0).toString(16)}}`);

@@ -11,6 +11,7 @@ use tokio::time::timeout_at;
 
 use crate::detectors::safeguard::{LONG_TEXT, Reply, excerpts};
 use crate::guardrail::{Ask, DetectError, Finding, Scores, Verdict};
+use crate::policy::Label;
 
 /// Windows of one text that are asked at once: two fill a step of the engine, and with the texts of one exchange that are
 /// asked together they must not fill its queue.
@@ -50,6 +51,8 @@ pub async fn judged(ask: &Ask, windows: Vec<Judging<'_>>) -> Result<Verdict, Det
 #[derive(Default)]
 struct Folded {
     found: Vec<Found>,
+    /// Each safe label, once.
+    safe: Vec<Label>,
     /// Of the finding that is the surest; before there is one, of the window that was the closest.
     scores: Option<Scores>,
     failed: Option<DetectError>,
@@ -64,8 +67,9 @@ struct Found {
 impl Folded {
     /// Takes the next window's reply.
     fn add(&mut self, reply: Reply) {
-        let Reply { finding, excerpts, scores, failed } = reply;
+        let Reply { finding, safe, excerpts, scores, failed } = reply;
         self.fail(failed);
+        self.safe.extend(safe.filter(|safe| !self.safe.contains(safe)));
         let Some(finding) = finding else {
             if self.found.is_empty() && closer(&scores, &self.scores) {
                 self.scores = scores;
@@ -113,7 +117,7 @@ impl Folded {
             };
             findings.push(Finding { spans, ..finding });
         }
-        Ok(Verdict { findings, scores: self.scores, failed: self.failed })
+        Ok(Verdict { findings, safe: self.safe, scores: self.scores, failed: self.failed })
     }
 }
 
@@ -129,13 +133,13 @@ fn closer(scores: &Option<Scores>, known: &Option<Scores>) -> bool {
 mod tests {
     use super::*;
     use crate::guardrail::Grounds;
-    use crate::policy::Label;
 
     fn reply(label: Option<&str>, share: f32, excerpts: &[&str]) -> Reply {
         let grounds = Grounds { score: Some(share), ..Grounds::default() };
         let finding = label.map(|label| Finding { grounds, ..Finding::new(Label::new(label), Vec::new()) });
         let scores = Scores::new([(Label::new("one"), share.ln()), (Label::new("other"), (1.0 - share).ln())]);
-        Reply { finding, excerpts: excerpts.iter().map(|&excerpt| excerpt.into()).collect(), scores, failed: None }
+        let excerpts = excerpts.iter().map(|&excerpt| excerpt.into()).collect();
+        Reply { finding, safe: None, excerpts, scores, failed: None }
     }
 
     async fn verdict(text: &str, replies: impl IntoIterator<Item = Reply>) -> Verdict {
@@ -149,6 +153,13 @@ mod tests {
         let safe = [0.9, 0.6, 0.8].map(|share| reply(None, share, &[]));
         let verdict = verdict("text", safe.clone()).await;
         assert_eq!((verdict.findings.len(), &verdict.scores), (0, &safe[1].scores));
+    }
+
+    #[tokio::test]
+    async fn every_safe_label_is_told_once() {
+        let safe = |label: &str| Reply { safe: Some(Label::new(label)), ..reply(None, 0.9, &[]) };
+        let verdict = verdict("text", [safe("b"), safe("a"), reply(Some("c"), 0.9, &[]), safe("b")]).await;
+        assert_eq!((verdict.safe, verdict.findings.len()), (vec![Label::new("b"), Label::new("a")], 1));
     }
 
     #[tokio::test]

@@ -99,7 +99,8 @@ impl Replies {
         let (label, &score) = chosen.ok_or(DetectError::Unparseable("no label was chosen"))?;
         let scores = self.scores(outcomes);
         if label.safe {
-            return Ok(Reply { finding: None, excerpts: Vec::new(), scores, failed: None });
+            let safe = Some(label.label.clone());
+            return Ok(Reply { finding: None, safe, excerpts: Vec::new(), scores, failed: None });
         }
         let margin = scores.as_ref().map(Scores::margin);
         let mut grounds = Grounds { score: Some(score.exp()), margin, ..Grounds::default() };
@@ -112,7 +113,7 @@ impl Replies {
             }
         }
         let finding = Finding { grounds, ..Finding::new(label.label.clone(), Vec::new()) };
-        Ok(Reply { finding: Some(finding), excerpts, scores, failed })
+        Ok(Reply { finding: Some(finding), safe: None, excerpts, scores, failed })
     }
 
     fn json_reply(&self, violation: &str, rest: &[Outcome], tokenizer: &Tokenizer) -> Result<JsonReply, DetectError> {
@@ -136,6 +137,7 @@ mod tests {
     use super::*;
     use crate::detectors::safeguard::testing::policy;
     use crate::guardrail::{Category, Confidence};
+    use crate::policy::Label;
     use proptest::prelude::*;
     use std::sync::LazyLock;
 
@@ -174,11 +176,12 @@ mod tests {
         let replies = Replies::new(&policy, &tokenizer).unwrap();
         let reply = replies.read(&[chosen(0, &[0.75, 0.25])], &tokenizer).unwrap();
         let found = reply.finding.unwrap();
+        assert_eq!(reply.safe, None);
         assert_eq!((found.label.as_str(), found.grounds.score, found.spans.len()), ("BAD", Some(0.75), 0));
         assert!((found.grounds.margin.unwrap() - 3f32.ln()).abs() < 1e-6);
         assert!((reply.scores.unwrap().margin() - 3f32.ln()).abs() < 1e-6);
         let safe = replies.read(&[chosen(1, &[0.25, 0.75])], &tokenizer).unwrap();
-        assert_eq!((safe.finding, safe.excerpts.len()), (None, 0));
+        assert_eq!((safe.finding, safe.safe, safe.excerpts.len()), (None, Some(Label::new("OK")), 0));
         assert_eq!(safe.scores.unwrap().iter().map(|(label, _)| label.as_str()).collect::<Vec<_>>(), ["OK", "BAD"]);
         for nonsense in [&[][..], &[chosen(7, &[1.0])], &[Outcome::Decoded { tokens: vec![16], stop: RETURN }]] {
             assert!(matches!(replies.read(nonsense, &tokenizer), Err(DetectError::Unparseable(_))));

@@ -118,7 +118,8 @@ impl WordsDetector {
         };
         let scores = told::scores(labels, &label.reply, &answer.tokens);
         if label.safe {
-            return Ok(Reply { finding: None, excerpts: Vec::new(), scores, failed: None });
+            let safe = Some(label.label.clone());
+            return Ok(Reply { finding: None, safe, excerpts: Vec::new(), scores, failed: None });
         }
         let mut grounds = Grounds::default();
         if let Some(scores) = &scores {
@@ -129,7 +130,7 @@ impl WordsDetector {
         // The model has read the text in its plain form, and quotes that.
         let excerpts = excerpts.into_iter().map(|excerpt| restored(&excerpt).into_owned()).collect();
         let finding = Finding { grounds, ..Finding::new(label.label.clone(), Vec::new()) };
-        Ok(Reply { finding: Some(finding), excerpts, scores, failed: None })
+        Ok(Reply { finding: Some(finding), safe: None, excerpts, scores, failed: None })
     }
 }
 
@@ -234,7 +235,8 @@ mod tests {
         let detector = detector(Form::Label, &[("BAD", "INVALID", false), ("FINE", "VALID", true)], Effort::Low);
         let detector = detector.unwrap();
         let read = |content: &str| detector.read(&Answer { content: content.into(), ..Answer::default() });
-        assert_eq!(read(" VALID\n").unwrap().finding, None);
+        let Reply { finding, safe, .. } = read(" VALID\n").unwrap();
+        assert_eq!((finding, safe), (None, Some(Label::new("FINE"))));
         assert_eq!(read("INVALID").unwrap().finding.unwrap().label.as_str(), "BAD");
         for other in ["", "valid", "VALID.", "IN VALID", "VALID INVALID", "The answer is VALID", "INVALID\nVALID"] {
             assert!(matches!(read(other), Err(DetectError::Unparseable(_))), "{other:?}");

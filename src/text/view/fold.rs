@@ -110,7 +110,7 @@ fn is_blank(ch: char) -> bool {
 }
 
 /// Default-ignorable (UCD `Default_Ignorable_Code_Point`, less the Hangul fillers), a control, or an annotation mark.
-fn is_left_out(ch: char) -> bool {
+pub fn is_left_out(ch: char) -> bool {
     match ch {
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}' => true,
         '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => true,

@@ -8,6 +8,7 @@ mod map;
 mod marks;
 
 pub use back::{ahead, back};
+pub use fold::is_left_out;
 
 use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
