@@ -2,22 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
 use tokio::time::timeout_at;
 
-use crate::detectors::safeguard::{LONG_TEXT, Reply, excerpts};
+use crate::detectors::safeguard::{LONG_TEXT, Reply, excerpts, leave};
 use crate::guardrail::{Ask, DetectError, Finding, Scores, Verdict};
 
 /// Windows of one text that are asked at once: two fill a step of the engine, and with the texts of one exchange that are
 /// asked together they must not fill its queue.
 pub const IN_FLIGHT: usize = 2;
-
-/// So long before the deadline a text is left as far as it has been judged: what was found by then counts.
-const GRACE: Duration = Duration::from_millis(10);
 
 /// A window, to be judged.
 pub type Judging<'a> = BoxFuture<'a, Result<Reply, DetectError>>;
@@ -28,7 +24,7 @@ pub async fn judged(ask: &Ask, windows: Vec<Judging<'_>>) -> Result<Verdict, Det
     let numbered = windows.into_iter().enumerate().map(|(at, reply)| reply.map(move |reply| (at, reply)));
     let numbered: Vec<_> = numbered.collect();
     let mut judged = stream::iter(numbered).buffer_unordered(IN_FLIGHT);
-    let end = ask.deadline.checked_sub(GRACE).unwrap_or(ask.deadline);
+    let end = leave::before(ask, leave::TEXT);
     let (mut replies, mut folded) = (BTreeMap::new(), Folded::default());
     loop {
         match timeout_at(end, judged.next()).await {

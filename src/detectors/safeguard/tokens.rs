@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::detectors::safeguard::{
     Generator, LIMIT_BYTES, LONG_TEXT, Openers, Prompt, Replies, Reply, ReplyError, Ungenerated, excerpts, fold,
-    hearing, undelivered, unpacked, windows,
+    hearing, leave, undelivered, unpacked, windows,
 };
 use crate::guardrail::{Ask, DetectError, Detector, Identity, PolicyRef, Priority, Verdict};
 use crate::model::{EncodeError, Job, JobError, Outcome, Pin, Step, Tokenizer};
@@ -100,6 +100,17 @@ impl SafeguardDetector {
         let labels = policy.labels.iter().filter(|label| !label.safe).map(|label| label.label.clone()).collect();
         let _pin = engine.pin(prompt.beginning().clone());
         Ok(SafeguardDetector { engine, identity, labels, prompt, replies, opening, glance, window, _pin })
+    }
+
+    /// The text, and what stands in it encoded, decoded: what another model decodes, this one may not.
+    async fn content(&self, ask: &Ask) -> Result<(Vec<u32>, Vec<u32>), DetectError> {
+        let text = &ask.segment.text;
+        let content = self.encode(text).await?;
+        let unpacked = match unpacked(text, ask.segment.fresh).await? {
+            Some(lines) => self.encode(&lines).await?,
+            None => Vec::new(),
+        };
+        Ok((content, unpacked))
     }
 
     async fn encode(&self, text: &Arc<str>) -> Result<Vec<u32>, DetectError> {
@@ -206,12 +217,7 @@ impl Detector for SafeguardDetector {
         if text.len() > LIMIT_BYTES {
             return Err(DetectError::TooLong { length: text.len(), limit: LIMIT_BYTES, unit: "bytes" });
         }
-        let content = self.encode(text).await?;
-        // What another model decodes, this one may not: it is shown it decoded, too.
-        let unpacked = match unpacked(text, ask.segment.fresh).await? {
-            Some(lines) => self.encode(&lines).await?,
-            None => Vec::new(),
-        };
+        let (content, unpacked) = leave::prepared(ask, self.content(ask)).await?;
         let length = content.len() + unpacked.len();
         if length > LIMIT {
             return Err(DetectError::TooLong { length, limit: LIMIT, unit: "tokens" });
@@ -254,12 +260,16 @@ fn failed(error: JobError, ask: &Ask) -> DetectError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detectors::cascade::Cascade;
+    use crate::detectors::prefilter::Prefilter;
     use crate::detectors::safeguard::fold::IN_FLIGHT;
     use crate::detectors::safeguard::scripted::Scripted;
     use crate::detectors::safeguard::testing::{ask, policy};
-    use crate::guardrail::{Category, Heard, Listener};
-    use crate::policy::{Effort, Form};
+    use crate::detectors::testing::says;
+    use crate::guardrail::{Category, Finding, Heard, Listener};
+    use crate::policy::{Doubt, Effort, Form};
     use std::time::Duration;
+    use tokio::time::timeout_at;
 
     const BINARY: &[(&str, &str, bool)] = &[("INJECTION", "1", false), ("SAFE", "0", true)];
 
@@ -450,14 +460,15 @@ mod tests {
         assert_eq!(error, DetectError::Overloaded { capacity: 3 });
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_was_found_before_the_deadline_counts() {
         for (index, findings) in [(0, 1), (1, 0)] {
             let engine = Scripted::new(vec![Ok(vec![chosen(index)])]);
             engine.stall_after(1);
             let now = tokio::time::Instant::now();
             let within = Duration::from_millis(200);
-            let text = Ask { deadline: now + within, within, ..ask(&words(9000)) };
+            // Two windows, encoded on the spot.
+            let text = Ask { deadline: now + within, within, ..ask(&words(4600)) };
             let verdict = detector(&engine, Effort::None).detect(&text).await;
             let late = DetectError::Timeout(within);
             match verdict {
@@ -469,6 +480,40 @@ mod tests {
         let engine = Scripted::new(vec![Err(JobError::Late)]);
         let error = detector(&engine, Effort::None).detect(&ask("text")).await.unwrap_err();
         assert_eq!(error, DetectError::Timeout(Duration::from_secs(60)));
+    }
+
+    #[tokio::test]
+    async fn past_the_deadline_nobody_is_troubled() {
+        let engine = Scripted::new(Vec::new());
+        let detector = detector(&engine, Effort::None);
+        for text in ["text", &words(9000)] {
+            let late = Ask { deadline: Instant::now(), ..ask(text) };
+            let verdict = detector.detect(&late).now_or_never().expect("an answer at once");
+            assert_eq!(verdict, Err(DetectError::Timeout(late.within)));
+        }
+        assert!(engine.jobs().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_to_be_encoded_leaves_in_time_and_what_others_have_found_stands() {
+        let engine = Scripted::new(Vec::new());
+        let waits: Arc<dyn Detector> = Arc::new(detector(&engine, Effort::None));
+        let found = Verdict { findings: vec![Finding::new(Label::new("BAD"), Vec::new())], ..Verdict::default() };
+        let doubt = Doubt { found: vec![Label::new("BAD")], ..Doubt::default() };
+        let first = || says("first", Ok(found.clone()));
+        let cascade = Cascade::new(first(), vec![(doubt.clone(), waits.clone())]);
+        let prefilter = Prefilter::new(first(), doubt.clone(), waits.clone());
+        let late = DetectError::Timeout(Duration::from_secs(60));
+        let partly = Ok(Verdict { failed: Some(late.clone()), ..found.clone() });
+        let detectors: [(&dyn Detector, _); 3] =
+            [(&*waits, Err(late)), (&cascade, partly.clone()), (&prefilter, partly)];
+        let _held = ENCODING.acquire_many(2).await.unwrap();
+        for (detector, expected) in detectors {
+            let text = ask(&words(9000));
+            let verdict = timeout_at(text.deadline, detector.detect(&text)).await.expect("an answer in time");
+            assert_eq!(verdict, expected);
+        }
+        assert!(engine.jobs().is_empty());
     }
 
     #[tokio::test]
