@@ -1,7 +1,6 @@
 //! Folding: the replies on a long text's windows become one verdict.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -39,7 +38,7 @@ pub async fn judged(ask: &Ask, windows: Vec<Judging<'_>>) -> Result<Verdict, Det
     }
     drop(judged);
     replies.into_values().for_each(|reply| folded.add(reply));
-    folded.verdict(&ask.segment.text).await
+    folded.verdict(ask).await
 }
 
 /// The replies so far.
@@ -91,11 +90,13 @@ impl Folded {
         self.failed = self.failed.take().or(error);
     }
 
-    /// The verdict on `text`, of which the windows were. Where some have none and nothing was found, neither has the text.
-    async fn verdict(self, text: &Arc<str>) -> Result<Verdict, DetectError> {
+    /// The verdict on the ask's text, of which the windows were. Where some have none and nothing was found, neither has the
+    /// text.
+    async fn verdict(self, ask: &Ask) -> Result<Verdict, DetectError> {
         if let (Some(error), []) = (&self.failed, &self.found[..]) {
             return Err(error.clone());
         }
+        let text = &ask.segment.text;
         let mut findings = Vec::with_capacity(self.found.len());
         for Found { finding, excerpts } in self.found {
             let spans = if excerpts.is_empty() {
@@ -104,8 +105,10 @@ impl Folded {
                 excerpts::spans(text, &excerpts)
             } else {
                 let text = text.clone();
-                let searched = tokio::task::spawn_blocking(move || excerpts::spans(&text, &excerpts)).await;
-                searched.map_err(|e| DetectError::Engine(e.to_string().into()))?
+                let search = async { tokio::task::spawn_blocking(move || excerpts::spans(&text, &excerpts)).await };
+                // What was found counts, as of the whole text, though nobody knows where it stands.
+                let searched = leave::by(leave::before(ask, leave::EXCERPTS), search).await;
+                searched.and_then(Result::ok).unwrap_or_default()
             };
             findings.push(Finding { spans, ..finding });
         }
@@ -123,7 +126,11 @@ fn closer(scores: &Option<Scores>, known: &Option<Scores>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::future::ready;
+    use tokio::time::Instant;
+
     use super::*;
+    use crate::detectors::safeguard::testing::ask;
     use crate::guardrail::Grounds;
     use crate::policy::Label;
 
@@ -137,7 +144,7 @@ mod tests {
     async fn verdict(text: &str, replies: impl IntoIterator<Item = Reply>) -> Verdict {
         let mut folded = Folded::default();
         replies.into_iter().for_each(|reply| folded.add(reply));
-        folded.verdict(&text.into()).await.unwrap()
+        folded.verdict(&ask(text)).await.unwrap()
     }
 
     #[tokio::test]
@@ -168,5 +175,16 @@ mod tests {
             let whole = both.into_iter().chain([reply(Some("a"), 0.6, &[])]);
             assert!(verdict(text, whole).await.findings[0].spans.is_empty());
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_found_is_not_lost_to_the_search_for_its_excerpts() {
+        let text = format!("bad {}", "x ".repeat(LONG_TEXT));
+        let late = Ask { deadline: Instant::now(), ..ask(&text) };
+        let window = ready(Ok(reply(Some("a"), 0.7, &["bad"]))).boxed();
+        let verdict = judged(&late, vec![window]).now_or_never().expect("a verdict at once").unwrap();
+        let [finding] = &verdict.findings[..] else { panic!("{verdict:?}") };
+        assert_eq!((finding.label.as_str(), &verdict.failed), ("a", &None));
+        assert!(finding.spans.is_empty(), "the whole text is meant");
     }
 }

@@ -9,6 +9,8 @@ use crate::guardrail::{Ask, DetectError};
 
 /// So long before the deadline a text is left, as far as it has been judged.
 pub const TEXT: Duration = Duration::from_millis(10);
+/// So long before it, the search for what a finding quotes.
+pub const EXCERPTS: Duration = Duration::from_millis(5);
 
 /// So long before the ask's deadline; where there is little time in all, not much of it.
 pub fn before(ask: &Ask, long: Duration) -> Instant {
