@@ -54,7 +54,7 @@ pub enum Step {
 /// What came of a step that had a question in it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// `stop` is what ended it; `None` if the budget did.
+    /// `stop` is what ended it; `None` if the budget did, or if it broke off.
     Decoded { tokens: Vec<u32>, stop: Option<u32> },
     /// `scores` has one entry for each choice: the logarithm of its share among them. `index` is the highest.
     Chosen { index: usize, scores: Vec<f32> },

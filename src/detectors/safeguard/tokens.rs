@@ -142,20 +142,26 @@ impl SafeguardDetector {
     }
 
     async fn answer(&self, window: Window<'_>) -> Result<Reply, DetectError> {
-        let tokenizer = self.engine.tokenizer();
-        let opening = match &self.glance {
-            None => &self.opening,
-            Some((glance, enough)) => {
-                let outcomes = self.generate(glance, self.replies.label_steps(), window).await?;
-                let sure = self.replies.scores(&outcomes).is_some_and(|scores| scores.margin() >= enough.get());
-                if sure && self.replies.settled(&outcomes) {
-                    return self.replies.read(&outcomes, tokenizer);
-                }
-                if sure { glance } else { &self.opening }
-            }
-        };
+        let Some((glance, enough)) = &self.glance else { return self.reply(&self.opening, window).await };
+        let outcomes = self.generate(glance, self.replies.label_steps(), window).await?;
+        if self.replies.scores(&outcomes).is_none_or(|scores| scores.margin() < enough.get()) {
+            return self.reply(&self.opening, window).await;
+        }
+        let label = self.replies.read(&outcomes, self.engine.tokenizer())?;
+        if self.replies.settled(&outcomes) {
+            return Ok(label);
+        }
+        let end = leave::before(window.ask, leave::REASONS / 2);
+        let reply = leave::by(end, self.reply(glance, window)).await;
+        let reply = reply.unwrap_or(Err(DetectError::Timeout(window.ask.within)));
+        // A label that is sure stands, whatever its reasons come to.
+        Ok(reply.unwrap_or_else(|error| Reply { failed: Some(error), ..label }))
+    }
+
+    /// What the model replies after this opening.
+    async fn reply(&self, opening: &Opening, window: Window<'_>) -> Result<Reply, DetectError> {
         let outcomes = self.generate(opening, self.replies.steps(), window).await?;
-        self.replies.read(&outcomes, tokenizer)
+        self.replies.read(&outcomes, self.engine.tokenizer())
     }
 
     /// The outcomes of the reply's steps.
@@ -166,13 +172,16 @@ impl SafeguardDetector {
         Window { at, content, ask }: Window<'_>,
     ) -> Result<Vec<Outcome>, DetectError> {
         let shared = self.prompt.beginning().len();
+        // A label that was chosen by then counts without its reasons.
+        let reasons = reply.len() > self.replies.label_steps().len();
+        let deadline = if reasons { leave::before(ask, leave::REASONS) } else { ask.deadline };
         let job = Job {
             prompt: self.prompt.render(content),
             shared,
             grows: shared + content.len(),
             steps: opening.steps.iter().chain(reply).cloned().collect(),
             urgent: ask.priority == Priority::Blocking,
-            deadline: Some(ask.deadline.into_std()),
+            deadline: Some(deadline.into_std()),
             listener: None,
         };
         let begun = Instant::now();
@@ -376,6 +385,37 @@ mod tests {
         // A safe label has no reasons: it is done.
         let engine = Scripted::new(vec![Ok(vec![chosen(1)])]);
         assert_eq!(adaptive(&engine, Form::Json, 0.5).detect(&ask("text")).await.unwrap().findings, []);
+    }
+
+    #[tokio::test]
+    async fn a_label_that_is_sure_stands_whatever_its_reasons_come_to() {
+        let failures = [
+            (Err(JobError::Overloaded { capacity: 3 }), "overloaded"),
+            (Err(JobError::Late), "timeout"),
+            (Err(JobError::Stopped), "engine"),
+            (Ok(Vec::new()), "unparseable"),
+        ];
+        let answers = failures.iter().flat_map(|(failure, _)| [Ok(vec![chosen(0)]), failure.clone()]);
+        let detector = adaptive(&Scripted::new(answers.collect()), Form::Json, 1.0);
+        for (_, kind) in failures {
+            let verdict = detector.detect(&ask("text")).await.unwrap();
+            let found: Vec<_> = verdict.findings.iter().map(|f| (f.label.as_str(), f.grounds.score)).collect();
+            assert_eq!(found, [("INJECTION", Some(0.8))], "{kind}");
+            assert_eq!(verdict.failed.map(|error| error.kind()), Some(kind));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_label_that_is_sure_does_not_wait_for_reasons_that_never_come() {
+        let engine = Scripted::new(vec![Ok(vec![chosen(0)])]);
+        engine.stall_after(1);
+        let detector = adaptive(&engine, Form::Json, 1.0);
+        let text = ask("text");
+        let verdict = detector.detect(&text).await.unwrap();
+        assert_eq!((verdict.findings.len(), verdict.failed), (1, Some(DetectError::Timeout(text.within))));
+        let [label, reasons] = &engine.jobs()[..] else { panic!() };
+        assert_eq!(label.deadline, Some(text.deadline.into_std()));
+        assert!(reasons.deadline < label.deadline, "the engine has to tell of it in time");
     }
 
     #[tokio::test]
