@@ -19,7 +19,7 @@ pub struct Job {
     pub steps: Vec<Step>,
     /// Goes before those that are not.
     pub urgent: bool,
-    /// After it nobody waits for the job any more.
+    /// Then the job ends, with what it has chosen by then.
     pub deadline: Option<Instant>,
     /// Where the engine tells how the job goes on. What finds no room there is not told: the engine waits for nobody.
     pub listener: Option<mpsc::Sender<Told>>,
