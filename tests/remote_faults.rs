@@ -200,3 +200,33 @@ async fn a_model_that_answers_beside_the_policy() {
         outcomes(said, &section, JSON, "unparseable", |_| {}).await;
     }
 }
+
+#[tokio::test]
+async fn patterns_are_searched_though_the_model_takes_all_the_time() {
+    let toml = "stage = [\"input\"]\non_error = \"allow\"\ndeadline = \"1500ms\"\n\
+        [patterns.words]\nsecret = [\"bluebird\"]\nodd = [\"odd\"]\n\
+        [[then]]\nlabels = [\"odd\"]\npolicy = \"p\"\n\
+        [actions]\nsecret = \"block\"\nodd = \"annotate\"\nBAD = \"block\"\n";
+    let server = Upstream::start(Answer::default().stall()).await;
+    let upstream = Upstream::start(Answer::json(completion("fine"))).await;
+    let section = engine(Kind::Vllm, &format!("http://{}", server.address()), "");
+    let config = Config::new(upstream.address()).section(&section).policy("p", BINARY).guardrail("judge", toml);
+    let proxy = Proxy::start(config);
+    // The newest texts are asked about first, a few at once; the oldest one has its turn when the time is up.
+    let turn = |number: usize| {
+        let role = if number % 2 == 0 { "user" } else { "assistant" };
+        json!({ "role": role, "content": format!("odd number {number}") })
+    };
+    let ask = async |oldest: &str| {
+        let first = json!({ "role": "system", "content": oldest });
+        let messages: Vec<Value> = std::iter::once(first).chain((0..1000).map(turn)).collect();
+        proxy.chat(json!({ "model": "m", "messages": messages }).to_string()).await
+    };
+    let refused = ask("an odd bluebird").await;
+    assert_eq!((refused.status, refused.code().as_str()), (400, "content_policy_violation"), "{}", refused.text());
+    assert!(upstream.requests().is_empty());
+    let passed = ask("an odd one").await;
+    let decision = passed.head.header("x-portcullis-decision");
+    assert_eq!((passed.status, decision), (200, Some("annotate; unjudged")), "{}", passed.text());
+    assert!(!server.requests().is_empty());
+}

@@ -335,6 +335,40 @@ async fn a_form_that_the_model_will_not_keep_to_leaves_the_label() {
     }
 }
 
+#[tokio::test]
+async fn a_label_stands_though_the_server_fails_at_its_reasons() {
+    for (shape, effort) in [(Shape::Vllm, "none"), (Shape::LlamaCpp, "adaptive")] {
+        for fails in [Answer::error(500, "gone"), Answer::default().close(), Answer::default().stall()] {
+            let server = Upstream::answering(move |request: &Recorded| match shape.asked(request) {
+                None => Answer::json(shape.shown(&tokens(&Tokenizer::o200k(), &shape.text(request))).to_string()),
+                Some(asked) if asked.likeliest.is_some() => {
+                    let said = likely(&asked, &[(BAD, -0.1), (FINE, -5.0)]);
+                    Answer::json(shape.body(asked.prompt.len(), &said).to_string())
+                }
+                Some(_) => fails.clone(),
+            })
+            .await;
+            let upstream = fine().await;
+            let toml = guardrail("block", "allow").replace("15s", "3s");
+            let toml = toml.replace("[actions]", &format!("effort = {effort:?}\n[actions]"));
+            let section = shape.engine(server.address(), "");
+            let config = Config::new(upstream.address()).section(&section).policy("p", JSON).guardrail("judge", &toml);
+            let proxy = Proxy::start(config);
+            let refused = proxy.chat(chat("an attack", false)).await;
+            assert_eq!(
+                (refused.status, refused.code().as_str()),
+                (400, "content_policy_violation"),
+                "{}",
+                refused.text()
+            );
+            let line = &proxy.audit(1).await[0];
+            let applied = line["applied"].as_array().expect("what was done");
+            assert!(applied.iter().any(|applied| applied["label"] == "BAD"), "{line}");
+            assert!(applied.iter().any(|applied| !applied["error"].is_null()), "{line}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_of_other_tokens_is_told_nothing() {
     for shape in Shape::ALL {

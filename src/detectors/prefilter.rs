@@ -69,14 +69,22 @@ impl Detector for Prefilter {
     fn labels(&self) -> &[Label] {
         &self.labels
     }
+
+    /// Past the deadline the policy's detector leaves at once.
+    fn finds_at_once(&self) -> bool {
+        self.patterns.finds_at_once()
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
     use super::*;
     use crate::detectors::pattern::{Builtin, PatternDetector, PatternSpec};
     use crate::detectors::testing::{Says, ask, says};
-    use crate::guardrail::Finding;
+    use crate::guardrail::{Action, Finding, Guardrail, Mode, OnError, Scope, Stage, Timing, VerdictCache, evaluate};
     use crate::text::Kind;
 
     fn bad() -> Result<Verdict, DetectError> {
@@ -169,6 +177,29 @@ mod tests {
         assert!(prefilter.judges(&ask.segment.place));
         assert_eq!(labels_of(&prefilter.detect(&ask).await.unwrap()), ["odd"]);
         assert_eq!(next.asked(), 0);
+    }
+
+    #[tokio::test]
+    async fn patterns_are_searched_though_no_time_is_left() {
+        let (prefilter, _) = prefilter(found(), failed());
+        let actions = [("email", Action::Block), ("odd", Action::Annotate), ("BAD", Action::Block)];
+        let guardrail = Guardrail {
+            id: "g".into(),
+            stages: vec![Stage::Input],
+            detector: Arc::new(prefilter),
+            actions: actions.map(|(label, action)| (Label::new(label), action)).into(),
+            masks: BTreeMap::new(),
+            on_error: OnError::Allow,
+            deadline: Duration::ZERO,
+            scope: Scope::Conversation,
+            mode: Mode::Enforce,
+            timing: Timing::Before,
+        };
+        let (guardrails, cache) = ([Arc::new(guardrail)], VerdictCache::new(8));
+        for (text, expected) in [("odd a@b.org", Action::Block), ("odd", Action::Annotate), ("plain", Action::Allow)] {
+            let decision = evaluate(&guardrails, Stage::Input, &[ask(text).segment], &cache).await;
+            assert_eq!(decision.action, expected, "{text}");
+        }
     }
 
     #[test]

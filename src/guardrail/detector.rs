@@ -31,6 +31,12 @@ pub trait Detector: Send + Sync {
     fn cacheable(&self) -> bool {
         true
     }
+
+    /// Whether it finds what stands in plain sight at once, however little time there is, and says that it did no more: so it
+    /// is asked past the deadline, too.
+    fn finds_at_once(&self) -> bool {
+        false
+    }
 }
 
 /// One question: does this segment fall under a label?
@@ -39,7 +45,8 @@ pub struct Ask {
     pub stage: Stage,
     pub segment: Segment,
     pub priority: Priority,
-    /// When the answer is no longer of use. The evaluation enforces it; a detector may use it to order its queue.
+    /// When the answer is no longer of use. The evaluation enforces it; a detector may use it to order its queue, and leaves what
+    /// it waits for before, lest what it has found is lost.
     pub deadline: Instant,
     /// How long that was, in all.
     pub within: Duration,

@@ -166,9 +166,9 @@ async fn ask_one(
     if let Some(verdict) = key.and_then(|key| cache.get(&key)) {
         return (Ok(verdict), true);
     }
-    // One that has waited for its turn past the deadline would trouble the engine for nothing. One that costs little finds at
-    // once what stands in plain sight, and says that it did no more.
-    if now >= ask.deadline && detector.cacheable() {
+    // One that has waited for its turn past the deadline would trouble the engine for nothing. Patterns find at once what stands
+    // in plain sight, and say that they did no more.
+    if now >= ask.deadline && !detector.finds_at_once() {
         return (Err(DetectError::Timeout(guardrail.deadline)), false);
     }
     // The inner block takes in a panic before the detector's first await as well. Its words may quote the text.
@@ -211,6 +211,7 @@ mod tests {
         identity: Identity,
         labels: Vec<Label>,
         cacheable: bool,
+        at_once: bool,
         judge: Judge,
         asked: AtomicUsize,
         priority: std::sync::Mutex<Option<Priority>>,
@@ -248,6 +249,10 @@ mod tests {
         fn cacheable(&self) -> bool {
             self.cacheable
         }
+
+        fn finds_at_once(&self) -> bool {
+            self.at_once
+        }
     }
 
     fn fake(judge: impl Fn(&Ask) -> BoxFuture<'static, Result<Verdict, DetectError>> + Send + Sync + 'static) -> Fake {
@@ -261,6 +266,7 @@ mod tests {
             },
             labels: vec![Label::new("bad")],
             cacheable: true,
+            at_once: false,
             judge: Box::new(judge),
             asked: AtomicUsize::new(0),
             priority: std::sync::Mutex::new(None),
@@ -288,7 +294,7 @@ mod tests {
             let findings = (!spans.is_empty()).then(|| Finding::new(Label::new(label), spans)).into_iter().collect();
             Box::pin(ready(Ok(found(findings))))
         };
-        Fake { cacheable: false, ..fake(judge) }
+        Fake { cacheable: false, at_once: true, ..fake(judge) }
     }
 
     fn never() -> Fake {
@@ -441,6 +447,24 @@ mod tests {
         assert_eq!(decision.asked[0].answered, many.len());
         assert_eq!(detector.asked.load(Ordering::SeqCst), IN_FLIGHT, "no ask after the deadline");
         assert_eq!(detector.open.load(Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_found_at_once_is_looked_for_past_the_deadline() {
+        // The oldest text gets its turn when the others have used the time up.
+        let slow = (0..IN_FLIGHT).flat_map(|_| segments(["slow"]));
+        let texts: Vec<Segment> = segments(["bad"]).into_iter().chain(slow).collect();
+        for (at_once, expected) in [(true, Action::Block), (false, Action::Allow)] {
+            let judges = |ask: &Ask| -> BoxFuture<'static, Result<Verdict, DetectError>> {
+                if &*ask.segment.text == "slow" {
+                    return Box::pin(pending());
+                }
+                Box::pin(ready(Ok(found(vec![Finding::new(Label::new("bad"), vec![])]))))
+            };
+            let guardrails = with(Fake { at_once, ..fake(judges) }, Action::Block, |g| g.on_error = OnError::Allow);
+            let decision = judge(&guardrails, &texts).await;
+            assert_eq!((decision.action, decision.unjudged), (expected, !at_once));
+        }
     }
 
     #[tokio::test]

@@ -374,7 +374,7 @@ impl Engine {
 
     fn finish(&mut self, index: usize, end: Result<(), JobError>) {
         let Running { sequence, reply, .. } = self.running.remove(index);
-        tell(reply, end.map(|()| sequence.outcomes()));
+        tell(reply, sequence.ended(end));
     }
 }
 
@@ -400,7 +400,7 @@ pub(super) fn describe(panic: &(dyn Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ComputeSettings, Dtype, ExpertFormat, Step};
+    use crate::model::{Choice, Choices, ComputeSettings, Dtype, ExpertFormat, Step};
     use std::num::NonZeroUsize;
     use std::path::Path;
 
@@ -439,6 +439,35 @@ mod tests {
             engine.step();
         }
         assert_eq!(good.map(|mut reply| reply.try_recv().unwrap().unwrap()), expected);
+    }
+
+    #[test]
+    fn a_choice_that_was_made_stands_where_the_rest_comes_too_late() {
+        let mut engine = engine(64);
+        let choices = [1, 2].map(|token| Choice { tokens: vec![token], last: false });
+        let choose = Step::Choose(Arc::new(Choices::new(choices.into()).unwrap()));
+        let job = || Job { steps: [vec![choose.clone()], job(1, 0).steps].concat(), ..job(1, 0) };
+        let whole = engine.run_alone(job()).unwrap();
+        for steps in [0, 1, 2] {
+            let mut reply = admit(&mut engine, job());
+            (0..steps).for_each(|_| engine.step());
+            engine.running[0].rank = Rank::new(true, Some(Instant::now()));
+            engine.step();
+            match (steps, reply.try_recv().unwrap()) {
+                (0, late) => assert_eq!(late, Err(JobError::Late)),
+                (_, Ok(outcomes)) => {
+                    let (
+                        [Outcome::Chosen { index, .. }],
+                        [Outcome::Chosen { index: expected, .. }, Outcome::Decoded { .. }],
+                    ) = (&outcomes[..], &whole[..])
+                    else {
+                        panic!("{outcomes:?} of {whole:?}")
+                    };
+                    assert_eq!(index, expected);
+                }
+                (_, Err(error)) => panic!("{error}"),
+            }
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub struct Job {
     pub steps: Vec<Step>,
     /// Goes before those that are not.
     pub urgent: bool,
-    /// After it nobody waits for the job any more.
+    /// Then the job ends, with what it has chosen by then.
     pub deadline: Option<Instant>,
     /// Where the engine tells how the job goes on. What finds no room there is not told: the engine waits for nobody.
     pub listener: Option<mpsc::Sender<Told>>,
@@ -54,7 +54,7 @@ pub enum Step {
 /// What came of a step that had a question in it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// `stop` is what ended it; `None` if the budget did.
+    /// `stop` is what ended it; `None` if the budget did, or if it broke off.
     Decoded { tokens: Vec<u32>, stop: Option<u32> },
     /// `scores` has one entry for each choice: the logarithm of its share among them. `index` is the highest.
     Chosen { index: usize, scores: Vec<f32> },

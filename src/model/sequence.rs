@@ -179,9 +179,21 @@ impl Sequence {
         }
     }
 
-    /// What came of the steps so far.
-    pub fn outcomes(self) -> Vec<Outcome> {
-        self.outcomes
+    /// What came of the steps so far, of a job that has ended so. Where it could not go on, a choice that it had made stands,
+    /// whatever was to follow; a text under a grammar is as it was left, without its end.
+    pub fn ended<E>(mut self, end: Result<(), E>) -> Result<Vec<Outcome>, E> {
+        let chosen = self.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Chosen { .. }));
+        match end {
+            Err(error) if !chosen => return Err(error),
+            Err(_) => {
+                if let State::Constrained(constrained) = &self.state {
+                    let tokens = self.tokens.get(constrained.start..).unwrap_or_default().to_vec();
+                    self.outcomes.push(Outcome::Decoded { tokens, stop: None });
+                }
+            }
+            Ok(()) => {}
+        }
+        Ok(self.outcomes)
     }
 
     /// Goes on to the next step that has a question in it.
@@ -338,25 +350,26 @@ mod tests {
         -((hash(&[tokens, &[next, 99]].concat()) % 1000) as f32 + 1.0) / 100.0
     }
 
+    fn answer(question: Question, tokens: &[u32]) -> Answer {
+        match question {
+            Question::Likeliest(mask) => Answer::Likeliest(likeliest(tokens, mask.as_deref())),
+            Question::Shares(of) => Answer::Shares(of.iter().map(|&token| share(tokens, token)).collect()),
+        }
+    }
+
     /// Runs a sequence to its end. What is computed is a beginning of its tokens at all times.
     fn run(prompt: &[u32], steps: &[Step]) -> (Vec<u32>, Vec<Outcome>) {
         let mut sequence = Sequence::new(prompt.to_vec(), steps.to_vec()).unwrap();
         let mut computed: Vec<u32> = Vec::new();
         for _ in 0..10_000 {
             let Some(question) = sequence.question() else {
-                return (sequence.tokens().to_vec(), sequence.outcomes());
+                return (sequence.tokens().to_vec(), sequence.outcomes);
             };
             assert!(sequence.left() > 0, "who is asked may append");
             computed.truncate(computed.len().min(sequence.tokens().len()));
             assert_eq!(sequence.tokens()[..computed.len()], computed);
             computed = sequence.tokens().to_vec();
-            let answer = match question {
-                Question::Likeliest(mask) => Answer::Likeliest(likeliest(&computed, mask.as_deref())),
-                Question::Shares(tokens) => {
-                    Answer::Shares(tokens.iter().map(|&token| share(&computed, token)).collect())
-                }
-            };
-            let same = sequence.answer(answer).unwrap();
+            let same = sequence.answer(answer(question, &computed)).unwrap();
             assert!(same <= computed.len() && same <= sequence.tokens().len());
             computed.truncate(same);
         }
@@ -474,6 +487,37 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// With what came before it, and with as much of a text under a grammar as there is; without a choice there is nothing.
+        #[test]
+        fn a_choice_stands_wherever_the_rest_breaks_off(
+            prompt in prop::collection::vec(0u32..9, 1..5),
+            steps in prop::collection::vec(step(), 0..5),
+            answers in 0usize..20,
+        ) {
+            let (_, whole) = run(&prompt, &steps);
+            let mut sequence = Sequence::new(prompt, steps).unwrap();
+            for _ in 0..answers {
+                let Some(question) = sequence.question() else { break };
+                let answer = answer(question, sequence.tokens());
+                sequence.answer(answer).unwrap();
+            }
+            let done = sequence.outcomes.clone();
+            let chosen = done.iter().any(|outcome| matches!(outcome, Outcome::Chosen { .. }));
+            let found = sequence.ended(Err("it broke off"));
+            prop_assert_eq!(found.is_ok(), chosen);
+            let found = found.unwrap_or_else(|_| done.clone());
+            prop_assert_eq!(&found[..done.len()], &whole[..done.len()]);
+            match (&found[done.len()..], whole.get(done.len())) {
+                ([], _) => {}
+                ([Outcome::Decoded { tokens, stop: None }], Some(Outcome::Decoded { tokens: whole, .. })) => {
+                    prop_assert!(whole.starts_with(tokens));
+                }
+                (rest, _) => panic!("{rest:?}"),
+            }
+        }
+    }
+
     #[test]
     fn a_text_that_is_left_is_not_whole_and_what_follows_it_goes_on() {
         let steps = [
@@ -492,7 +536,7 @@ mod tests {
         // No other step can be left.
         sequence.leave().unwrap();
         assert_eq!(sequence.question(), Some(Question::Likeliest(None)));
-        assert_eq!(sequence.outcomes(), [Outcome::Decoded { tokens: begun, stop: None }]);
+        assert_eq!(sequence.outcomes, [Outcome::Decoded { tokens: begun, stop: None }]);
     }
 
     #[test]

@@ -147,6 +147,10 @@ impl Detector for PatternDetector {
     fn cacheable(&self) -> bool {
         false
     }
+
+    fn finds_at_once(&self) -> bool {
+        true
+    }
 }
 
 /// Keeps a long search from holding up others, and itself from going on when nobody waits for it.

@@ -12,7 +12,7 @@ pub use crate::model::{LoadError as EngineError, Settings as EngineSettings};
 /// Makes token sequences. Dropping the future cancels the job.
 #[async_trait]
 pub trait Generator: Send + Sync {
-    /// One outcome for each step with a question in it, up to a last one.
+    /// One outcome for each step with a question in it, up to a last one; fewer where the job broke off after a choice.
     async fn generate(&self, job: Job) -> Result<Vec<Outcome>, Ungenerated>;
 
     /// Keeps what is computed of a prompt's beginning for as long as the pin lives: a policy comes back before every text.

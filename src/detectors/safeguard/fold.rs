@@ -1,24 +1,19 @@
 //! Folding: the replies on a long text's windows become one verdict.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
 use tokio::time::timeout_at;
 
-use crate::detectors::safeguard::{LONG_TEXT, Reply, excerpts};
+use crate::detectors::safeguard::{LONG_TEXT, Reply, excerpts, leave};
 use crate::guardrail::{Ask, DetectError, Finding, Scores, Verdict};
 use crate::policy::Label;
 
 /// Windows of one text that are asked at once: two fill a step of the engine, and with the texts of one exchange that are
 /// asked together they must not fill its queue.
 pub const IN_FLIGHT: usize = 2;
-
-/// So long before the deadline a text is left as far as it has been judged: what was found by then counts.
-const GRACE: Duration = Duration::from_millis(10);
 
 /// A window, to be judged.
 pub type Judging<'a> = BoxFuture<'a, Result<Reply, DetectError>>;
@@ -29,7 +24,7 @@ pub async fn judged(ask: &Ask, windows: Vec<Judging<'_>>) -> Result<Verdict, Det
     let numbered = windows.into_iter().enumerate().map(|(at, reply)| reply.map(move |reply| (at, reply)));
     let numbered: Vec<_> = numbered.collect();
     let mut judged = stream::iter(numbered).buffer_unordered(IN_FLIGHT);
-    let end = ask.deadline.checked_sub(GRACE).unwrap_or(ask.deadline);
+    let end = leave::before(ask, leave::TEXT);
     let (mut replies, mut folded) = (BTreeMap::new(), Folded::default());
     loop {
         match timeout_at(end, judged.next()).await {
@@ -44,7 +39,7 @@ pub async fn judged(ask: &Ask, windows: Vec<Judging<'_>>) -> Result<Verdict, Det
     }
     drop(judged);
     replies.into_values().for_each(|reply| folded.add(reply));
-    folded.verdict(&ask.segment.text).await
+    folded.verdict(ask).await
 }
 
 /// The replies so far.
@@ -99,11 +94,13 @@ impl Folded {
         self.failed = self.failed.take().or(error);
     }
 
-    /// The verdict on `text`, of which the windows were. Where some have none and nothing was found, neither has the text.
-    async fn verdict(self, text: &Arc<str>) -> Result<Verdict, DetectError> {
+    /// The verdict on the ask's text, of which the windows were. Where some have none and nothing was found, neither has the
+    /// text.
+    async fn verdict(self, ask: &Ask) -> Result<Verdict, DetectError> {
         if let (Some(error), []) = (&self.failed, &self.found[..]) {
             return Err(error.clone());
         }
+        let text = &ask.segment.text;
         let mut findings = Vec::with_capacity(self.found.len());
         for Found { finding, excerpts } in self.found {
             let spans = if excerpts.is_empty() {
@@ -112,8 +109,10 @@ impl Folded {
                 excerpts::spans(text, &excerpts)
             } else {
                 let text = text.clone();
-                let searched = tokio::task::spawn_blocking(move || excerpts::spans(&text, &excerpts)).await;
-                searched.map_err(|e| DetectError::Engine(e.to_string().into()))?
+                let search = async { tokio::task::spawn_blocking(move || excerpts::spans(&text, &excerpts)).await };
+                // What was found counts, as of the whole text, though nobody knows where it stands.
+                let searched = leave::by(leave::before(ask, leave::EXCERPTS), search).await;
+                searched.and_then(Result::ok).unwrap_or_default()
             };
             findings.push(Finding { spans, ..finding });
         }
@@ -131,7 +130,11 @@ fn closer(scores: &Option<Scores>, known: &Option<Scores>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::future::ready;
+    use tokio::time::Instant;
+
     use super::*;
+    use crate::detectors::safeguard::testing::ask;
     use crate::guardrail::Grounds;
 
     fn reply(label: Option<&str>, share: f32, excerpts: &[&str]) -> Reply {
@@ -145,7 +148,7 @@ mod tests {
     async fn verdict(text: &str, replies: impl IntoIterator<Item = Reply>) -> Verdict {
         let mut folded = Folded::default();
         replies.into_iter().for_each(|reply| folded.add(reply));
-        folded.verdict(&text.into()).await.unwrap()
+        folded.verdict(&ask(text)).await.unwrap()
     }
 
     #[tokio::test]
@@ -183,5 +186,16 @@ mod tests {
             let whole = both.into_iter().chain([reply(Some("a"), 0.6, &[])]);
             assert!(verdict(text, whole).await.findings[0].spans.is_empty());
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_found_is_not_lost_to_the_search_for_its_excerpts() {
+        let text = format!("bad {}", "x ".repeat(LONG_TEXT));
+        let late = Ask { deadline: Instant::now(), ..ask(&text) };
+        let window = ready(Ok(reply(Some("a"), 0.7, &["bad"]))).boxed();
+        let verdict = judged(&late, vec![window]).now_or_never().expect("a verdict at once").unwrap();
+        let [finding] = &verdict.findings[..] else { panic!("{verdict:?}") };
+        assert_eq!((finding.label.as_str(), &verdict.failed), ("a", &None));
+        assert!(finding.spans.is_empty(), "the whole text is meant");
     }
 }

@@ -8,6 +8,7 @@ mod fold;
 #[cfg(feature = "libtorch")]
 mod hearing;
 mod json;
+mod leave;
 #[cfg(feature = "libtorch")]
 mod prompt;
 #[cfg(feature = "libtorch")]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::detectors::safeguard::{EngineError, Generator, Ungenerated};
 use crate::model::{
@@ -172,12 +172,16 @@ impl Asking<'_> {
 #[async_trait]
 impl Generator for Served {
     async fn generate(&self, job: Job) -> Result<Vec<Outcome>, Ungenerated> {
-        let Job { prompt, shared, steps, urgent, listener, .. } = job;
+        let Job { prompt, shared, steps, urgent, deadline, listener, .. } = job;
         let key = key(prompt.get(..shared).unwrap_or(&prompt));
         let sequence = Sequence::new(prompt, steps).map_err(JobError::from)?;
         let mut asking = Asking { served: self, key, urgent, sequence, listener, begun: false };
-        self.run(&mut asking).await?;
-        Ok(asking.sequence.outcomes())
+        let run = self.run(&mut asking);
+        let ran = match deadline {
+            Some(deadline) => timeout_at(deadline.into(), run).await.unwrap_or(Err(JobError::Late.into())),
+            None => run.await,
+        };
+        asking.sequence.ended(ran)
     }
 
     /// What servers keep is theirs to know: a policy's texts find the server that has seen it.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::detectors::safeguard::{
     Generator, LIMIT_BYTES, LONG_TEXT, Openers, Prompt, Replies, Reply, ReplyError, Ungenerated, excerpts, fold,
-    hearing, undelivered, unpacked, windows,
+    hearing, leave, undelivered, unpacked, windows,
 };
 use crate::guardrail::{Ask, DetectError, Detector, Identity, PolicyRef, Priority, Verdict};
 use crate::model::{EncodeError, Job, JobError, Outcome, Pin, Step, Tokenizer};
@@ -102,6 +102,17 @@ impl SafeguardDetector {
         Ok(SafeguardDetector { engine, identity, labels, prompt, replies, opening, glance, window, _pin })
     }
 
+    /// The text, and what stands in it encoded, decoded: what another model decodes, this one may not.
+    async fn content(&self, ask: &Ask) -> Result<(Vec<u32>, Vec<u32>), DetectError> {
+        let text = &ask.segment.text;
+        let content = self.encode(text).await?;
+        let unpacked = match unpacked(text, ask.segment.fresh).await? {
+            Some(lines) => self.encode(&lines).await?,
+            None => Vec::new(),
+        };
+        Ok((content, unpacked))
+    }
+
     async fn encode(&self, text: &Arc<str>) -> Result<Vec<u32>, DetectError> {
         let failed = |problem: &dyn ToString| DetectError::Engine(problem.to_string().into());
         if text.len() <= LONG_TEXT {
@@ -131,20 +142,26 @@ impl SafeguardDetector {
     }
 
     async fn answer(&self, window: Window<'_>) -> Result<Reply, DetectError> {
-        let tokenizer = self.engine.tokenizer();
-        let opening = match &self.glance {
-            None => &self.opening,
-            Some((glance, enough)) => {
-                let outcomes = self.generate(glance, self.replies.label_steps(), window).await?;
-                let sure = self.replies.scores(&outcomes).is_some_and(|scores| scores.margin() >= enough.get());
-                if sure && self.replies.settled(&outcomes) {
-                    return self.replies.read(&outcomes, tokenizer);
-                }
-                if sure { glance } else { &self.opening }
-            }
-        };
+        let Some((glance, enough)) = &self.glance else { return self.reply(&self.opening, window).await };
+        let outcomes = self.generate(glance, self.replies.label_steps(), window).await?;
+        if self.replies.scores(&outcomes).is_none_or(|scores| scores.margin() < enough.get()) {
+            return self.reply(&self.opening, window).await;
+        }
+        let label = self.replies.read(&outcomes, self.engine.tokenizer())?;
+        if self.replies.settled(&outcomes) {
+            return Ok(label);
+        }
+        let end = leave::before(window.ask, leave::REASONS / 2);
+        let reply = leave::by(end, self.reply(glance, window)).await;
+        let reply = reply.unwrap_or(Err(DetectError::Timeout(window.ask.within)));
+        // A label that is sure stands, whatever its reasons come to.
+        Ok(reply.unwrap_or_else(|error| Reply { failed: Some(error), ..label }))
+    }
+
+    /// What the model replies after this opening.
+    async fn reply(&self, opening: &Opening, window: Window<'_>) -> Result<Reply, DetectError> {
         let outcomes = self.generate(opening, self.replies.steps(), window).await?;
-        self.replies.read(&outcomes, tokenizer)
+        self.replies.read(&outcomes, self.engine.tokenizer())
     }
 
     /// The outcomes of the reply's steps.
@@ -155,13 +172,16 @@ impl SafeguardDetector {
         Window { at, content, ask }: Window<'_>,
     ) -> Result<Vec<Outcome>, DetectError> {
         let shared = self.prompt.beginning().len();
+        // A label that was chosen by then counts without its reasons.
+        let reasons = reply.len() > self.replies.label_steps().len();
+        let deadline = if reasons { leave::before(ask, leave::REASONS) } else { ask.deadline };
         let job = Job {
             prompt: self.prompt.render(content),
             shared,
             grows: shared + content.len(),
             steps: opening.steps.iter().chain(reply).cloned().collect(),
             urgent: ask.priority == Priority::Blocking,
-            deadline: Some(ask.deadline.into_std()),
+            deadline: Some(deadline.into_std()),
             listener: None,
         };
         let begun = Instant::now();
@@ -206,12 +226,7 @@ impl Detector for SafeguardDetector {
         if text.len() > LIMIT_BYTES {
             return Err(DetectError::TooLong { length: text.len(), limit: LIMIT_BYTES, unit: "bytes" });
         }
-        let content = self.encode(text).await?;
-        // What another model decodes, this one may not: it is shown it decoded, too.
-        let unpacked = match unpacked(text, ask.segment.fresh).await? {
-            Some(lines) => self.encode(&lines).await?,
-            None => Vec::new(),
-        };
+        let (content, unpacked) = leave::prepared(ask, self.content(ask)).await?;
         let length = content.len() + unpacked.len();
         if length > LIMIT {
             return Err(DetectError::TooLong { length, limit: LIMIT, unit: "tokens" });
@@ -254,12 +269,16 @@ fn failed(error: JobError, ask: &Ask) -> DetectError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detectors::cascade::Cascade;
+    use crate::detectors::prefilter::Prefilter;
     use crate::detectors::safeguard::fold::IN_FLIGHT;
     use crate::detectors::safeguard::scripted::Scripted;
     use crate::detectors::safeguard::testing::{ask, policy};
-    use crate::guardrail::{Category, Heard, Listener};
-    use crate::policy::{Effort, Form};
+    use crate::detectors::testing::says;
+    use crate::guardrail::{Category, Finding, Heard, Listener};
+    use crate::policy::{Doubt, Effort, Form};
     use std::time::Duration;
+    use tokio::time::timeout_at;
 
     const BINARY: &[(&str, &str, bool)] = &[("INJECTION", "1", false), ("SAFE", "0", true)];
 
@@ -369,6 +388,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_label_that_is_sure_stands_whatever_its_reasons_come_to() {
+        let failures = [
+            (Err(JobError::Overloaded { capacity: 3 }), "overloaded"),
+            (Err(JobError::Late), "timeout"),
+            (Err(JobError::Stopped), "engine"),
+            (Ok(Vec::new()), "unparseable"),
+        ];
+        let answers = failures.iter().flat_map(|(failure, _)| [Ok(vec![chosen(0)]), failure.clone()]);
+        let detector = adaptive(&Scripted::new(answers.collect()), Form::Json, 1.0);
+        for (_, kind) in failures {
+            let verdict = detector.detect(&ask("text")).await.unwrap();
+            let found: Vec<_> = verdict.findings.iter().map(|f| (f.label.as_str(), f.grounds.score)).collect();
+            assert_eq!(found, [("INJECTION", Some(0.8))], "{kind}");
+            assert_eq!(verdict.failed.map(|error| error.kind()), Some(kind));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_label_that_is_sure_does_not_wait_for_reasons_that_never_come() {
+        let engine = Scripted::new(vec![Ok(vec![chosen(0)])]);
+        engine.stall_after(1);
+        let detector = adaptive(&engine, Form::Json, 1.0);
+        let text = ask("text");
+        let verdict = detector.detect(&text).await.unwrap();
+        assert_eq!((verdict.findings.len(), verdict.failed), (1, Some(DetectError::Timeout(text.within))));
+        let [label, reasons] = &engine.jobs()[..] else { panic!() };
+        assert_eq!(label.deadline, Some(text.deadline.into_std()));
+        assert!(reasons.deadline < label.deadline, "the engine has to tell of it in time");
+    }
+
+    #[tokio::test]
     async fn what_stands_encoded_is_shown_decoded_too() {
         let engine = Scripted::new(vec![Ok(vec![chosen(1)]), Ok(vec![chosen(0)]), Ok(vec![chosen(1)])]);
         let detector = detector(&engine, Effort::None);
@@ -450,14 +500,15 @@ mod tests {
         assert_eq!(error, DetectError::Overloaded { capacity: 3 });
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_was_found_before_the_deadline_counts() {
         for (index, findings) in [(0, 1), (1, 0)] {
             let engine = Scripted::new(vec![Ok(vec![chosen(index)])]);
             engine.stall_after(1);
             let now = tokio::time::Instant::now();
             let within = Duration::from_millis(200);
-            let text = Ask { deadline: now + within, within, ..ask(&words(9000)) };
+            // Two windows, encoded on the spot.
+            let text = Ask { deadline: now + within, within, ..ask(&words(4600)) };
             let verdict = detector(&engine, Effort::None).detect(&text).await;
             let late = DetectError::Timeout(within);
             match verdict {
@@ -469,6 +520,40 @@ mod tests {
         let engine = Scripted::new(vec![Err(JobError::Late)]);
         let error = detector(&engine, Effort::None).detect(&ask("text")).await.unwrap_err();
         assert_eq!(error, DetectError::Timeout(Duration::from_secs(60)));
+    }
+
+    #[tokio::test]
+    async fn past_the_deadline_nobody_is_troubled() {
+        let engine = Scripted::new(Vec::new());
+        let detector = detector(&engine, Effort::None);
+        for text in ["text", &words(9000)] {
+            let late = Ask { deadline: Instant::now(), ..ask(text) };
+            let verdict = detector.detect(&late).now_or_never().expect("an answer at once");
+            assert_eq!(verdict, Err(DetectError::Timeout(late.within)));
+        }
+        assert!(engine.jobs().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_to_be_encoded_leaves_in_time_and_what_others_have_found_stands() {
+        let engine = Scripted::new(Vec::new());
+        let waits: Arc<dyn Detector> = Arc::new(detector(&engine, Effort::None));
+        let found = Verdict { findings: vec![Finding::new(Label::new("BAD"), Vec::new())], ..Verdict::default() };
+        let doubt = Doubt { found: vec![Label::new("BAD")], ..Doubt::default() };
+        let first = || says("first", Ok(found.clone()));
+        let cascade = Cascade::new(first(), vec![(doubt.clone(), waits.clone())]);
+        let prefilter = Prefilter::new(first(), doubt.clone(), waits.clone());
+        let late = DetectError::Timeout(Duration::from_secs(60));
+        let partly = Ok(Verdict { failed: Some(late.clone()), ..found.clone() });
+        let detectors: [(&dyn Detector, _); 3] =
+            [(&*waits, Err(late)), (&cascade, partly.clone()), (&prefilter, partly)];
+        let _held = ENCODING.acquire_many(2).await.unwrap();
+        for (detector, expected) in detectors {
+            let text = ask(&words(9000));
+            let verdict = timeout_at(text.deadline, detector.detect(&text)).await.expect("an answer in time");
+            assert_eq!(verdict, expected);
+        }
+        assert!(engine.jobs().is_empty());
     }
 
     #[tokio::test]

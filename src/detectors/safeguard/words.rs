@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::detectors::safeguard::json::{self, JsonReply};
-use crate::detectors::safeguard::{LIMIT_BYTES, Reply, excerpts, fold, told, undelivered, unpacked, windows};
+use crate::detectors::safeguard::{LIMIT_BYTES, Reply, excerpts, fold, leave, told, undelivered, unpacked, windows};
 use crate::guardrail::{
     Ask, DetectError, Detector, Finding, Grounds, Heard, Identity, Listener, PolicyRef, Priority, Scores, Verdict,
 };
@@ -152,7 +152,7 @@ impl Detector for WordsDetector {
             return Err(DetectError::TooLong { length: text.len(), limit: LIMIT_BYTES, unit: "bytes" });
         }
         // What another model decodes, this one may not: it is shown it decoded, too.
-        let unpacked = unpacked(text, ask.segment.fresh).await?.unwrap_or_default();
+        let unpacked = leave::prepared(ask, unpacked(text, ask.segment.fresh)).await?.unwrap_or_default();
         let length = text.len() + unpacked.len();
         if length > LIMIT {
             return Err(DetectError::TooLong { length, limit: LIMIT, unit: "bytes" });
@@ -196,6 +196,7 @@ fn tell(listener: &Listener, window: usize, answer: &Answer, took: Duration) {
 mod tests {
     use super::*;
     use crate::config::{Api, Preset};
+    use crate::detectors::safeguard::LONG_TEXT;
     use crate::detectors::safeguard::testing::{ask, policy};
     use crate::remote::testing;
 
@@ -215,6 +216,16 @@ mod tests {
             let text = "a ".repeat(length.div_ceil(2));
             let error = detector.detect(&ask(&text)).await.unwrap_err();
             assert_eq!(error, DetectError::TooLong { length: text.len(), limit, unit: "bytes" });
+        }
+    }
+
+    #[tokio::test]
+    async fn past_the_deadline_the_answer_is_there_at_once() {
+        let detector = detector(Form::Binary, BINARY, Effort::Low).unwrap();
+        for text in ["text", &"a ".repeat(LONG_TEXT)] {
+            let late = Ask { deadline: Instant::now(), ..ask(text) };
+            let verdict = detector.detect(&late).now_or_never().expect("an answer at once");
+            assert_eq!(verdict, Err(DetectError::Timeout(late.within)));
         }
     }
 
