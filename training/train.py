@@ -240,6 +240,8 @@ def main():
     torch.manual_seed(processes * step + rank)
     if rank == 0:
         print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} M parameters, {len(sampler.templates)} templates, from step {step}", flush=True)
+        if step >= arguments.steps:
+            print(f"{RUN} holds a whole run: remove it to begin anew", flush=True)
     shown, seen = time.time(), {}
     while step < arguments.steps:
         for group in (group for optimiser in optimisers for group in optimiser.param_groups):
