@@ -214,7 +214,7 @@ async fn patterns_are_searched_though_the_model_takes_all_the_time() {
     let proxy = Proxy::start(config);
     // The newest texts are asked about first, a few at once; the oldest one has its turn when the time is up.
     let turn = |number: usize| {
-        let role = if number % 2 == 0 { "user" } else { "assistant" };
+        let role = if number.is_multiple_of(2) { "user" } else { "assistant" };
         json!({ "role": role, "content": format!("odd number {number}") })
     };
     let ask = async |oldest: &str| {

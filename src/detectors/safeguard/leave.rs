@@ -7,10 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::guardrail::{Ask, DetectError};
 
-/// So long before the deadline a label's reasons are left. An engine looks up between its steps alone, and is to tell the label
-/// all the same.
-pub const REASONS: Duration = Duration::from_millis(100);
-/// So long before it a text is left, as far as it has been judged.
+/// So long before the deadline a text is left, as far as it has been judged.
 pub const TEXT: Duration = Duration::from_millis(10);
 /// So long before it, the search for what a finding quotes.
 pub const EXCERPTS: Duration = Duration::from_millis(5);

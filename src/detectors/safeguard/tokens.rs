@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
@@ -25,6 +26,9 @@ const LIMIT: usize = 65_536;
 const LEAST_WINDOW: usize = 2 * OVERLAP;
 /// Long texts that are encoded at once. An encoding runs to its end even if nobody waits for it any more.
 static ENCODING: Semaphore = Semaphore::const_new(2);
+/// So long before the deadline a label's reasons are left. An engine looks up between its steps alone, and is to tell the label
+/// all the same.
+const REASONS: Duration = Duration::from_millis(100);
 
 /// Judges content by one policy.
 pub struct SafeguardDetector {
@@ -151,7 +155,7 @@ impl SafeguardDetector {
         if self.replies.settled(&outcomes) {
             return Ok(label);
         }
-        let end = leave::before(window.ask, leave::REASONS / 2);
+        let end = leave::before(window.ask, REASONS / 2);
         let reply = leave::by(end, self.reply(glance, window)).await;
         let reply = reply.unwrap_or(Err(DetectError::Timeout(window.ask.within)));
         // A label that is sure stands, whatever its reasons come to.
@@ -174,7 +178,7 @@ impl SafeguardDetector {
         let shared = self.prompt.beginning().len();
         // A label that was chosen by then counts without its reasons.
         let reasons = reply.len() > self.replies.label_steps().len();
-        let deadline = if reasons { leave::before(ask, leave::REASONS) } else { ask.deadline };
+        let deadline = if reasons { leave::before(ask, REASONS) } else { ask.deadline };
         let job = Job {
             prompt: self.prompt.render(content),
             shared,
@@ -277,7 +281,6 @@ mod tests {
     use crate::detectors::testing::says;
     use crate::guardrail::{Category, Finding, Heard, Listener};
     use crate::policy::{Doubt, Effort, Form};
-    use std::time::Duration;
     use tokio::time::timeout_at;
 
     const BINARY: &[(&str, &str, bool)] = &[("INJECTION", "1", false), ("SAFE", "0", true)];
