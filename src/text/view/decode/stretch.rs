@@ -81,8 +81,9 @@ pub(super) struct Lane {
     start: usize,
     skip: u32,
     piece: usize,
-    /// Whether all of it stands in one piece, and whether it would have done alone as long as it did.
-    one_piece: bool,
+    /// Where it begins in the piece that is read, unless a byte reaches into that; and whether a piece before would have done
+    /// alone.
+    own: Option<Edge>,
     alone: bool,
     /// Pieces in a row that are pairs of letters, and the most of them.
     row: usize,
@@ -161,7 +162,7 @@ impl Lane {
             start: 0,
             skip: 0,
             piece: 0,
-            one_piece: true,
+            own: None,
             alone: false,
             row: 0,
             pairs: 0,
@@ -216,12 +217,13 @@ impl Lane {
     }
 
     fn begin(&mut self, from: usize, skip: u32, here: &Here) {
-        (self.live, self.start, self.skip, self.piece, self.one_piece) = (true, from, skip, here.start, true);
+        (self.live, self.start, self.skip, self.piece) = (true, from, skip, here.start);
         (self.end, self.seen, self.word, self.words, self.last) = (from, 0, 0, 0, Class::Bad);
         (self.spelled, self.want, self.script) = (false, 0, 0);
         (self.row, self.pairs, self.alone, self.first) = (0, 0, false, from <= here.run + NEAR);
-        let is_clean = from == here.letters && skip == 0;
-        (self.clean, self.edge) = (is_clean.then_some(Edge { at: here.letters, piece: here.start, seen: 0 }), None);
+        let own = Edge { at: from, piece: here.start, seen: 0 };
+        (self.own, self.edge) = (Some(own), None);
+        self.clean = (from == here.letters && skip == 0).then_some(own);
     }
 
     fn take(&mut self, byte: u8, class: Class, end: usize, here: &Here) -> Option<Stretch> {
@@ -276,17 +278,14 @@ impl Lane {
         if !self.live {
             return;
         }
-        if self.one_piece {
-            (self.alone, self.one_piece) = (self.stands_alone(end), false);
-        }
+        self.alone |= self.stands_alone(end);
         self.row = if end - here.letters == 2 { self.row + 1 } else { 0 };
         self.pairs = self.pairs.max(self.row);
         if self.end == end {
             self.edge = Some(Edge { at: end, piece: here.start, seen: self.seen });
         }
-        if self.have == 0 {
-            self.clean = self.clean.or(Some(Edge { at: next.letters, piece: next.start, seen: self.seen }));
-        }
+        self.own = (self.have == 0).then_some(Edge { at: next.letters, piece: next.start, seen: self.seen });
+        self.clean = self.clean.or(self.own);
     }
 
     /// The run ends, with padding or without.
@@ -346,7 +345,7 @@ impl Lane {
     /// Whether it is a text rather than letters that come about by chance. `whole` is how much of it stands in whole pieces.
     fn is_text(&self, whole: usize, padded: bool, ends: usize) -> bool {
         let whole_words = whole >= STRETCH && self.words >= STRETCH;
-        let alone = self.alone || self.one_piece && self.stands_alone(ends);
+        let alone = self.alone || self.stands_alone(ends);
         let long = self.seen >= LONGEST || self.seen >= LONG && self.words >= WORD;
         let whole_text = whole >= LONG || whole >= WHOLE && self.words >= WORD || whole_words;
         // The last has nothing behind it.
@@ -364,14 +363,17 @@ impl Lane {
         }
     }
 
-    /// Whether it would do for a text in a piece that ends at `end`: half of that, or words in it, or the piece is long.
+    /// Whether what is of it in the piece that ends at `end` would do for a text: half of that, or words in it, or the piece is
+    /// long.
     fn stands_alone(&self, end: usize) -> bool {
+        let Some(own) = self.own else { return false };
+        let seen = self.seen - own.seen;
         if self.code == Code::Hexadecimal && !self.spelled {
             let is_whole = self.clean.is_some() && self.end == end;
-            return is_whole && (self.seen >= WHOLE || self.seen.min(self.words) >= STRETCH);
+            return is_whole && (seen >= WHOLE || seen.min(self.words) >= STRETCH);
         }
-        let letters = end.saturating_sub(self.piece);
-        let is_half = self.seen * 16 >= letters * self.code.bits() as usize;
-        self.seen >= STRETCH && (is_half || letters >= MIXED || self.words >= STRETCH)
+        let letters = end.saturating_sub(own.piece);
+        let is_half = seen * 16 >= letters * self.code.bits() as usize;
+        seen >= STRETCH && (is_half || letters >= MIXED || self.words >= STRETCH)
     }
 }

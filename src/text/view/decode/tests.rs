@@ -174,6 +174,18 @@ fn words_of_one_length_take_nothing_of_what_follows() {
 }
 
 #[test]
+fn words_that_end_as_a_text_could_hide_nothing_of_what_follows() {
+    // Their last byte is a control, a blank, a letter.
+    for before in ["aaga", "aagg", "aab6"] {
+        for (encoded, says) in [("bm5uJTIw\nbm5u", "nnn nnn"), ("bjEtMm49", "n1-2n="), ("bjE9 bjEtMm49 bjI9", "n1-2n=")]
+        {
+            let text = format!("{before} {encoded}");
+            assert_eq!(find(&text, says), Some(encoded), "{text}");
+        }
+    }
+}
+
+#[test]
 fn what_stands_encoded_is_told_by_itself() {
     for (text, expected) in [
         ("nothing here, 100%20 of it & more", None),
