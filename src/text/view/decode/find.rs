@@ -12,12 +12,16 @@ const AGAIN: usize = 128;
 /// So many places of those at the beginning of a text.
 const BEGINNINGS: usize = 4;
 
+/// How many times as long as a run all that it may read as can be, and what of that is read once more.
+const OTHERS: usize = 2;
+const EDGES: usize = 4;
+
 /// A run, or some that stand in one another.
 pub(super) struct Find {
     pub span: Span,
     /// What it reads as, each piece with the place in the source where it ends.
     pub pieces: Vec<(String, usize)>,
-    /// What else it may read as, each on a line; at most twice as long as the run.
+    /// What else it may read as, each on a line; at most six times as long as the run.
     pub others: String,
     /// Whether most of it can be read.
     pub plain: bool,
@@ -40,7 +44,7 @@ pub(super) fn finds(text: &str) -> Vec<Find> {
     hexadecimal.sort_by_key(|stretch| stretch.from);
     let mut found = Vec::new();
     stretches(bytes, Code::Base64, false, &mut found);
-    found.retain(|stretch| !is_part(stretch, &hexadecimal));
+    found.retain(|stretch| !is_part(bytes, stretch, &hexadecimal));
     found.append(&mut hexadecimal);
     found.sort_by_key(|stretch| (stretch.piece, stretch.from));
     let mut finds = Vec::new();
@@ -61,13 +65,11 @@ pub(super) fn finds(text: &str) -> Vec<Find> {
     finds
 }
 
-/// Whether nearly all of a stretch of base64 is one of hexadecimal: that says nothing else.
-fn is_part(stretch: &Stretch, hexadecimal: &[Stretch]) -> bool {
-    let after = hexadecimal.partition_point(|other| other.from <= stretch.from);
-    hexadecimal[after.saturating_sub(1)..].iter().take(2).any(|other| {
-        let both = stretch.end.min(other.end).saturating_sub(stretch.from.max(other.from));
-        both >= (stretch.end - stretch.from) / 4 * 3
-    })
+/// Whether all letters of a stretch of base64 are those of one of hexadecimal: that says nothing else. Where it has others too,
+/// the hexadecimal may be what came about by chance.
+fn is_part(bytes: &[u8], stretch: &Stretch, hexadecimal: &[Stretch]) -> bool {
+    let after = hexadecimal.partition_point(|other| other.piece <= stretch.from);
+    hexadecimal[..after].iter().rev().take(2).any(|other| stretch.end <= ends(bytes, other))
 }
 
 /// Where the piece ends that a stretch ends in, and its padding.
@@ -87,8 +89,11 @@ fn find(bytes: &[u8], span: Span, stretches: &[Stretch]) -> Find {
     }
     ways.sort_by_key(|way| std::cmp::Reverse((way.sum(|stretch| stretch.whole), way.sum(|stretch| stretch.seen))));
     let mut pieces = Vec::new();
-    let mut others = Lines { text: String::new(), most: 2 * span.len() };
-    let (mut covered, mut last, mut edges) = (0, None, Vec::new());
+    let widest = stretches.iter().filter_map(|stretch| stretch.wider).map(|(from, _, end)| end - from);
+    let len = widest.fold(span.len(), usize::max);
+    let mut others = Lines { text: String::new(), most: OTHERS * len };
+    let mut edges = Lines { text: String::new(), most: EDGES * len };
+    let (mut covered, mut last) = (0, None);
     for (nth, way) in ways.iter().enumerate() {
         for stretch in &way.stretches {
             let placed = Letters::read(bytes, stretch.code, stretch.from, stretch.skip, stretch.end);
@@ -102,16 +107,15 @@ fn find(bytes: &[u8], span: Span, stretches: &[Stretch]) -> Find {
                 pieces.extend(readable::read(&placed.bytes));
                 last = Some(stretch.end);
             }
-            edges.extend(placed.edges());
-            edges.extend(readable::read_wide(&placed.bytes));
             if let Some((from, skip, end)) = stretch.wider {
-                edges.push(text(&Letters::read(bytes, stretch.code, from, skip, end).bytes));
+                others.add(&text(&Letters::read(bytes, stretch.code, from, skip, end).bytes));
             }
+            readable::read_wide(&placed.bytes).iter().for_each(|wide| others.add(wide));
+            placed.edges().iter().for_each(|edge| edges.add(edge));
         }
     }
-    edges.iter().for_each(|edge| others.add(edge));
     let plain = covered >= span.len() / 4 * 3;
-    Find { span, pieces, others: others.text, plain }
+    Find { span, pieces, others: others.text + &edges.text, plain }
 }
 
 /// The stretches that come together in one way.

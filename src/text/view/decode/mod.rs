@@ -21,7 +21,8 @@ const ROW: usize = 8;
 /// So many bytes next to a part may go with it.
 const NEXT: usize = 8;
 
-/// A text with its encodings undone, once; at most twice as long as what it was made from.
+/// A text with its encodings undone, once; at most twice as long as what it was made from, or six times where it has not
+/// all of that.
 pub(super) struct Decoded {
     pub text: String,
     pub map: Map,

@@ -295,7 +295,9 @@ impl Lane {
         }
         // A quad that lacks a letter has two bits to spare, one that lacks two has four.
         let padded = padding > 0 && self.have as usize == 2 * padding.min(2);
-        self.end_stretch(end, padded)
+        // No base64 ends in one letter more.
+        let is_odd = self.code == Code::Base64 && self.end + 1 == end && self.have == 6;
+        self.end_stretch(if is_odd { self.end } else { end }, padded)
     }
 
     fn stop(&mut self, piece_end: usize) -> Option<Stretch> {
@@ -307,10 +309,8 @@ impl Lane {
         (self.live, self.want) = (false, 0);
         let at_end = self.end == piece_end;
         let edge = if at_end { Some(Edge { at: self.end, piece: self.piece, seen: self.seen }) } else { self.edge };
-        let whole = match (self.clean, edge) {
-            (Some(clean), Some(edge)) if clean.at < edge.at => edge.seen - clean.seen,
-            _ => 0,
-        };
+        let edge = edge.filter(|edge| self.clean.is_none_or(|clean| clean.at < edge.at));
+        let whole = self.clean.zip(edge).map_or(0, |(clean, edge)| edge.seen - clean.seen);
         if !self.is_text(whole, padded && at_end, piece_end) {
             return None;
         }
