@@ -135,7 +135,7 @@ impl<'a> Views<'a> {
             }
             // What only looks like a run must not hide the letters in it.
             let letters_left = *layer == Layer::Runs && !deeper.is_empty() && decode::any_letter(&view.text);
-            if letters_left || *layer == Layer::Letters {
+            if letters_left || rest.len() + 1 == LAYERS.len() {
                 self.todo.push_back(Step::Unpack(view.clone(), deeper));
             }
             for decoded in decoded {
