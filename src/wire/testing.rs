@@ -264,7 +264,8 @@ pub fn an_edit_is_what_is_read(dialect: &dyn Dialect, framing: Framing, json: &s
     edits[at] = Some(with);
     match written(&*codec, event, &edits) {
         Ok(frame) => {
-            assert!(event.texts[at].can_be_edited());
+            // By chance it says what stands there: then nothing is edited.
+            assert!(event.texts[at].can_be_edited() || event.texts[at].text == with);
             let (_, again, _) = run(dialect, framing, &[&frame]);
             assert_eq!(again[0].texts[at].text, with);
         }

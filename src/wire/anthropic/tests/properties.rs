@@ -170,7 +170,8 @@ proptest! {
         edits[at] = Some(with.clone());
         match codec.encode(&events[2], &edits) {
             Ok(frame) => {
-                prop_assert!(texts[at].can_be_edited());
+                // By chance it says what stands there: then nothing is edited.
+                prop_assert!(texts[at].can_be_edited() || texts[at].text == with);
                 let (_, again, _) = run(Framing::Sse, &[before.as_bytes(), &frame]);
                 prop_assert_eq!(&again[2].texts[at].text, &with);
             }

@@ -127,7 +127,8 @@ proptest! {
         edits[at] = Some(with.clone());
         match codec.encode(&events[0], &edits) {
             Ok(frame) => {
-                prop_assert!(texts[at].can_be_edited());
+                // By chance it says what stands there: then nothing is edited.
+                prop_assert!(texts[at].can_be_edited() || texts[at].text == with);
                 let (_, again, _) = run(Framing::Sse, &[&frame]);
                 prop_assert_eq!(&again[0].texts[at].text, &with);
             }
