@@ -11,6 +11,7 @@ pub mod path;
 pub mod random;
 pub mod request;
 pub mod sse;
+pub mod views;
 
 /// A target and what it runs.
 pub type Target = (&'static str, fn(&[u8]));
@@ -23,6 +24,7 @@ pub const TARGETS: &[Target] = &[
     ("eventstream", eventstream::check),
     ("path", path::check),
     ("content", content::check),
+    ("views", views::check),
     ("openai_chat", dialect::openai_chat),
     ("openai_completions", dialect::openai_completions),
     ("openai_responses", dialect::openai_responses),
