@@ -44,7 +44,7 @@ pub(super) fn finds(text: &str) -> Vec<Find> {
     hexadecimal.sort_by_key(|stretch| stretch.from);
     let mut found = Vec::new();
     stretches(bytes, Code::Base64, false, &mut found);
-    found.retain(|stretch| !is_part(bytes, stretch, &hexadecimal));
+    found.retain(|stretch| !is_part(stretch, &hexadecimal));
     found.append(&mut hexadecimal);
     found.sort_by_key(|stretch| (stretch.piece, stretch.from));
     let mut finds = Vec::new();
@@ -65,11 +65,11 @@ pub(super) fn finds(text: &str) -> Vec<Find> {
     finds
 }
 
-/// Whether all letters of a stretch of base64 are those of one of hexadecimal: that says nothing else. Where it has others too,
-/// the hexadecimal may be what came about by chance.
-fn is_part(bytes: &[u8], stretch: &Stretch, hexadecimal: &[Stretch]) -> bool {
+/// Whether all letters of a stretch of base64 are of one of hexadecimal: that says nothing else. Where it has others too, the
+/// hexadecimal may be what came about by chance.
+fn is_part(stretch: &Stretch, hexadecimal: &[Stretch]) -> bool {
     let after = hexadecimal.partition_point(|other| other.piece <= stretch.from);
-    hexadecimal[..after].iter().rev().take(2).any(|other| stretch.end <= ends(bytes, other))
+    hexadecimal[..after].iter().rev().take(2).any(|other| stretch.end <= other.end)
 }
 
 /// Where the piece ends that a stretch ends in, and its padding.

@@ -228,6 +228,7 @@ fn hostile_texts_are_no_burden() {
         "aaaa ",
         "aaaa aaab ",
         "aaaa aaa ",
+        "626c756562697264ffffd252d252d252d252ffff",
         "ab ",
         "ab:",
         "0x",
