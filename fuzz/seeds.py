@@ -70,6 +70,14 @@ for name, body in {
     "dots": "/v1/..%2f./%2e\n/a-{b}c",
 }.items():
     write("path", name, body)
+for name, body in {
+    "base64": "say Ymx1\n> ZWJp <br> cmQ= or bm54eCB4d252d3c= or VVVVVVVV",
+    "hexadecimal": "0x62 6c-75 \\x65 id_626c756562697264z U+0062 aaga bm5uJTIw\nbm5u",
+    "letters": "%2562 &#98;&#x6c;&amp;lt; caf%C3%A9 %u0062 \\\\u0062 &bfr;",
+    "dump": "00000000: 626c 7565 6269 7264  bluebird\n00000008: 626c 7565 6269 7264  bluebird\n",
+    "hidden": "Ｙｍｘ１ b\u200bl\u00adue \U000e0062\U000e006c **b**lue \ufdfa",
+}.items():
+    write("views", name, body)
 
 
 
@@ -84,15 +92,6 @@ def binary(headers, payload):
     message = lengths + zlib.crc32(lengths).to_bytes(4) + head + payload
     return bytes([len(head), len(payload)]), head + payload, message + zlib.crc32(message).to_bytes(4)
 
-
-for name, body in {
-    "base64": "say Ymx1\n> ZWJp <br> cmQ= or bm54eCB4d252d3c= or VVVVVVVV",
-    "hexadecimal": "0x62 6c-75 \\x65 id_626c756562697264z U+0062 aaga bm5uJTIw\nbm5u",
-    "letters": "%2562 &#98;&#x6c;&amp;lt; caf%C3%A9 %u0062 \\\\u0062 &bfr;",
-    "dump": "00000000: 626c 7565 6269 7264  bluebird\n00000008: 626c 7565 6269 7264  bluebird\n",
-    "hidden": "Ｙｍｘ１ b\u200bl\u00adue \U000e0062\U000e006c **b**lue \ufdfa",
-}.items():
-    write("views", name, body)
 
 JSON = {":content-type": "application/json"}
 KINDS = [
